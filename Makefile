@@ -1,0 +1,51 @@
+# make book    the demo study for all tasks, then the book            make test   all tests
+# make lab     the notebooks in JupyterLab                            make clean  what can be made again
+# make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+STUDY ?= demo
+TASK ?= xnli pawsx marc
+VARIANT ?= base
+DATA_ROOT ?=
+SET ?=
+CORES ?= 1
+.DEFAULT_GOAL := book
+.PHONY: book html test lint lab study clean
+
+# Python 3.11 or later, under whatever name it has here
+BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+  $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(BASE_PYTHON)" || { echo "make: Python 3.11 or later is needed; set PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up .venv from requirements.lock (2 GB, a few minutes the first time) ..."
+	$(BASE_PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+SNAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles/local --cores $(CORES)
+CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))") $(SET)
+
+book: .venv/installed
+	$(SNAKE) --config $(CHOICE)
+	$(MAKE) --no-print-directory html
+
+html:
+	$(BIN)/python -m xl_influence.pages --study "$(STUDY)"
+	$(BIN)/jupyter-book build . -n -W --keep-going
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+study: .venv/installed
+	$(SNAKE) --config $(CHOICE)
+
+test: .venv/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lab: .venv/installed
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+clean:
+	rm -rf _build runs book/runs .snakemake .pytest_cache .ruff_cache

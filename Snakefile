@@ -1,0 +1,65 @@
+# Which notebook runs after which, for every task of a study.
+# snakemake --profile profiles/local --config study=demo tasks="xnli marc" variant=base [any parameter of params/base.yaml]
+import sys
+from pathlib import Path
+
+from xl_influence import pages, params, runs
+
+OWN = ("tasks", "study", "variant")
+AFTER = {"01-data-and-fine-tuning": [], "02-influence": ["01-data-and-fine-tuning"], "04-cross-language-influence": ["02-influence"]}
+
+TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
+GIVEN = {key: value for key, value in config.items() if key != "tasks"}
+try:
+    MERGED = {task: params.merge(GIVEN | {"task": task}) for task in TASKS}
+except params.ParameterError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+BASE = {task: str(runs.folder(merged) / "notebooks") for task, merged in MERGED.items()}
+SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
+ANSWER = str(runs.folder(MERGED["xnli"]) / "notebooks" / "00-the-answer.ipynb") if set(TASKS) >= set(pages.TASKS) else []
+VALUES = " ".join(f"{key}={value!r}" for key, value in GIVEN.items())
+
+
+rule all:
+    input:
+        [f"{BASE[task]}/{name}.ipynb" for task in TASKS for name in AFTER],
+        ANSWER,
+
+
+for TASK in TASKS:
+    for NAME, BEFORE in AFTER.items():
+
+        rule:
+            name:
+                f"{TASK}_{NAME[:2]}"
+            input:
+                f"notebooks/{NAME}.ipynb",
+                [f"{BASE[TASK]}/{before}.ipynb" for before in BEFORE],
+                sources=SOURCES,
+            output:
+                f"{BASE[TASK]}/{NAME}.ipynb",
+            params:
+                merged=MERGED[TASK],
+                name=NAME,
+                given=f"task={TASK} {VALUES}",
+            resources:
+                gpu=1,
+            shell:
+                "python -m xl_influence.notebook {params.name} {params.given}"
+
+
+if ANSWER:
+
+    rule answer:
+        input:
+            "notebooks/00-the-answer.ipynb",
+            [f"{BASE[task]}/04-cross-language-influence.ipynb" for task in TASKS],
+            sources=SOURCES,
+        output:
+            ANSWER,
+        params:
+            given=f"task=xnli {VALUES}",
+        shell:
+            "python -m xl_influence.notebook 00-the-answer {params.given}"

@@ -1,0 +1,61 @@
+"""Shared by the tests: tiny models, random samples, the project's root, and one smoke study that several files read."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+ROOT = Path(__file__).resolve().parent.parent
+VOCABULARY = 200
+
+
+@pytest.fixture(autouse=True)
+def from_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def tiny(kind, **changes):
+    """A small randomly initialised classifier: 'xlm-roberta', 'roberta', 'bert' or 'distilbert'."""
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)
+    sizes |= dict(max_position_embeddings=64)
+    if kind == "distilbert":
+        sizes = dict(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=64, max_position_embeddings=64)
+    if "roberta" in kind:
+        sizes |= dict(pad_token_id=1, type_vocab_size=1)
+    config = transformers.AutoConfig.for_model(kind, **(sizes | changes))
+    return transformers.AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def random_samples(n, seed, longest=20):
+    """`n` samples of different lengths, special tokens included."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, longest - 1, n)
+    return [
+        {"input_ids": [0, *rng.integers(4, VOCABULARY, length).tolist(), 2], "label": int(rng.integers(2))}
+        for length in lengths
+    ]
+
+
+def run_python(*arguments, check=True, **environment):
+    """Run this environment's Python at the project's root; returns the finished process."""
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The smoke study of all tasks, run by Snakemake as `make study` does; returns its runs folder."""
+    folder = tmp_path_factory.mktemp("smoke")
+    run_python(
+        "-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock",
+        "--config", "study=smoke", f"runs_root={folder}",
+    )  # fmt: skip
+    return folder

@@ -1,0 +1,144 @@
+"""Loaders, label maps and draws: from clones in the hub's layout, made here, and from the demo corpora."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from xl_influence import data, demo, params
+from xl_influence.tasks import TASKS
+
+SHARED = Path(os.environ.get("XL_INFLUENCE_DATA", ROOT.parent / "shared" / "data"))
+XNLI = ("en", "de", "es", "fr", "ru")
+
+
+def xnli_clone(root, change=None, rows=30, languages=XNLI):
+    """A clone of facebook/xnli with invented rows; `change(lang, split, frame)` may spoil one."""
+    folder = root / "facebook" / "xnli"
+    configs = []
+    for lang in languages:
+        files = []
+        for split in data.SPLITS:
+            frame = pd.DataFrame({"premise": [f"{lang} premise {i}" for i in range(rows)], "hypothesis": "h", "label": [0, 1, 2] * (rows // 3)})
+            frame = frame if change is None else change(lang, split, frame)
+            if frame is None:
+                continue
+            path = folder / lang / f"{split}-00000-of-00001.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_parquet(path)
+            files.append(f"  - split: {split}\n    path: {lang}/{split}-*")
+        configs.append(f"- config_name: {lang}\n  data_files:\n" + "\n".join(files))
+    (folder / "README.md").write_text("---\nconfigs:\n" + "\n".join(configs) + "\n---\n")
+    return root
+
+
+def merged(root, **given):
+    base = {"study": "cpu", "task": "xnli", "data_root": str(root), "train_size": 20, "dev_size": 6, "top_k": 5}
+    return params.merge(base | given)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def test_xnli_from_a_clone(tmp_path):
+    samples = data.load(merged(xnli_clone(tmp_path)))
+    train = samples["train"]
+    assert list(train.columns[:6]) == ["uid", "lang", "item", "label", "text_a", "text_b"]
+    assert list(dict.fromkeys(train["lang"])) == list(XNLI) and (train.groupby("lang").size() == 20).all()
+    assert (train["uid"] == train["lang"] + train["item"].astype(str)).all()
+    assert (train.groupby("lang")["item"].apply(list).map(tuple).nunique()) == 1  # the same items in every language
+    assert (train["label"] == (train["item"] % 3 == 0)).all()  # entailment or not
+    assert (train["text_a"] == train["lang"] + " premise " + train["item"].astype(str)).all()
+    assert len(samples["validation"]) == 30 and len(samples["test"]) == 150
+
+
+def test_the_seed_draws(tmp_path):
+    root = xnli_clone(tmp_path)
+    first, again, other = (data.load(merged(root, data_seed=seed))["train"]["uid"].tolist() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_marc_is_not_parallel_and_leaves_three_stars_out(tmp_path):
+    for lang in ("en", "de", "es", "fr", "zh"):
+        folder = tmp_path / "SetFit" / f"amazon_reviews_multi_{lang}"
+        folder.mkdir(parents=True)
+        for split in data.SPLITS:
+            rows = [{"id": f"{lang}_{i}", "text": f"{lang} {split} {i}", "label": i % 5, "label_text": "x"} for i in range(50)]
+            (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    train = data.load(merged(tmp_path, task="marc"))["train"]
+    assert train["text_b"].isna().all() and not (train["item"] % 5 == 2).any()
+    assert (train["label"] == (train["item"] % 5 > 2)).all()
+    assert train.groupby("lang")["item"].apply(tuple).nunique() > 1
+
+
+def spoil(**columns):
+    """A change to item 4 of German training rows."""
+
+    def change(lang, split, frame):
+        if (lang, split) == ("de", "train"):
+            for column, value in columns.items():
+                frame.loc[4, column] = value
+        return frame
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lang, split, frame: None if (lang, split) == ("ru", "train") else frame, "XNLI, ru, train .*no such language or split"),
+        (lambda lang, split, frame: frame.head(9) if lang == "fr" else frame, "20 samples per language asked for, 9 items"),
+        (spoil(label=7), "XNLI, de, train .*unknown label 7; allowed are 0, 1, 2"),
+        (spoil(label=0), "misaligned translations: item 4 is labelled 0 in en and 1 in de"),
+        (spoil(hypothesis="  "), "empty text in text_b, item 4"),
+        (spoil(premise=None), "empty text in text_a, item 4"),
+        (lambda lang, split, frame: frame.drop(columns="label"), "no column 'label'; there are premise, hypothesis"),
+    ],
+)
+def test_bad_data_are_refused_with_the_place(tmp_path, change, message):
+    with pytest.raises(data.DataError, match=message):
+        data.load(merged(xnli_clone(tmp_path, change)))
+
+
+def test_a_missing_language_and_a_missing_clone_are_named(tmp_path):
+    with pytest.raises(data.DataError, match="XNLI, ru"):
+        data.load(merged(xnli_clone(tmp_path, languages=XNLI[:4])))
+    with pytest.raises(data.DataError, match="no folder google-research-datasets/paws-x in data_root"):
+        data.load(merged(tmp_path, task="pawsx"))
+
+
+def test_changed_data_change_the_fingerprint(tmp_path):
+    before = data.source_fingerprint(merged(xnli_clone(tmp_path)))
+    assert before == data.source_fingerprint(merged(xnli_clone(tmp_path)))
+    assert before != data.source_fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_demo_corpora(task):
+    rows = pd.DataFrame(demo.load(task))
+    train = rows[rows["split"] == "train"]
+    kept = train[train["label"].map(TASKS[task].demo_classes or TASKS[task].classes).notna()]
+    assert (kept.groupby("lang")["item"].nunique() >= 400).all() and kept["lang"].nunique() == 5
+    assert (rows.groupby("lang")["template"].nunique() >= 30).all()
+    text = rows["text_a"] + " " + rows["text_b"].fillna("")
+    assert not text.str.contains(r"[{}]|  ").any()
+    pair = rows[["lang", "text_a", "text_b"]].fillna("").agg("|".join, axis=1)
+    assert (rows.groupby(pair)["split"].nunique() == 1).all(), "a sample crosses splits"
+    assert (rows.groupby(pair)["label"].nunique() == 1).all(), "a sample has two labels"
+    if TASKS[task].parallel:
+        assert (rows.groupby(["split", "item"])["lang"].nunique() == 5).all()
+        assert (rows.groupby(["split", "item"])["label"].nunique() == 1).all()
+        first = kept.groupby(["lang", "text_b"])["label"].agg(lambda v: (v == v.mode()[0]).mean())
+        assert first.mean() < 0.75, "the second sentence alone gives the label away"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones")
+@pytest.mark.parametrize("task", TASKS)
+def test_real_clones(task):
+    samples = data.load(params.merge({"study": "cpu", "task": task, "data_root": str(SHARED), "train_size": 500}))
+    assert (samples["train"].groupby("lang").size() == 500).all() and set(samples["train"]["label"]) == {0, 1}

