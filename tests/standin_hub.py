@@ -188,7 +188,7 @@ def _card(languages):
 
 
 def write_encoder(root):
-    """FacebookAI/xlm-roberta-base: its tokenizer and vocabulary, and a masked language model of random weights."""
+    """FacebookAI/xlm-roberta-base: its tokenizer (less its Unicode normalisation), and a small model of random weights."""
     folder = Path(root) / "models" / "FacebookAI" / "xlm-roberta-base"
     e5small.tokenizer(e5small.read(weights=False)).save_pretrained(folder)
     (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')  # all that the real one says

@@ -22,6 +22,7 @@ from xl_influence import params
 from xl_influence.tasks import TASKS
 
 ENCODER = "FacebookAI/xlm-roberta-base"
+EXPORTED = "xnli"  # the run whose export is tried
 SMALL = {
     "study": "paper", "train_size": 24, "dev_size": 8, "epochs": 2, "test_size": 2, "test_pool": 20, "top_k": 10,
     "learning_rate": 1e-3, "max_length": 48, "device": "cpu",
@@ -74,9 +75,10 @@ def start(url, folder, tasks):
 
 def test_without_the_hub_one_clear_message_and_nothing_left(processes):
     assert processes.alone.process.wait(timeout=60) != 0
-    *_, message = processes.alone.log.read_text().splitlines()
+    log = processes.alone.log.read_text()
+    message = log.splitlines()[-1]
     assert message.startswith("xl_influence.data.DataError: XNLI, en, train (facebook/xnli): cannot be read")
-    assert "set data_root to a folder with clones" in message
+    assert "set data_root to a folder with clones" in message and log.count("DataError:") == 1
     assert not list(processes.alone.runs_root.rglob("*"))
 
 
@@ -122,16 +124,15 @@ def test_everything_was_downloaded(served, hub, task):
     assert wanted <= sent
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_export_has_the_whole_vocabulary_and_the_same_logits(served, task):
-    logits = np.load(served / "paper" / task / "base" / "logits.npz")
+def test_export_has_the_whole_vocabulary_and_the_same_logits(served):
+    logits = np.load(served / "paper" / EXPORTED / "base" / "logits.npz")
     assert logits["vocabulary"] == 250002
-    assert logits["cut"].shape == (5 * SMALL["train_size"], 2)
+    assert logits["cut"].shape == (5 * SMALL["train_size"], 2) and (logits["cut"].std(axis=0) > 0.01).all()
     np.testing.assert_allclose(logits["whole"], logits["cut"], rtol=0, atol=1e-5)
 
 
 def study(runs_root, tasks):
-    """What the processes do: the study, and the logits of every run's first checkpoint, cut and exported."""
+    """What the processes do: the study of some tasks, and one run's export."""
     import torch
 
     from xl_influence import scores
@@ -139,10 +140,11 @@ def study(runs_root, tasks):
     torch.set_num_threads(1)
     for task in tasks:
         run = scores.score(params.merge(SMALL | {"task": task, "runs_root": runs_root}), progress=False)
-        compare_export(run)
+        if task == EXPORTED:
+            save_logits(run)
 
 
-def compare_export(run):
+def save_logits(run):
     """Save the logits on the training texts: of the cut checkpoint, and of its export with its own tokenizer."""
     import pandas as pd
     import torch
@@ -154,12 +156,11 @@ def compare_export(run):
     tokenizer = AutoTokenizer.from_pretrained(run / "exported")
     whole = AutoModelForSequenceClassification.from_pretrained(run / "exported").eval()
     cut = encoders.load_checkpoint(run / "checkpoints" / "epoch-1")
-    train = pd.read_parquet(run / "train.parquet").fillna("")
-    texts = [pair if pair[1] else pair[:1] for pair in zip(train["text_a"], train["text_b"])]
+    train = pd.read_parquet(run / "train.parquet")
     logits = {"whole": [], "cut": []}
     with torch.no_grad():
-        for text, ids in zip(texts, finetune.read_inputs(run, "train")["input_ids"]):
-            inputs = tokenizer(*text, truncation=True, max_length=SMALL["max_length"], return_tensors="pt")
+        for a, b, ids in zip(train["text_a"], train["text_b"], finetune.read_inputs(run, "train")["input_ids"], strict=True):
+            inputs = tokenizer(a, b, truncation=True, max_length=SMALL["max_length"], return_tensors="pt")
             logits["whole"].append(whole(**inputs).logits[0].numpy())
             logits["cut"].append(cut(torch.from_numpy(ids)[None]).logits[0].numpy())
     np.savez(run / "logits.npz", vocabulary=whole.config.vocab_size, **logits)

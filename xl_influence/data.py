@@ -4,7 +4,9 @@ A sample is a row `uid, lang, item, label, text_a, text_b`, as in the paper's ta
 In a parallel task every language gets the same items, so an item is the same pair everywhere.
 """
 
+import functools
 import hashlib
+import logging
 import os
 from pathlib import Path
 
@@ -123,17 +125,20 @@ def _from_hub(params, task, lang, split):
         source = str(Path(params["data_root"]).expanduser().resolve() / repository)
         if not os.path.isdir(source):
             raise DataError(f"{task.title}, {lang}: no folder {repository} in data_root {params['data_root']}")
+    else:
+        offline_if_unreachable()
     where = f"{task.title}, {lang}, {split} ({repository})"
     bars = datasets.utils.logging.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
         table = datasets.load_dataset(source, lang if task.config_is_language else None, split=split)
-    except ValueError as error:
-        raise DataError(f"{where}: no such language or split: {error}") from error
-    except (ConnectionError, OSError, RuntimeError) as error:
+    except Exception as error:  # also errors of the transport, which have no common class
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        if isinstance(error, ValueError) and first.startswith(("BuilderConfig", "Unknown split")):
+            raise DataError(f"{where}: no such language or split: {error}") from error
         raise DataError(
-            f"{where}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}). Without a connection to "
-            "the hub, set data_root to a folder with clones of the data sets"
+            f"{where}: cannot be read ({type(error).__name__}: {first}). Without a connection to the hub, set data_root "
+            "to a folder with clones of the data sets"
         ) from error
     finally:
         if bars:
@@ -147,6 +152,22 @@ def _from_hub(params, task, lang, split):
     texts = [frame[column] if column else None for column in task.columns]
     result = pd.DataFrame({"label": frame["label"], "text_a": texts[0], "text_b": texts[1]})
     return result.set_index(pd.Index(items, name="item")), where
+
+
+@functools.cache
+def offline_if_unreachable():
+    """Ask the hub once per process; if it does not answer, its libraries take what they have cached, or fail at once.
+
+    Left alone they try every file six times, 23 s, and that for every language and split, cached or not.
+    """
+    import datasets
+    import huggingface_hub
+
+    logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)  # MARC's cards have no front matter
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception:  # whatever it is, there is no hub
+        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
 
 
 def _check_aligned(frames, split):

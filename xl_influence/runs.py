@@ -89,7 +89,7 @@ def environment(device):
     """What a result was made with: package versions, Python, processor, git commit (None outside a checkout)."""
     commit = ""
     with contextlib.suppress(OSError):
-        command = ["git", "rev-parse", "HEAD"]
+        command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
         commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
     versions = {}
     for name in PACKAGES:

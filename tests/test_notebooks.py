@@ -1,0 +1,113 @@
+"""Every notebook under the smoke study, for every task: complete artefacts, tables by name, papermill by hand."""
+
+import json
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import run_python
+from transformers import AutoModelForSequenceClassification
+
+from xl_influence import pages, params, runs
+
+TASKS = ["xnli", "pawsx", "marc"]
+COLUMNS = {
+    "composition": ["test_lang", "train_lang", "sign", "checkpoint", "share", "ci_low", "ci_high", "chance"],
+    "mean_influence": ["test_lang", "train_lang", "mean", "ci_low", "ci_high"],
+    "cross_language": ["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
+    "distribution": ["test_lang", "train_lang", "low", "high", "share"],
+    "planted": ["what", "sign", "share", "ci_low", "ci_high", "chance"],
+    "examples": ["test_uid", "sign", "uid", "influence"],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_artefacts_are_complete(smoke, task):
+    run = smoke / "smoke" / task / "base"
+    manifest, merged = runs.read_manifest(run), params.merge({"study": "smoke", "task": task})
+    assert manifest["parameters"] | {"runs_root": "runs"} == merged
+    for key in ("finetune_fingerprint", "scores_fingerprint", "data_fingerprint", "chosen_epoch", "encoder", "finetune_cost"):
+        assert manifest[key], key
+    assert set(merged["languages"]) < set(manifest["dev_accuracy"][0])
+    assert sorted(p.name for p in (run / "checkpoints").glob("epoch-*")) == [
+        f"epoch-{e}" for e in range(1, manifest["chosen_epoch"] + 1)
+    ]
+    AutoModelForSequenceClassification.from_pretrained(run / "checkpoints" / "epoch-1")
+    train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
+    assert {"uid", "lang", "item", "label", "text_a", "text_b"} <= set(train) and "confidence" in test
+    assert (test["confidence"] > 0.5).all() and (test.groupby("lang").size() == merged["test_size"]).all()
+    cube = xr.open_zarr(run / "scores.zarr").load()
+    assert cube["dot"].dims == ("checkpoint", "group", "test", "train") and cube["dot"].dtype == np.float32
+    assert list(cube["group"].values) == ["embeddings", "layer-00", "layer-01", "head"]
+    assert list(cube["train"].values) == list(train["uid"]) and list(cube["test_lang"].values) == list(test["lang"])
+    assert not any(bool(cube[name].isnull().any()) for name in cube)
+    assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tables(smoke, task):
+    run = smoke / "smoke" / task / "base"
+    for name, columns in COLUMNS.items():
+        table = runs.read_table(run, name)
+        assert list(table.columns) == columns and len(table) and not table.isna().any().any(), name
+    composition = runs.read_table(run, "composition")
+    assert np.allclose(composition.groupby(["test_lang", "sign", "checkpoint"])["share"].sum(), 1)
+    assert (composition["ci_low"] <= composition["share"]).all() and (composition["share"] <= composition["ci_high"]).all()
+    with pytest.raises(runs.RunError, match="zero_shot.*make study"):
+        runs.read_table(run, "zero_shot")
+
+
+def glued(path):
+    """Glue keys stored in an executed notebook, with their text."""
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+    return {o.metadata["scrapbook"]["name"]: o.data for o in outputs if "scrapbook" in o.get("metadata", {})}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_headline_numbers_come_from_the_tables(smoke, task):
+    run = smoke / "smoke" / task / "base"
+    stored = glued(run / "notebooks" / "04-cross-language-influence.ipynb")
+    table = runs.read_table(run, "cross_language").set_index(["test_lang", "sign"])
+    text = stored[f"{task}_cross_positive"]["application/papermill.record/text/plain"]
+    assert text.strip("'").replace("\\xa0", "\u00a0") == pages.percent(table.loc[("all", "positive"), "share"])
+    assert 0.75 < table.loc[("all", "positive"), "chance"] <= 0.8
+
+
+def test_executed_notebooks_lie_beside_their_parameters(smoke):
+    import yaml
+
+    folder = smoke / "smoke" / "marc" / "base" / "notebooks"
+    assert sorted(path.name for path in folder.glob("*.ipynb")) == [f"{name}.ipynb" for name in pages.PER_TASK]
+    for name in pages.PER_TASK:
+        beside = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        assert beside == params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
+
+
+def test_again_is_no_work(smoke):
+    done = run_python("-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock", "--dry-run",
+                      "--config", "study=smoke", f"runs_root={smoke}")  # fmt: skip
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
+    run_python(
+        "-m", "papermill", "notebooks/04-cross-language-influence.ipynb", f"{tmp_path}/out.ipynb",
+        "-p", "study", "smoke", "-p", "task", "marc", "-p", "runs_root", f"{tmp_path}/runs", "-p", "train_size", "30",
+    )  # fmt: skip
+    run = tmp_path / "runs" / "smoke" / "marc" / "base"
+    assert runs.read_manifest(run)["rows"]["train"] == 150
+    assert (run / "tables" / "composition.parquet").exists()
+
+
+def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 10
+    texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
+    labels = [c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]]
+    assert len(labels) == len(set(labels)) == 12
+    page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
+    assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
+    assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)
+    with pytest.raises(runs.RunError, match="make study STUDY=cpu"):
+        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none")

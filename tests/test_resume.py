@@ -1,0 +1,87 @@
+"""`kill -9` in the middle of fine-tuning and of the influence pass, then again: the same numbers, little repeated."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import ROOT
+from safetensors.numpy import load_file
+
+from xl_influence import runs, scores
+
+SCRIPT = """
+import sys
+from xl_influence import params, scores
+print(scores.score(params.merge(params.parse(sys.argv[1:])), progress=False))
+"""
+GIVEN = ["study=smoke", "task=pawsx", "train_size=120", "epochs=4", "shard_size=60", "test_size=3", "test_pool=60"]
+
+
+def start(folder):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *GIVEN, f"runs_root={folder}"], cwd=ROOT, env=environment)
+
+
+def kill_when(process, seen):
+    """SIGKILL as soon as `seen()` is true; the process must still be running then."""
+    deadline = time.time() + 120
+    while not seen():
+        assert process.poll() is None, "the process ended before it could be killed"
+        assert time.time() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def killed_and_whole(tmp_path_factory):
+    killed, whole = (tmp_path_factory.mktemp(name) for name in ("killed", "whole"))
+    run = killed / "smoke" / "pawsx" / "base"
+    kill_when(start(killed), lambda: len(list(run.glob(".finetune/checkpoint-*/complete"))) >= 2)
+    kept = {path.parent.name: path.stat().st_mtime_ns for path in run.glob(".finetune/checkpoint-*/complete")}
+    assert not (run / "manifest.json").exists(), "an unfinished run must not look finished"
+    kill_when(start(killed), lambda: len(list(run.glob(".scores/shards/*"))) >= 3)
+    marks = {path.name: path.stat().st_mtime_ns for path in run.glob(".scores/shards/*")}
+    assert not (run / "scores.zarr").exists()
+    third = start(killed)
+    repeated = set()
+    while third.poll() is None:  # what the last start writes again of what was marked as written
+        now = {path.name: path.stat().st_mtime_ns for path in run.glob(".scores/shards/*")}
+        repeated |= {name for name in now if name in marks and now[name] != marks[name]}
+        time.sleep(0.01)
+    assert third.returncode == 0
+    assert start(whole).wait() == 0
+    return run, whole / "smoke" / "pawsx" / "base", kept, repeated
+
+
+def test_same_weights_bit_by_bit(killed_and_whole):
+    killed, whole, kept, _ = killed_and_whole
+    assert len(kept) >= 2
+    epochs = sorted(path.name for path in (whole / "checkpoints").glob("epoch-*"))
+    assert epochs == sorted(path.name for path in (killed / "checkpoints").glob("epoch-*"))
+    for epoch in epochs:
+        a, b = (load_file(run / "checkpoints" / epoch / "model.safetensors") for run in (killed, whole))
+        assert all(np.array_equal(a[name], b[name]) for name in b), epoch
+    a, b = runs.read_manifest(killed), runs.read_manifest(whole)
+    assert a["dev_accuracy"] == b["dev_accuracy"] and a["finetune_fingerprint"] == b["finetune_fingerprint"]
+
+
+def test_same_cube_bit_by_bit_and_no_shard_twice(killed_and_whole):
+    killed, whole, _, repeated = killed_and_whole
+    a, b = scores.open_scores(killed), scores.open_scores(whole)
+    xr.testing.assert_identical(a, b)
+    assert not repeated
+    assert a.sizes["train"] == 600 and a.sizes["test"] == 15 and set(a.dims) == {"checkpoint", "group", "test", "train"}
+
+
+def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
+    killed, whole, _, _ = killed_and_whole
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+    assert start(whole.parents[2]).wait() == 0
+    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+    assert not list(killed.glob(".*")), "work folders remain"

@@ -1,0 +1,78 @@
+"""The repository itself: notebooks stored clean, dependencies named once and pinned once, no text of any data set."""
+
+import json
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_clean(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert max("".join(cell["source"]).count("\n") + 1 for cell in code) <= 25
+    first = "".join(notebook["cells"][0]["source"])
+    assert first.startswith("# ") and "**Overview.**" in first
+
+
+def pinned():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    return {normal(name): version for name, version in pins.items()}
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_dependency_is_pinned_once():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    names = [normal(re.match(r"[\w.-]+", line)[0]) for line in named]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(pinned())
+    assert pinned()["torch"] == "2.13.0" and "torchvision" not in pinned()
+
+
+def test_conda_users_get_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in environment if isinstance(entry, dict))
+    assert pip == ["-r requirements.lock", "-e .[book,test]"]
+    assert [entry for entry in environment if isinstance(entry, str)] == ["python=3.11", "pip", "make"]
+
+
+def test_one_version():
+    import xl_influence
+
+    version = xl_influence.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_modules_stay_small_and_import_one_way():
+    order = re.findall(r"^(\w+) +\w", (ROOT / "xl_influence" / "__init__.py").read_text(), re.M)
+    files = {path.stem: path.read_text() for path in (ROOT / "xl_influence").glob("*.py") if path.stem != "__init__"}
+    assert set(order) == set(files), "the package's docstring lists its modules"
+    for name, text in files.items():
+        assert text.count("\n") <= 350, name
+        used = re.findall(r"^ *from \. import (.+)$|^ *from \.(\w+) import", text, re.M)
+        for several, one in used:
+            for other in [one] if one else [part.strip() for part in several.split(",")]:
+                assert other == "demo" or order.index(other) < order.index(name), f"{name} imports {other}"
+
+
+def test_nothing_generated_is_tracked():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not tracked:
+        pytest.skip("not a git checkout")
+    assert not [name for name in tracked if re.search(r"^(runs|book/runs|_build)/|\.(safetensors|parquet|bin|pt)$", name)]
