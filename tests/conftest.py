@@ -55,7 +55,7 @@ def smoke(tmp_path_factory):
     """The smoke study of all tasks, run by Snakemake as `make study` does; returns its runs folder."""
     folder = tmp_path_factory.mktemp("smoke")
     run_python(
-        "-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock",
-        "--config", "study=smoke", f"runs_root={folder}",
+        "-m", "snakemake", "--profile", "profiles/local", "--cores", "2", "--resources", "gpu=2", "--nolock",
+        "--config", "study=smoke", f"runs_root={folder}", OMP_NUM_THREADS="1",
     )  # fmt: skip
     return folder

@@ -22,7 +22,9 @@ def xnli_clone(root, change=None, rows=30, languages=XNLI):
     for lang in languages:
         files = []
         for split in data.SPLITS:
-            frame = pd.DataFrame({"premise": [f"{lang} premise {i}" for i in range(rows)], "hypothesis": "h", "label": [0, 1, 2] * (rows // 3)})
+            frame = pd.DataFrame(
+                {"premise": [f"{lang} premise {i}" for i in range(rows)], "hypothesis": "h", "label": [0, 1, 2] * (rows // 3)}
+            )
             frame = frame if change is None else change(lang, split, frame)
             if frame is None:
                 continue
@@ -91,7 +93,10 @@ def spoil(**columns):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lang, split, frame: None if (lang, split) == ("ru", "train") else frame, "XNLI, ru, train .*no such language or split"),
+        (
+            lambda lang, split, frame: None if (lang, split) == ("ru", "train") else frame,
+            "XNLI, ru, train .*no such language or split",
+        ),
         (lambda lang, split, frame: frame.head(9) if lang == "fr" else frame, "20 samples per language asked for, 9 items"),
         (spoil(label=7), "XNLI, de, train .*unknown label 7; allowed are 0, 1, 2"),
         (spoil(label=0), "misaligned translations: item 4 is labelled 0 in en and 1 in de"),

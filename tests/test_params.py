@@ -31,7 +31,7 @@ def test_paper_study_is_the_papers():
         ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
         ({"task": "squad"}, ["task='squad'", "marc, pawsx, xnli"]),
         ({"study": "huge"}, ["study='huge'", "cpu, demo, paper, smoke"]),
-        ({"top_k": 601}, ["top_k=601", "1 to 600", "train_size 120"]),
+        ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),
         ({"train_size": True}, ["train_size=True"]),

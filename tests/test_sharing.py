@@ -25,7 +25,12 @@ def cube(values, train, test):
             "test_sqnorm": (("checkpoint", "group", "test"), ones["test"]),
             "train_sqnorm": (("checkpoint", "group", "train"), ones["train"]),
         },
-        coords={"checkpoint": range(1, len(values) + 1), "group": ["embeddings", "head"], "test": list(test["uid"]), "train": list(train["uid"])},
+        coords={
+            "checkpoint": range(1, len(values) + 1),
+            "group": ["embeddings", "head"],
+            "test": list(test["uid"]),
+            "train": list(train["uid"]),
+        },
     )
 
 
@@ -48,7 +53,9 @@ def test_composition_by_hand(small):
     assert lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=0)["share"] == 0.5
     assert lookup(table, test_lang="de", train_lang="de", sign="positive", checkpoint=0)["share"] == 1
     assert lookup(table, test_lang="de", train_lang="en", sign="negative", checkpoint=0)["share"] == 1
-    assert lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=2)["share"] == 1  # en1 .3, then en0 before de0
+    assert (
+        lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=2)["share"] == 1
+    )  # en1 .3, then en0 before de0
     assert (table["chance"] == 0.5).all() and set(table["checkpoint"]) == {0, 1, 2}
     total = table.groupby(["test_lang", "sign", "checkpoint"])["share"].sum()
     assert np.allclose(total, 1)
@@ -83,7 +90,9 @@ def test_influential_samples_in_order(small):
 
 def test_planted_answer_is_found_with_its_chance_level():
     rng = np.random.default_rng(0)
-    train = pd.DataFrame({"lang": np.repeat(["en", "de"], 100), "phenomenon": np.tile(list("abcdefghij"), 20), "label": rng.integers(0, 2, 200)})
+    train = pd.DataFrame(
+        {"lang": np.repeat(["en", "de"], 100), "phenomenon": np.tile(list("abcdefghij"), 20), "label": rng.integers(0, 2, 200)}
+    )
     test = pd.DataFrame({"lang": ["en", "de"] * 10, "phenomenon": list("abcdefghij") * 2, "label": rng.integers(0, 2, 20)})
     for frame in (train, test):
         frame["item"] = range(len(frame))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -53,19 +54,26 @@ def finetune(params, progress=True):
     encoders.cut_vocabulary(model, kept)
 
     work = run / ".finetune"
-    if not work.is_dir() or (work / "fingerprint").read_text() != mark:
-        runs.remove(work)
-        work.mkdir(parents=True)
-        (work / "fingerprint").write_text(mark)
+    with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared
+        steps = _prepare(work, mark)
     trainer = _trainer(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
-    steps = complete_steps(work)
-    for folder in work.glob("checkpoint-*"):
-        if int(folder.name.split("-")[1]) not in steps:
-            runs.remove(folder)
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
         _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device)
     return run
+
+
+def _prepare(work, mark):
+    """The Trainer's folder, emptied if it belongs to other parameters. Returns the steps to resume from."""
+    if not work.is_dir() or not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
+        runs.remove(work)
+        work.mkdir(parents=True)
+        (work / "fingerprint").write_text(mark)
+    steps = complete_steps(work)
+    for folder in work.glob("checkpoint-*"):
+        if int(folder.name.split("-")[1]) not in steps:
+            runs.remove(folder)
+    return steps
 
 
 def pick_device(name):
@@ -257,3 +265,11 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
         finetune_cost=watch.read(),
     )
     runs.remove(work)
+
+
+if __name__ == "__main__":  # for torchrun: key=value on the command line
+    import sys
+
+    from .params import merge, parse
+
+    print(finetune(merge(parse(sys.argv[1:]))))

@@ -35,7 +35,13 @@ def run(name, given):
     os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page
     logging.getLogger("papermill").addFilter(lambda record: "unknown parameter" not in record.getMessage())
     papermill.execute_notebook(
-        source, failed, parameters=given, cwd=params.root(), log_output=True, progress_bar=False, stderr_file=sys.stderr
+        source,
+        failed,
+        parameters=given,
+        cwd=params.root(),
+        progress_bar=False,
+        stderr_file=sys.stderr,  # the bars of long cells
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     with runs.complete(target.with_suffix(".yaml")) as path:
         path.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8")

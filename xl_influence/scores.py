@@ -44,7 +44,7 @@ def score(params, progress=True):
         test.to_parquet(path, index=False)
     epochs = list(range(1, manifest["chosen_epoch"] + 1))
     work = run / ".scores"
-    if not work.is_dir() or (work / "fingerprint").read_text() != mark:
+    if not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
         runs.remove(work)
         work.mkdir(parents=True)
         (work / "fingerprint").write_text(mark)
