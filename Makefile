@@ -9,7 +9,7 @@ TASK ?= xnli pawsx marc
 VARIANT ?= base
 DATA_ROOT ?=
 SET ?=
-CORES ?= 1
+CORES ?= all
 .DEFAULT_GOAL := book
 .PHONY: book html test lint lab study clean
 

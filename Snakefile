@@ -1,15 +1,15 @@
 # Which notebook runs after which, for every task of a study.
-# snakemake --profile profiles/local --config study=demo tasks="xnli marc" variant=base [any parameter of params/base.yaml]
+# snakemake --profile profiles/local --cores all --config study=demo tasks="xnli marc" [any parameter of params/base.yaml]
 import sys
 from pathlib import Path
 
 from xl_influence import pages, params, runs
 
-OWN = ("tasks", "study", "variant")
 AFTER = {"01-data-and-fine-tuning": [], "02-influence": ["01-data-and-fine-tuning"], "04-cross-language-influence": ["02-influence"]}
 
 TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
-GIVEN = {key: value for key, value in config.items() if key != "tasks"}
+THREADS = int(config.get("threads", workflow.cores))  # of each notebook; Snakemake sets OMP_NUM_THREADS to it
+GIVEN = {key: value for key, value in config.items() if key not in ("tasks", "threads")}
 try:
     MERGED = {task: params.merge(GIVEN | {"task": task}) for task in TASKS}
 except params.ParameterError as error:
@@ -44,6 +44,7 @@ for TASK in TASKS:
                 merged=MERGED[TASK],
                 name=NAME,
                 given=f"task={TASK} {VALUES}",
+            threads: THREADS
             resources:
                 gpu=1,
             shell:
@@ -61,5 +62,6 @@ if ANSWER:
             ANSWER,
         params:
             given=f"task=xnli {VALUES}",
+        threads: THREADS
         shell:
             "python -m xl_influence.notebook 00-the-answer {params.given}"

@@ -56,6 +56,6 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
     run_python(
         "-m", "snakemake", "--profile", "profiles/local", "--cores", "2", "--resources", "gpu=2", "--nolock",
-        "--config", "study=smoke", f"runs_root={folder}", OMP_NUM_THREADS="1",
+        "--config", "study=smoke", f"runs_root={folder}", "threads=1",
     )  # fmt: skip
     return folder

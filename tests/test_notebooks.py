@@ -87,7 +87,7 @@ def test_executed_notebooks_lie_beside_their_parameters(smoke):
 
 def test_again_is_no_work(smoke):
     done = run_python("-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock", "--dry-run",
-                      "--config", "study=smoke", f"runs_root={smoke}")  # fmt: skip
+                      "--config", "study=smoke", f"runs_root={smoke}", "threads=1")  # fmt: skip
     assert "Nothing to be done" in done.stdout + done.stderr
 
 

@@ -48,14 +48,21 @@ def _vega():
 
 
 def language_scale(languages):
-    """The book's colours for these language codes."""
-    return alt.Scale(domain=list(languages), range=[COLORS[lang] for lang in languages])
+    """The book's colours for these languages, given by name."""
+    codes = {name: code for code, name in LANGUAGES.items()}
+    return alt.Scale(domain=list(languages), range=[COLORS[codes[name]] for name in languages])
+
+
+def named(table):
+    """The table with languages by name instead of by code."""
+    return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang") if column in table})
 
 
 def dev_accuracy(history, majority):
     """Development accuracy per epoch and language, and the majority class's share as a rule."""
-    languages = [column for column in history if column in LANGUAGES]
-    frame = history[["epoch", *languages]].melt("epoch", languages, "language", "accuracy")
+    history = history[["epoch", *(column for column in history if column in LANGUAGES)]].rename(columns=LANGUAGES)
+    languages = [column for column in history if column != "epoch"]
+    frame = history.melt("epoch", languages, "language", "accuracy")
     base = alt.Chart(frame).encode(
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=20)),
         y=alt.Y("accuracy:Q", axis=alt.Axis(format="%"), title="dev accuracy", scale=alt.Scale(zero=False)),
@@ -64,12 +71,15 @@ def dev_accuracy(history, majority):
     )
     rule = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
     return (base.mark_line() + base.mark_point(filled=True, size=50) + rule).properties(
-        width=420, height=240, description="Development accuracy of each language after each epoch; dashed: majority class."
+        width="container",
+        height=240,
+        description="Development accuracy of each language after each epoch; dashed: majority class.",
     )
 
 
 def composition(table, top_k):
     """Share of each training language in the top k of each test language, both signs side by side (Figure 2)."""
+    table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
     panels = []
     for sign, scheme in SIGN_COLORS.items():
@@ -101,6 +111,7 @@ def composition(table, top_k):
 
 def distribution(table):
     """Distribution of influence scores per training language, one panel per test language (Figures 9 to 11)."""
+    table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
     return (
         alt.Chart(table)
@@ -111,7 +122,7 @@ def distribution(table):
             color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
             tooltip=["train_lang", alt.Tooltip("low", format=".2f"), alt.Tooltip("share", format=".1%")],
         )
-        .properties(width=190, height=120, description="Distribution of influence scores by training language.")
+        .properties(width=170, height=120, description="Distribution of influence scores by training language.")
         .facet(alt.Facet("test_lang:N", title="test language", sort=languages), columns=3)
     )
 
@@ -128,12 +139,13 @@ def shares(table, y, title):
     interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q", color=color)
     chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")
     return (interval + base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color) + chance).properties(
-        width=380, height={"step": 18}, description=f"{title}; point and 95 % interval, gray tick: chance."
+        width="container", height={"step": 18}, description=f"{title}; point and interval; gray tick: chance."
     )
 
 
 def matrix(table, value="mean"):
     """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
+    table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
     wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
         list(dict.fromkeys(table["test_lang"])), languages
