@@ -138,8 +138,10 @@ def test_demo_corpora(task):
     if TASKS[task].parallel:
         assert (rows.groupby(["split", "item"])["lang"].nunique() == 5).all()
         assert (rows.groupby(["split", "item"])["label"].nunique() == 1).all()
-        first = kept.groupby(["lang", "text_b"])["label"].agg(lambda v: (v == v.mode()[0]).mean())
-        assert first.mean() < 0.75, "the second sentence alone gives the label away"
+        positive = rows["label"].map(TASKS[task].classes) == 1
+        assert (positive.groupby(rows["phenomenon"]).mean() == 0.5).all(), "a phenomenon tells the label"
+        both = positive.groupby(rows["template"]).nunique() == 2
+        assert both.mean() == pytest.approx(1 / 3), "a third of the templates are minimal pairs"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones")

@@ -139,7 +139,10 @@ def shares(table, y, title):
     interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q", color=color)
     chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")
     return (interval + base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color) + chance).properties(
-        width="container", height={"step": 18}, description=f"{title}; point and interval; gray tick: chance."
+        width="container",
+        height={"step": 18},
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        description=f"{title}; point and interval; gray tick: chance.",
     )
 
 
@@ -150,6 +153,7 @@ def matrix(table, value="mean"):
     wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
         list(dict.fromkeys(table["test_lang"])), languages
     ]
+    wide = wide.rename_axis(index="test language", columns="training language")
     return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
 
 

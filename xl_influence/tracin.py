@@ -91,9 +91,11 @@ def influence(scores, groups=None, normalize=True):
     if unknown or groups == []:
         raise ValueError(f"unknown group {(unknown or ['(none given)'])[0]!r}; allowed are {', '.join(known)}")
     part = scores.sel(group=list(groups)) if groups is not None else scores
-    value = part["dot"].sum("group", dtype=np.float64)
+    value = part["dot"].astype(np.float64).sum("group", skipna=False)
     if normalize:
-        square = part["test_sqnorm"].sum("group", dtype=np.float64) * part["train_sqnorm"].sum("group", dtype=np.float64)
+        square = part["test_sqnorm"].astype(np.float64).sum("group", skipna=False) * part["train_sqnorm"].astype(
+            np.float64
+        ).sum("group", skipna=False)
         value = xr.where(square > 0, value / np.sqrt(square.where(square > 0, 1.0)), 0.0)
     if "checkpoint" in value.dims:
         value = value.sum("checkpoint", skipna=False)
