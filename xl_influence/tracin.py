@@ -13,10 +13,10 @@ import psutil
 import torch
 import xarray as xr
 
-from .gradients import Outer, Recorder, Rows, check_coverage, dense, group_of, join, trainable
+from .gradients import Recorder, check_coverage, group_of, trainable
+from .products import Held
 
 MAX_TOKENS = 2048  # in a batch; its activations and output gradients must fit beside the gradients of the test samples
-PAIRS = 1 << 14  # rows of two embeddings multiplied at once
 
 
 def gradient_products(
@@ -162,7 +162,8 @@ class Engine:
 
     def hold(self, test):
         """Gradients of these test samples, kept for `products`."""
-        held = _Held(self, len(test))
+        groups = {name: self.groups.index(group) for name, group in self.group.items()}
+        held = Held(self.shapes, groups, len(test), self.dtype, self.device, self.buffer)
         with Recorder(self.model) as recorder:
             for rows in batches(test, self.max_tokens):
                 recorder.run(self._tensors([test[i] for i in rows]), partial(held.add, rows))
@@ -223,111 +224,6 @@ class Engine:
         return psutil.virtual_memory().available
 
 
-class _Held:
-    """Test gradients by parameter, in the form that costs least to multiply.
-
-    Embeddings stay sparse: (sample, token) rows. A layer whose output gradient sits at one position only (the last
-    block's and the head's: the classifier reads the first token) has gradients of rank one and keeps its two factors.
-    Every other parameter is a dense row per sample.
-    """
-
-    def __init__(self, engine, count):
-        self.engine, self.count = engine, count
-        self.parts = {name: [] for name in engine.shapes}
-        self.square = torch.zeros(len(engine.groups), count, dtype=torch.float64, device=engine.device)
-
-    def add(self, rows, name, factors):
-        joined = join(factors)
-        if isinstance(joined, Rows):
-            part, norm = _aggregate(joined)
-        elif isinstance(joined, Outer) and (single := _one_position(joined)) is not None:
-            part, norm = single, _rank_one_norm(single)
-        else:
-            part = dense(factors, self.engine.shapes[name])
-            norm = torch.linalg.vector_norm(part, dim=1) ** 2
-        self.parts[name].append((torch.tensor(rows, device=self.engine.device), part))
-        self.square[self.engine.groups.index(self.engine.group[name]), rows] += norm.double()
-
-    def finish(self):
-        """Merge the batches of each parameter."""
-        for name, parts in self.parts.items():
-            kinds = {type(part) for _, part in parts}
-            if not parts:
-                self.parts[name] = None  # no use in the model: a gradient of zero
-            elif kinds == {_Sparse}:
-                self.parts[name] = _Sparse.merge(parts)
-            elif kinds == {Outer}:
-                self.parts[name] = _merge_single(parts, self.count)
-            else:
-                whole = torch.zeros(
-                    self.count, math.prod(self.engine.shapes[name]), dtype=self.engine.dtype, device=self.engine.device
-                )
-                for rows, part in parts:
-                    whole[rows] = dense([part], self.engine.shapes[name]) if isinstance(part, Outer) else part
-                self.parts[name] = whole
-
-    def multiply(self, name, factors):
-        """Dot products with a batch's gradients, (test, batch), and their squared norms, (batch,)."""
-        held, joined = self.parts[name], join(factors)
-        if isinstance(held, _Sparse):
-            train, norm = _aggregate(joined)
-            return held.dot(train, self.count, len(joined.index)), norm
-        if isinstance(held, Outer) and isinstance(joined, Outer):
-            single = _one_position(joined)
-            left, right = (single or joined).left, (single or joined).right  # (batch, positions, ·)
-            a = held.left[:, 0] @ left.flatten(0, 1).T  # (test, batch × positions)
-            b = held.right[:, 0] @ right.flatten(0, 1).T
-            product = (a * b).view(self.count, left.shape[0], left.shape[1]).sum(2)
-            return product, _rank_one_norm(single) if single else _ghost_norm(joined)
-        if isinstance(held, Outer):
-            held = dense([held], self.engine.shapes[name])
-        shape = self.engine.shapes[name]
-        out = None
-        if isinstance(joined, Outer):
-            factors, out = [joined], self.engine.buffer("gradient", (len(joined.left), *shape))
-        grad = dense(factors, shape, out)  # (batch, weights)
-        return held @ grad.T, torch.linalg.vector_norm(grad, dim=1) ** 2
-
-
-class _Sparse:
-    """Rows of an embedding's gradient: `owner` (row of the sample), `token`, `values` (n, dim), sorted by token."""
-
-    def __init__(self, owner, token, values):
-        order = torch.argsort(token, stable=True)
-        self.owner, self.token, self.values = owner[order], token[order], values[order]
-
-    @staticmethod
-    def merge(parts):
-        return _Sparse(
-            torch.cat([rows[part.owner] for rows, part in parts]),
-            torch.cat([part.token for _, part in parts]),
-            torch.cat([part.values for _, part in parts]),
-        )
-
-    def dot(self, train, n_test, n_train):
-        """(test, train) sums over shared tokens of the products of their rows."""
-        product = self.values.new_zeros(n_test, n_train)
-        token, count = torch.unique_consecutive(train.token, return_counts=True)
-        first = torch.cumsum(count, 0) - count
-        low = torch.searchsorted(self.token, token)
-        width = torch.searchsorted(self.token, token, right=True) - low
-        pairs = width * count
-        for t0, tn, e0, en in torch.stack([first, count, low, width], 1)[pairs > PAIRS // 16].tolist():  # frequent tokens
-            block = self.values[e0 : e0 + en] @ train.values[t0 : t0 + tn].T
-            product[self.owner[e0 : e0 + en, None], train.owner[None, t0 : t0 + tn]] += block
-        rare = (pairs > 0) & (pairs <= PAIRS // 16)
-        low, width, first, count = low[rare], width[rare], first[rare], count[rare]
-        mine = _ranges(first, count)  # train rows with a rare shared token
-        widths = torch.repeat_interleave(width, count)
-        theirs = _ranges(torch.repeat_interleave(low, count), widths)
-        mine = torch.repeat_interleave(mine, widths)
-        flat = product.view(-1)
-        for start in range(0, len(mine), PAIRS):
-            i, j = theirs[start : start + PAIRS], mine[start : start + PAIRS]
-            flat.index_add_(0, self.owner[i] * n_train + train.owner[j], (self.values[i] * train.values[j]).sum(1))
-        return product
-
-
 def batches(samples, max_tokens):
     """Lists of row numbers: samples of similar length, at most `max_tokens` tokens with padding (or one sample)."""
     order = np.argsort([len(sample["input_ids"]) for sample in samples], kind="stable")
@@ -358,47 +254,3 @@ def _ordered(group):
         *sorted(found - {"embeddings", "head"}),
         *(["head"] * ("head" in found)),
     ]
-
-
-def _aggregate(rows):
-    """Sum a batch's rows by (sample, token); returns them as `_Sparse` and the squared norm per sample."""
-    n, dim = len(rows.index), rows.values.shape[-1]
-    used = (rows.values != 0).any(-1)  # padding, and positions that the loss does not reach, drop out
-    sample = torch.arange(n, device=rows.index.device)[:, None].expand_as(rows.index)[used]
-    keys = rows.index[used] * n + sample
-    unique, inverse = torch.unique(keys, return_inverse=True)
-    values = rows.values.new_zeros(len(unique), dim).index_add_(0, inverse, rows.values[used])
-    owner = unique % n
-    norm = values.new_zeros(n).index_add_(0, owner, (values * values).sum(1))
-    return _Sparse(owner, unique // n, values), norm
-
-
-def _one_position(outer):
-    """The factors at the first position where all others are zero; None where they are not."""
-    if outer.left.shape[1] > 1 and bool(outer.left[:, 1:].any()):
-        return None
-    return Outer(outer.left[:, :1], outer.right[:, :1])
-
-
-def _rank_one_norm(outer):
-    return (outer.left[:, 0] ** 2).sum(1) * (outer.right[:, 0] ** 2).sum(1)
-
-
-def _ghost_norm(outer):
-    left = torch.bmm(outer.left, outer.left.transpose(1, 2))  # (batch, positions, positions)
-    right = torch.bmm(outer.right, outer.right.transpose(1, 2))
-    return (left * right).sum((1, 2))
-
-
-def _merge_single(parts, count):
-    left = torch.zeros(count, *parts[0][1].left.shape[1:], dtype=parts[0][1].left.dtype, device=parts[0][1].left.device)
-    right = torch.zeros(count, *parts[0][1].right.shape[1:], dtype=left.dtype, device=left.device)
-    for rows, part in parts:
-        left[rows], right[rows] = part.left, part.right
-    return Outer(left, right)
-
-
-def _ranges(start, length):
-    """Concatenated ranges [start, start + length)."""
-    offsets = torch.repeat_interleave(torch.cumsum(length, 0) - length, length)
-    return torch.arange(int(length.sum()), device=start.device) - offsets + torch.repeat_interleave(start, length)
