@@ -115,7 +115,7 @@ def from_notebook(namespace):
     plain = {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_") and name not in hidden and isinstance(value, (str, int, float, bool, list, dict))
+        if re.match("[a-z]", name) and name not in hidden and isinstance(value, (str, int, float, bool, list, dict))
     }
     if shell is None or shell.execution_count > 4:  # run again by hand: the reader's own variables are no mistake
         plain = {name: value for name, value in plain.items() if name in RULES}
