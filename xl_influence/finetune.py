@@ -11,11 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import PartialState
-from torch.utils.data import Dataset
-from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from . import data, encoders, runs
 from .tasks import TASKS
@@ -24,7 +19,6 @@ KEYS = (
     *data.KEYS, *encoders.KEYS, "variant", "learning_rate", "weight_decay", "warmup", "batch_size", "epochs", "patience",
     "seed", "bf16",
 )  # fmt: skip
-DONE = "complete"  # file in a Trainer checkpoint that was written to its end
 FORMAT = 1
 
 
@@ -41,6 +35,10 @@ def finetune(params, progress=True):
     run, mark = runs.folder(params), fingerprint(params)
     if runs.read_manifest(run).get("finetune_fingerprint") == mark:
         return run
+    from accelerate import PartialState
+
+    from . import trainer as training  # seconds to import, and not needed for a run that is done
+
     watch = runs.Stopwatch()
     samples = data.load(params)
     task, device = TASKS[params["task"]], pick_device(params["device"])
@@ -55,15 +53,15 @@ def finetune(params, progress=True):
 
     work = run / ".finetune"
     with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared
-        steps = _prepare(work, mark)
-    trainer = _trainer(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
+        steps = _prepare(work, mark, training.complete_steps)
+    trainer = training.build(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
         _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device)
     return run
 
 
-def _prepare(work, mark):
+def _prepare(work, mark, complete_steps):
     """The Trainer's folder, emptied if it belongs to other parameters. Returns the steps to resume from."""
     if not work.is_dir() or not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
         runs.remove(work)
@@ -87,128 +85,10 @@ def pick_device(name):
     return torch.device(name)
 
 
-def complete_steps(work):
-    """Steps of the Trainer checkpoints in `work` that were written to their end, in order."""
-    return sorted(int(path.parent.name.split("-")[1]) for path in Path(work).glob(f"checkpoint-*/{DONE}"))
-
-
 def read_inputs(run, split):
     """Inputs of one split for the influence engine: DataFrame `uid, lang, item, label, input_ids`, as drawn."""
     inputs = pd.read_parquet(Path(run) / "inputs.parquet")
     return inputs[inputs["split"] == split].drop(columns="split").reset_index(drop=True)
-
-
-class _Samples(Dataset):
-    """Token ids and labels; padding is the collator's job."""
-
-    def __init__(self, sequences, labels):
-        self.sequences, self.labels = sequences, list(labels)
-
-    def __len__(self):
-        return len(self.sequences)
-
-    def __getitem__(self, index):
-        return {"input_ids": self.sequences[index], "labels": self.labels[index]}
-
-
-class _EpochSampler(LengthGroupedSampler):
-    """Batches of similar length, in an order that depends on seed and epoch alone, so a resumed run sees the same."""
-
-    def __init__(self, batch_size, lengths, seed):
-        super().__init__(batch_size=batch_size, lengths=lengths, generator=torch.Generator())
-        self.seed = seed
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch):
-        self.generator.manual_seed(self.seed * 10_007 + epoch)
-
-
-class _Trainer(Trainer):
-    def _get_train_sampler(self, train_dataset=None):
-        lengths = [len(sequence) for sequence in self.train_dataset.sequences]
-        return _EpochSampler(self.args.train_batch_size * self.args.world_size, lengths, self.args.seed)
-
-
-class _Keeper(TrainerCallback):
-    """Marks finished checkpoints and drops the optimizer states of older ones."""
-
-    def on_save(self, args, state, control, **kwargs):
-        if not state.is_world_process_zero:
-            return
-        work = Path(args.output_dir)
-        (work / f"checkpoint-{state.global_step}" / DONE).touch()
-        for step in complete_steps(work)[:-1]:
-            runs.remove(work / f"checkpoint-{step}" / "optimizer.pt")
-
-
-class _Progress(TrainerCallback):
-    """A bar over the steps, with the development accuracy so far."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="fine-tuning", unit="step", mininterval=10)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        self.bar.set_postfix_str(f"epoch {round(state.epoch)}: dev accuracy {metrics['eval_accuracy']:.2f}")
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def _trainer(params, model, samples, sequences, pad, work, device, progress):
-    order = np.argsort([len(s) for s in sequences["validation"]], kind="stable")  # short batches pad less
-    dev = samples["validation"].iloc[order]
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        learning_rate=params["learning_rate"],
-        weight_decay=params["weight_decay"],
-        warmup_steps=params["warmup"],
-        num_train_epochs=params["epochs"],
-        per_device_train_batch_size=params["batch_size"],
-        per_device_eval_batch_size=4 * params["batch_size"],
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="accuracy",
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
-        seed=params["seed"],
-        bf16=params["bf16"] and device.type == "cuda",
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type == "cuda",
-        disable_tqdm=True,  # _Progress instead: the same bar in a terminal and in a notebook
-        report_to="none",
-    )
-
-    def collate(batch):
-        width = max(len(sample["input_ids"]) for sample in batch)
-        ids = torch.full((len(batch), width), pad)  # (batch, tokens)
-        mask = torch.zeros_like(ids)
-        for row, sample in enumerate(batch):
-            length = len(sample["input_ids"])
-            ids[row, :length] = torch.tensor(sample["input_ids"])
-            mask[row, :length] = 1
-        return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([s["labels"] for s in batch])}
-
-    def metrics(prediction):
-        right = pd.Series(prediction.predictions.argmax(-1) == prediction.label_ids, index=dev["lang"].to_numpy())
-        by_language = right.groupby(level=0).mean()
-        return {"accuracy": float(right.mean())} | {f"accuracy_{lang}": float(v) for lang, v in by_language.items()}
-
-    trainer = _Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=_Samples(sequences["train"], samples["train"]["label"]),
-        eval_dataset=_Samples([sequences["validation"][i] for i in order], dev["label"]),
-        data_collator=collate,
-        compute_metrics=metrics,
-        callbacks=[EarlyStoppingCallback(params["patience"]), _Keeper(), *([_Progress()] if progress else [])],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def history(log, languages):
