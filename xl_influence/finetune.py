@@ -37,7 +37,7 @@ def finetune(params, progress=True):
         return run
     from accelerate import PartialState
 
-    from . import trainer as training  # seconds to import, and not needed for a run that is done
+    from .trainer import build, complete_steps  # seconds to import, and not needed for a run that is done
 
     watch = runs.Stopwatch()
     samples = data.load(params)
@@ -53,15 +53,15 @@ def finetune(params, progress=True):
 
     work = run / ".finetune"
     with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared
-        steps = _prepare(work, mark, training.complete_steps)
-    trainer = training.build(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
+        steps = _prepare(work, complete_steps, mark)
+    trainer = build(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
         _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device)
     return run
 
 
-def _prepare(work, mark, complete_steps):
+def _prepare(work, complete_steps, mark):
     """The Trainer's folder, emptied if it belongs to other parameters. Returns the steps to resume from."""
     if not work.is_dir() or not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
         runs.remove(work)
