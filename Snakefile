@@ -1,5 +1,7 @@
 # Which notebook runs after which, for every task of a study.
 # snakemake --profile profiles/local --cores all --config study=demo tasks="xnli marc" [any parameter of params/base.yaml]
+import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,7 +21,7 @@ except params.ParameterError as error:
 BASE = {task: str(runs.folder(merged) / "notebooks") for task, merged in MERGED.items()}
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ANSWER = str(runs.folder(MERGED["xnli"]) / "notebooks" / "00-the-answer.ipynb") if set(TASKS) >= set(pages.TASKS) else []
-VALUES = " ".join(f"{key}={value!r}" for key, value in GIVEN.items())
+VALUES = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in GIVEN.items())
 
 
 rule all:

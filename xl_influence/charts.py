@@ -29,7 +29,7 @@ def setup():
     """Make charts draw without a connection. Call once at the top of a notebook.
 
     Altair's own output fetches Vega from a CDN. Here Vega comes once per notebook out of the installed `vl_convert`.
-    Under papermill nothing is inlined: the book's pages bring Vega themselves.
+    Under `xl_influence.notebook` nothing is inlined: the book's pages bring Vega themselves.
     """
     alt.renderers.enable("default")
     alt.data_transformers.disable_max_rows()

@@ -58,7 +58,8 @@ def complete(path):
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.partial")
+    remove(temporary)  # of a process that was killed
     try:
         yield temporary
         put(temporary, path)
@@ -69,7 +70,8 @@ def complete(path):
 def put(source, target):
     """Move a finished file or folder to `target`, replacing what is there."""
     if source.is_dir() and target.exists():
-        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        old = target.with_name(f".{target.name}.old")
+        remove(old)
         os.rename(target, old)
         os.rename(source, target)
         remove(old)
