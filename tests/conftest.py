@@ -20,12 +20,17 @@ def from_root(monkeypatch):
 
 
 def tiny(kind, **changes):
-    """A small randomly initialised classifier: 'xlm-roberta', 'roberta', 'bert' or 'distilbert'."""
+    """A small randomly initialised classifier: 'xlm-roberta', 'roberta', 'bert', 'distilbert', 'deberta-v2' or 'gpt2'."""
     torch.manual_seed(0)
     sizes = dict(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)
     sizes |= dict(max_position_embeddings=64)
     if kind == "distilbert":
         sizes = dict(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=64, max_position_embeddings=64)
+    if kind == "gpt2":
+        sizes = dict(vocab_size=VOCABULARY, n_embd=32, n_layer=3, n_head=4, n_positions=64, pad_token_id=1)
+    if kind == "deberta-v2":  # as in DeBERTa-v3: relative positions in a table that all layers and samples share
+        sizes |= dict(relative_attention=True, position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True)
+        sizes |= dict(pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0)
     if "roberta" in kind:
         sizes |= dict(pad_token_id=1, type_vocab_size=1)
     config = transformers.AutoConfig.for_model(kind, **(sizes | changes))

@@ -13,7 +13,7 @@ from torch import nn
 from xl_influence.gradients import UncoveredError
 from xl_influence.tracin import gradient_products, influence
 
-KINDS = ["xlm-roberta", "bert", "roberta", "distilbert"]
+KINDS = ["xlm-roberta", "bert", "roberta", "distilbert", "deberta-v2", "gpt2"]
 
 
 def plain(model, samples):

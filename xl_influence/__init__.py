@@ -11,8 +11,11 @@ encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
 gradients  per-sample gradients of a batch from one backward pass
+coverage   how a model uses its parameters, and proof that the rules cover them
+sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
-tracin     the influence engine (section 4.2)
+engine     what computes influence: batches, memory, precision
+tracin     influence by TracIn (section 4.2)
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables
 charts     tidy tables to charts

@@ -4,16 +4,16 @@ The weights are frozen, so the backward pass only carries gradients to the modul
 input and the gradient at its output; a *rule* makes of them the factors of each sample's parameter gradient. A parameter
 used several times in a pass (tied weights, a module called twice) collects the factors of all its uses first.
 
-Rules exist for Linear, Embedding and LayerNorm. Anything trainable beyond them is an `UncoveredError`.
+Rules exist for Linear, transformers' Conv1D, Embedding and LayerNorm. Anything trainable beyond them is an
+`UncoveredError`. How a model uses its parameters beyond what its modules tell is a `coverage.Plan`.
 """
 
-import contextlib
-import re
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 
 class UncoveredError(NotImplementedError):
@@ -27,6 +27,9 @@ class Outer:
     left: torch.Tensor  # (batch, positions, rows): gradient at the output
     right: torch.Tensor  # (batch, positions, columns): the input
 
+    def to(self, dtype):
+        return Outer(self.left.to(dtype), self.right.to(dtype))
+
 
 @dataclass
 class Rows:
@@ -35,12 +38,18 @@ class Rows:
     index: torch.Tensor  # (batch, positions)
     values: torch.Tensor  # (batch, positions, columns)
 
+    def to(self, dtype):
+        return Rows(self.index, self.values.to(dtype))
+
 
 @dataclass
 class Vector:
     """Gradient of sample b: `values[b]`."""
 
     values: torch.Tensor  # (batch, size)
+
+    def to(self, dtype):
+        return Vector(self.values.to(dtype))
 
 
 def linear(module, x, grad):
@@ -70,7 +79,14 @@ def layer_norm(module, x, grad):
     return factors
 
 
-RULES = {nn.Linear: linear, nn.Embedding: embedding, nn.LayerNorm: layer_norm}
+def conv1d(module, x, grad):
+    """Factors for `transformers.pytorch_utils.Conv1D` (GPT-2): a Linear with its weight transposed."""
+    factors = linear(module, x, grad)
+    factors["weight"] = Outer(factors["weight"].right, factors["weight"].left)
+    return factors
+
+
+RULES = {nn.Linear: linear, Conv1D: conv1d, nn.Embedding: embedding, nn.LayerNorm: layer_norm}
 
 
 def trainable(model):
@@ -78,22 +94,17 @@ def trainable(model):
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def group_of(name):
-    """Group of a parameter: 'layer-00' …, 'embeddings' or 'head'."""
-    number = re.search(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.", name)
-    if number:
-        return f"layer-{int(number[1]):02d}"
-    return "embeddings" if re.search(r"embed|encoder\.|wte|wpe", name) else "head"
-
-
 class Recorder:
     """Runs batches through a model and hands over the factors of each parameter's per-sample gradients.
 
     Use as a context manager: inside, the weights are frozen and the model is in eval mode; after, all is as before.
+
+    `direct`: names of tables that the model reads whole rather than by looking rows up; plain autograd gives their
+    gradients. `alone`: the model shares tensors between the samples of a batch, so batches must hold one sample.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, direct=(), alone=False):
+        self.model, self.direct, self.alone = model, frozenset(direct), alone
         self.parameters = trainable(model)
         self.names = {id(parameter): name for name, parameter in self.parameters.items()}
         covered = set()
@@ -111,8 +122,8 @@ class Recorder:
     def __enter__(self):
         self.training, self.handles = self.model.training, []
         self.model.eval()
-        for parameter in self.parameters.values():
-            parameter.requires_grad_(False)
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(name in self.direct)
         for path, module in self.model.named_modules():
             if type(module) in RULES:
                 if isinstance(module, nn.Embedding):
@@ -134,12 +145,17 @@ class Recorder:
         so what reaches a sample's positions is the gradient of its own loss alone.
         """
         self.batch_size, self.expected, self.found, self.receive = len(batch["labels"]), {}, {}, receive
+        if self.alone and self.batch_size > 1:
+            raise ValueError("this model shares tensors between samples: one sample per batch")
         with torch.enable_grad():
-            logits = self.model(**{name: value for name, value in batch.items() if name != "labels"}).logits
-            F.cross_entropy(logits.flatten(1), batch["labels"], reduction="sum").backward()
+            sample_losses(self.model, batch).sum().backward()
         late = [self.names[key] for key, count in self.expected.items() if count]
         if late:
             raise UncoveredError(f"no gradient arrived for a use of {', '.join(late)}")
+        for name in self.direct:
+            gradient, self.parameters[name].grad = self.parameters[name].grad, None
+            if gradient is not None:
+                receive(name, [Vector(gradient.flatten()[None])])
 
     def _widen(self, module, args):
         """Give every sample its own copy of indices that the model shares over the batch (position ids)."""
@@ -151,7 +167,7 @@ class Recorder:
             own = {name: p for name, p in module.named_parameters(recurse=False) if id(p) in self.names}
             if isinstance(module, nn.Embedding):
                 output = output.detach().requires_grad_()  # where the backward pass ends
-            if own and output.shape[0] != self.batch_size:
+            if own and output.shape[0] != self.batch_size and not self.alone:
                 raise UncoveredError(f"{path}: called on {output.shape[0]} rows for {self.batch_size} samples")
             for parameter in own.values():
                 self.expected[id(parameter)] = self.expected.get(id(parameter), 0) + 1
@@ -163,6 +179,8 @@ class Recorder:
         return hook
 
     def _arrive(self, module, own, x, grad):
+        if len(x) != self.batch_size:  # a tensor without a batch dimension, in a batch of one sample
+            x, grad = x[None], grad[None]
         factors = RULES[type(module)](module, x, grad)
         for name, parameter in own.items():
             key = id(parameter)
@@ -172,39 +190,19 @@ class Recorder:
                 self.receive(self.names[key], self.found.pop(key))
 
 
-def check_coverage(model, batch):
-    """Compare the rules with plain autograd on a batch of one sample; `UncoveredError` names what differs.
-
-    Catches what the structure of the model does not show: a weight used outside its module, a custom forward pass.
-    """
-    squares = {}
-
-    def receive(name, factors):
-        squares[name] = float(torch.linalg.vector_norm(dense(factors, recorder.parameters[name].shape)) ** 2)
-
-    with Recorder(model) as recorder:
-        recorder.run(batch, receive)
-    with _eval_mode(model), torch.enable_grad():
-        logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits
-        loss = F.cross_entropy(logits.flatten(1), batch["labels"], reduction="sum")
-        gradients = torch.autograd.grad(loss, list(recorder.parameters.values()), allow_unused=True)
-    truth = {name: 0.0 if g is None else float(g.norm() ** 2) for name, g in zip(recorder.parameters, gradients, strict=False)}
-    slack = 1e-3 * max(truth.values())
-    for name, square in truth.items():
-        if abs(squares.get(name, 0.0) - square) > max(1e-2 * square, 1e-6 * slack):
-            raise UncoveredError(
-                f"the gradient of {name} does not come from calls of its module alone (squared norm "
-                f"{squares.get(name, 0.0):.4g} by rule, {square:.4g} by autograd). Freeze it to leave it out"
-            )
+def sample_losses(model, batch):
+    """Cross-entropy of each sample, (batch,)."""
+    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits
+    return F.cross_entropy(logits.flatten(1), batch["labels"], reduction="none")
 
 
-def join(factors):
-    """One set of factors for several uses of a parameter, or None where a dense sum is needed (mixed kinds)."""
+def join(factors, shape):
+    """One set of factors for all uses of a parameter of that shape, exactly summed."""
     if len(factors) == 1:
         return factors[0]
     first = type(factors[0])
-    if any(type(f) is not first for f in factors):
-        return None
+    if any(type(f) is not first for f in factors):  # an embedding tied to a Linear
+        return Vector(sum(dense(f, shape) for f in factors))
     if first is Vector:
         return Vector(sum(f.values for f in factors))
     if first is Outer:
@@ -212,27 +210,12 @@ def join(factors):
     return Rows(torch.cat([f.index for f in factors], 1), torch.cat([f.values for f in factors], 1))
 
 
-def dense(factors, shape, out=None):
-    """Every sample's gradient as one row: (batch, number of weights). `factors`: list of one parameter's factors."""
-    total = None
-    for part in factors:
-        if isinstance(part, Outer):
-            grad = torch.bmm(part.left.transpose(1, 2), part.right, out=out if total is None else None)
-        elif isinstance(part, Vector):
-            grad = part.values
-        else:
-            grad = part.values.new_zeros(len(part.values), *shape)
-            sample = torch.arange(len(grad), device=grad.device)[:, None].expand_as(part.index)
-            grad.index_put_((sample, part.index), part.values, accumulate=True)
-        total = grad if total is None else total + grad
-    return total.flatten(1)
-
-
-@contextlib.contextmanager
-def _eval_mode(model):
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
+def dense(factor, shape):
+    """Every sample's gradient of one parameter as a row: (batch, number of weights)."""
+    if isinstance(factor, Vector):
+        return factor.values
+    if isinstance(factor, Outer):
+        return torch.bmm(factor.left.transpose(1, 2), factor.right).flatten(1)
+    grad = factor.values.new_zeros(len(factor.values), *shape)
+    sample = torch.arange(len(grad), device=grad.device)[:, None].expand_as(factor.index)
+    return grad.index_put_((sample, factor.index), factor.values, accumulate=True).flatten(1)

@@ -1,169 +1,244 @@
-"""Dot products of held test gradients with a batch of training gradients, one parameter at a time.
+"""Dot products of two sets of per-sample gradients, one parameter at a time, and the squared norms of the second.
 
 What a gradient is made of (`gradients.Outer`, `Rows`, `Vector`) decides how it is kept and multiplied; every way is exact.
+A Linear's gradients are kept as their factors, positions × (rows + columns) numbers a sample, and become rows × columns
+numbers only in blocks that stay in the processor's cache, where each is multiplied and dropped.
 """
 
 import math
+from dataclasses import dataclass, fields, replace
 
 import torch
+import torch.nn.functional as F
 
-from .gradients import Outer, Rows, dense, join
+from .gradients import Outer, Rows, Vector, dense, join
+from .sparse import Sparse
 
-PAIRS = 1 << 14  # rows of two embeddings multiplied at once
+
+@dataclass(frozen=True)
+class Machine:
+    """What the cost model knows of a device. Only the ratio of the two rates matters, so a table will do."""
+
+    flops: float  # of a large matrix product, per second
+    bandwidth: float  # bytes per second
+    block: int  # bytes of gradients built at once
 
 
-class Held:
-    """Test gradients by parameter, in the form that costs least to multiply.
+MACHINES = {"cpu": Machine(1e11, 1e10, 8 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
 
-    Embeddings stay sparse: (sample, token) rows. A layer whose output gradient sits at one position only (the last
-    block's and the head's: the classifier reads the first token) has gradients of rank one and keeps its two factors.
-    Every other parameter is a dense row per sample.
 
-    `shapes`: parameter name → shape; `group_index`: parameter name → row of its group; `buffer`: name, shape → scratch.
+@dataclass
+class Part:
+    """One parameter's gradients of one batch, samples `row` to `row + size` of a store."""
+
+    row: int
+    size: int
+    factor: Outer | Rows | Vector
+    scale: torch.Tensor | None = None  # (size,): the gradients are `factor` times this; None: 1
+
+    @property
+    def here(self):
+        return slice(self.row, self.row + self.size)
+
+
+class Store:
+    """Gradients of `count` samples by parameter, each in the form that takes the least memory.
+
+    `shapes`: parameter name → shape; `first`: parameters with a gradient at the first position only;
+    `storage`: a dtype to keep the factors in, other than the model's.
     """
 
-    def __init__(self, shapes, group_index, count, dtype, device, buffer):
-        self.shapes, self.group_index, self.count = shapes, group_index, count
-        self.dtype, self.device, self.buffer = dtype, device, buffer
-        self.parts = {name: [] for name in shapes}  # sparse or rank one: (rows, part) of each batch
-        self.whole = {}  # dense: (count, weights)
-        self.square = torch.zeros(max(group_index.values()) + 1, count, dtype=torch.float64, device=device)
+    def __init__(self, shapes, dtype, device, first=frozenset(), storage=None):
+        self.shapes, self.dtype, self.device, self.first, self.storage = shapes, dtype, device, first, storage
+        self.count, self.batch = 0, 0
+        self.parts = {name: [] for name in shapes}
+        self.stray = torch.zeros((), dtype=dtype, device=device)  # largest gradient found where there should be none
 
-    def add(self, rows, name, factors):
-        """Keep a batch's gradients of one parameter; `rows` are the test samples' numbers."""
-        joined = join(factors)
-        if isinstance(joined, Rows):
-            part, norm = _aggregate(joined)
-            self.parts[name].append((torch.tensor(rows, device=self.device), part))
-        elif isinstance(joined, Outer) and (part := _one_position(joined)) is not None:
-            norm = _rank_one_norm(part)
-            self.parts[name].append((torch.tensor(rows, device=self.device), part))
-        else:
-            part = dense(factors, self.shapes[name])
-            norm = torch.linalg.vector_norm(part, dim=1) ** 2
-            self._whole(name)[rows] = part
-        self.square[self.group_index[name], rows] += norm.double()
+    def extend(self, size):
+        """A batch of `size` samples follows."""
+        self.batch, self.count = self.count, self.count + size
 
-    def finish(self):
-        """Merge the batches of each parameter."""
-        for name, parts in self.parts.items():
-            if name in self.whole:  # rank one in some batches only
-                for rows, part in parts:
-                    self.whole[name][rows] = dense([part], self.shapes[name])
-                self.parts[name] = self.whole[name]
-            elif not parts:
-                self.parts[name] = self._whole(name)  # no use in the model: a gradient of zero
-            elif isinstance(parts[0][1], Sparse):
-                self.parts[name] = Sparse.merge(parts)
-            else:
-                self.parts[name] = _merge_single(parts, self.count)
+    def receive(self, name, factors):
+        """Keep one parameter's gradients of the batch that `extend` announced."""
+        factor = join(factors, self.shapes[name]).to(self.dtype)
+        if isinstance(factor, Outer):
+            positions, (rows, columns) = factor.left.shape[1], self.shapes[name]
+            if name in self.first:
+                if positions > 1:
+                    self.stray = torch.maximum(self.stray, factor.left[:, 1:].abs().amax())
+                factor = Outer(factor.left[:, :1].clone(), factor.right[:, :1].clone())
+            elif positions * (rows + columns) > rows * columns:
+                factor = Vector(dense(factor, self.shapes[name]))
+        part = Part(self.batch, self.count - self.batch, factor)
+        self.parts[name].append(_rounded(part, self.storage) if self.storage else part)
 
-    def multiply(self, name, factors):
-        """Dot products with a batch's gradients, (test, batch), and their squared norms, (batch,)."""
-        held, joined, shape = self.parts[name], join(factors), self.shapes[name]
-        if isinstance(held, Sparse):
-            train, norm = _aggregate(joined)
-            return held.dot(train, self.count, len(joined.index)), norm
-        if isinstance(held, Outer) and isinstance(joined, Outer):
-            single = _one_position(joined)
-            left, right = (single or joined).left, (single or joined).right  # (batch, positions, ·)
-            a = held.left[:, 0] @ left.flatten(0, 1).T  # (test, batch × positions)
-            b = held.right[:, 0] @ right.flatten(0, 1).T
-            product = (a * b).view(self.count, left.shape[0], left.shape[1]).sum(2)
-            return product, _rank_one_norm(single) if single else _ghost_norm(joined)
-        if isinstance(held, Outer):
-            held = dense([held], shape)
-        out = None
-        if isinstance(joined, Outer):
-            factors, out = [joined], self.buffer("gradient", (len(joined.left), *shape))
-        grad = dense(factors, shape, out)  # (batch, weights)
-        return held @ grad.T, torch.linalg.vector_norm(grad, dim=1) ** 2
+    def finish(self, merge=0):
+        """Refuse what the plan did not foresee; put batches of one sample together, up to `merge` positions."""
+        if merge:
+            self.parts = {name: _merged(parts, merge) for name, parts in self.parts.items()}
+        if bool(self.stray):
+            raise RuntimeError("a gradient arrived beyond the first position, where probing the model had found none")
 
-    def _whole(self, name):
-        if name not in self.whole:
-            size = math.prod(self.shapes[name])
-            self.whole[name] = torch.zeros(self.count, size, dtype=self.dtype, device=self.device)
-        return self.whole[name]
-
-
-class Sparse:
-    """Rows of an embedding's gradient: `owner` (row of the sample), `token`, `values` (n, dim), sorted by token."""
-
-    def __init__(self, owner, token, values):
-        order = torch.argsort(token, stable=True)
-        self.owner, self.token, self.values = owner[order], token[order], values[order]
-
-    @staticmethod
-    def merge(parts):
-        return Sparse(
-            torch.cat([rows[part.owner] for rows, part in parts]),
-            torch.cat([part.token for _, part in parts]),
-            torch.cat([part.values for _, part in parts]),
+    def open(self, name):
+        """One parameter's parts, in the model's precision."""
+        return (
+            [replace(part, factor=part.factor.to(self.dtype)) for part in self.parts[name]]
+            if self.storage
+            else self.parts[name]
         )
 
-    def dot(self, train, n_test, n_train):
-        """(test, train) sums over shared tokens of the products of their rows."""
-        product = self.values.new_zeros(n_test, n_train)
-        token, count = torch.unique_consecutive(train.token, return_counts=True)
-        first = torch.cumsum(count, 0) - count
-        low = torch.searchsorted(self.token, token)
-        width = torch.searchsorted(self.token, token, right=True) - low
-        pairs = width * count
-        for t0, tn, e0, en in torch.stack([first, count, low, width], 1)[pairs > PAIRS // 16].tolist():  # frequent tokens
-            block = self.values[e0 : e0 + en] @ train.values[t0 : t0 + tn].T
-            product[self.owner[e0 : e0 + en, None], train.owner[None, t0 : t0 + tn]] += block
-        rare = (pairs > 0) & (pairs <= PAIRS // 16)
-        low, width, first, count = low[rare], width[rare], first[rare], count[rare]
-        mine = _ranges(first, count)  # train rows with a rare shared token
-        widths = torch.repeat_interleave(width, count)
-        theirs = _ranges(torch.repeat_interleave(low, count), widths)
-        mine = torch.repeat_interleave(mine, widths)
-        flat = product.view(-1)
-        for start in range(0, len(mine), PAIRS):
-            i, j = theirs[start : start + PAIRS], mine[start : start + PAIRS]
-            flat.index_add_(0, self.owner[i] * n_train + train.owner[j], (self.values[i] * train.values[j]).sum(1))
-        return product
+    def zeros(self, *shape):
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
 
-def _aggregate(rows):
-    """Sum a batch's rows by (sample, token); returns them as `Sparse` and the squared norm per sample."""
-    n, dim = len(rows.index), rows.values.shape[-1]
-    used = (rows.values != 0).any(-1)  # padding, and positions that the loss does not reach, drop out
-    sample = torch.arange(n, device=rows.index.device)[:, None].expand_as(rows.index)[used]
-    keys = rows.index[used] * n + sample
-    unique, inverse = torch.unique(keys, return_inverse=True)
-    values = rows.values.new_zeros(len(unique), dim).index_add_(0, inverse, rows.values[used])
-    owner = unique % n
-    norm = values.new_zeros(n).index_add_(0, owner, (values * values).sum(1))
-    return Sparse(owner, unique // n, values), norm
+def multiply(name, test, train, scratch):
+    """Dot products (test, train) and the train samples' squared norms (train,) of one parameter of two `Store`s.
+
+    `scratch(key, size)` gives a flat buffer that is used again for every block.
+    """
+    ours, theirs, shape = test.open(name), train.open(name), test.shapes[name]
+    product, square = train.zeros(test.count, train.count), train.zeros(train.count)
+    kinds = {type(part.factor) for part in (*ours, *theirs)}
+    if not ours or not theirs:  # not used by the model: a gradient of zero
+        square = squares(name, train)
+    elif kinds == {Rows}:
+        other = _sparse(theirs)
+        product, square = _sparse(ours).dot(other, test.count, train.count), other.square(train.count)
+    elif kinds == {Outer} and ghost_is_cheaper(_machine(train), shape, _positions(ours), _positions(theirs), *product.shape):
+        _ghost(ours, theirs, product)
+        square = squares(name, train)
+    else:
+        if Rows in kinds:  # an embedding used as a Linear elsewhere
+            ours, theirs = ([replace(p, factor=Vector(dense(p.factor, shape))) for p in parts] for parts in (ours, theirs))
+        _blocks(ours, theirs, shape, product, square, scratch, _machine(train).block)
+    for part in ours:
+        if part.scale is not None:
+            product[part.here] *= part.scale[:, None]
+    return product, square
 
 
-def _one_position(outer):
-    """The factors at the first position where all others are zero; None where they are not."""
-    if outer.left.shape[1] > 1 and bool(outer.left[:, 1:].any()):
-        return None
-    return Outer(outer.left[:, :1], outer.right[:, :1])
+def squares(name, store):
+    """Squared norms (samples,) of one parameter's gradients."""
+    result, parts = store.zeros(store.count), store.open(name)
+    if parts and isinstance(parts[0].factor, Rows):
+        result = _sparse(parts).square(store.count)
+    for part in parts:
+        factor = part.factor
+        if isinstance(factor, Outer):
+            ghost = torch.bmm(factor.left, factor.left.transpose(1, 2)) * torch.bmm(factor.right, factor.right.transpose(1, 2))
+            result[part.here] = ghost.sum((1, 2))
+        elif isinstance(factor, Vector):
+            result[part.here] = torch.linalg.vector_norm(factor.values, dim=1) ** 2
+        if part.scale is not None:
+            result[part.here] *= part.scale**2
+    return result
 
 
-def _rank_one_norm(outer):
-    return (outer.left[:, 0] ** 2).sum(1) * (outer.right[:, 0] ** 2).sum(1)
+def ghost_is_cheaper(machine, shape, ours, theirs, n_test, n_train):
+    """Whether products of positions cost less than building the gradients, by FLOPs and bytes.
+
+    `ours`, `theirs`: positions of all test and of all train samples; rank one is one position each.
+    """
+    rows, columns = shape
+    pairs = ours * theirs  # of positions
+    ghost = 2 * pairs * (rows + columns) / machine.flops + 4 * 4 * pairs / machine.bandwidth
+    build = 2 * (ours + theirs + n_test * n_train) * rows * columns / machine.flops
+    build += 4 * 3 * n_train * rows * columns / machine.bandwidth
+    return ghost < build
 
 
-def _ghost_norm(outer):
-    left = torch.bmm(outer.left, outer.left.transpose(1, 2))  # (batch, positions, positions)
-    right = torch.bmm(outer.right, outer.right.transpose(1, 2))
-    return (left * right).sum((1, 2))
+def _blocks(ours, theirs, shape, product, square, scratch, most):
+    """Gradients block by block of rows: built, multiplied, dropped. Adds to `product` and `square`."""
+    rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+    widest, count = max(part.size for part in theirs), len(product)
+    step = max(1, min(rows, most // (columns * (count + widest) * product.element_size())))
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        size = (stop - start) * columns
+        held = scratch("test", count * size).view(count, size)
+        for part in ours:
+            _build(part.factor, start, stop, columns, held[part.here])
+        for part in theirs:
+            grad = scratch("train", part.size * size).view(part.size, size)
+            _build(part.factor, start, stop, columns, grad)
+            product[:, part.here].addmm_(held, grad.T)
+            square[part.here] += torch.linalg.vector_norm(grad, dim=1).square_()
 
 
-def _merge_single(parts, count):
-    left = torch.zeros(count, *parts[0][1].left.shape[1:], dtype=parts[0][1].left.dtype, device=parts[0][1].left.device)
-    right = torch.zeros(count, *parts[0][1].right.shape[1:], dtype=left.dtype, device=left.device)
-    for rows, part in parts:
-        left[rows], right[rows] = part.left, part.right
-    return Outer(left, right)
+def _build(factor, start, stop, columns, out):
+    """Rows `start` to `stop` of every sample's gradient, into `out` (batch, rows × columns)."""
+    if isinstance(factor, Vector):
+        out.copy_(factor.values[:, start * columns : stop * columns])
+    else:
+        left = factor.left[:, :, start:stop].transpose(1, 2)
+        torch.bmm(left, factor.right, out=out.view(len(out), stop - start, columns))
 
 
-def _ranges(start, length):
-    """Concatenated ranges [start, start + length)."""
-    offsets = torch.repeat_interleave(torch.cumsum(length, 0) - length, length)
-    return torch.arange(int(length.sum()), device=start.device) - offsets + torch.repeat_interleave(start, length)
+def _ghost(ours, theirs, product):
+    """Adds the sums over positions s, t of (left_s · left_t)(right_s · right_t) for every pair of samples."""
+    for mine in ours:
+        for other in theirs:
+            pairs = mine.factor.left.flatten(0, 1) @ other.factor.left.flatten(0, 1).T
+            pairs *= mine.factor.right.flatten(0, 1) @ other.factor.right.flatten(0, 1).T
+            product[mine.here, other.here] += pairs.view(mine.size, -1, other.size, len(pairs.T) // other.size).sum((1, 3))
+
+
+def _sparse(parts):
+    device = parts[0].factor.index.device
+    return Sparse.of([(torch.arange(part.row, part.row + part.size, device=device), part.factor) for part in parts])
+
+
+def _positions(parts):
+    return sum(part.factor.left.shape[0] * part.factor.left.shape[1] for part in parts)
+
+
+def _machine(store):
+    return MACHINES.get(store.device.type, MACHINES["cpu"])
+
+
+def _rounded(part, dtype):
+    """The part kept in `dtype`, each sample scaled to largest values of one so that nothing leaves its range."""
+    factor = part.factor
+    if isinstance(factor, Outer):
+        (left, a), (right, b) = _unit(factor.left), _unit(factor.right)
+        return replace(part, factor=Outer(left.to(dtype), right.to(dtype)), scale=a * b)
+    values, scale = _unit(factor.values)
+    return replace(part, factor=replace(factor, values=values.to(dtype)), scale=scale)
+
+
+def _unit(values):
+    """`values` (batch, ...) with each sample's largest made one, and what it was."""
+    scale = values.flatten(1).abs().amax(1)
+    scale = torch.where(scale > 0, scale, 1)
+    return values / scale.view(-1, *[1] * (values.dim() - 1)), scale
+
+
+def _merged(parts, most):
+    """Parts of single samples put together, padded with zeros, up to `most` positions each."""
+    groups = []
+    for part in parts:
+        last = groups[-1] if groups else []
+        fits = (len(last) + 1) * max(_length(p.factor) for p in (*last, part)) <= most
+        if last and fits and type(last[0].factor) is type(part.factor):
+            last.append(part)
+        else:
+            groups.append([part])
+    return [_padded(group) for group in groups]
+
+
+def _length(factor):
+    return 1 if isinstance(factor, Vector) else (factor.left if isinstance(factor, Outer) else factor.index).shape[1]
+
+
+def _padded(group):
+    kind, width = type(group[0].factor), max(_length(part.factor) for part in group)
+
+    def stack(field):
+        tensors = [getattr(part.factor, field) for part in group]
+        if kind is Vector:
+            return torch.cat(tensors)
+        return torch.cat([F.pad(t, (0, 0) * (t.dim() - 2) + (0, width - t.shape[1])) for t in tensors])
+
+    factor = kind(**{field.name: stack(field.name) for field in fields(kind)})
+    scale = None if group[0].scale is None else torch.cat([part.scale for part in group])
+    return Part(group[0].row, sum(part.size for part in group), factor, scale)

@@ -4,6 +4,7 @@
 one checkpoint, one tile of test samples and one range of training samples. A killed run repeats at most one shard.
 """
 
+import json
 import warnings
 
 import numpy as np
@@ -15,11 +16,12 @@ import zarr
 from tqdm import tqdm
 
 from . import encoders, finetune, runs
+from .engine import Engine, batches
 from .tasks import TASKS
-from .tracin import Engine, batches, sample_coords
+from .tracin import sample_coords
 
 KEYS = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "shard_size")
-FORMAT = 1
+FORMAT = 2
 
 
 class ScoreError(ValueError):
@@ -116,7 +118,7 @@ def predict(model, sequences, max_tokens):
     result = np.zeros((len(samples), model.config.num_labels))
     with torch.no_grad():
         for rows in batches(samples, max_tokens):
-            batch = engine._tensors([samples[i] for i in rows])
+            batch = engine.tensors([samples[i] for i in rows])
             batch.pop("labels")
             result[rows] = F.softmax(model(**batch).logits.double(), dim=-1).cpu().numpy()
     return result
@@ -152,7 +154,7 @@ def _fill(params, run, work, test, epochs, device, progress):
     for number, epoch in enumerate(epochs):
         model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
         engine = Engine(model, max_tokens=params["max_tokens"], device=device)
-        tiles = _tiles(work, engine, test_samples, params["test_memory"])
+        tiles, together = _layout(work, engine, train_samples, test_samples, params["test_memory"])
         if bar is None:
             engine.check(train_samples, test_samples)
             if not marks.is_dir():
@@ -160,9 +162,12 @@ def _fill(params, run, work, test, epochs, device, progress):
                 _create(cube, engine, epochs, test_samples, train_samples, step)
                 marks.mkdir()
             total = len(epochs) * len(tiles) * len(train_samples)
-            memory = engine.bytes_per_test_sample() * len(tiles[0]) / 2**30
-            tqdm.write(f"influence of {len(train_samples)} training samples on {len(test_samples)} test samples at "
-                       f"{len(epochs)} checkpoints: {len(tiles)} tile(s) of test gradients, {memory:.1f} GB")  # fmt: skip
+            longest, mean = (int(f([len(s["input_ids"]) for s in (*test_samples, *train_samples)])) for f in (max, np.mean))
+            memory = (len(tiles[0]) * engine.bytes_per_sample(longest) + together * engine.bytes_per_sample(mean)) / 2**30
+            tqdm.write(
+                f"influence of {len(train_samples)} training samples on {len(test_samples)} test samples at {len(epochs)} "
+                f"checkpoints: {len(tiles)} tile(s) of test samples, at most {memory:.1f} GB of gradients"
+            )
             bar = tqdm(total=total, unit="sample", mininterval=10 if progress else 1e9, disable=not progress, desc="influence")
         for tile in tiles:
             held = None
@@ -173,20 +178,21 @@ def _fill(params, run, work, test, epochs, device, progress):
                     continue
                 if held is None:
                     held = engine.hold([test_samples[i] for i in tile])
-                products = engine.products(held, [train_samples[i] for i in part], bar.update)
+                products = engine.products(held, [train_samples[i] for i in part], together, bar.update)
                 _write(cube, products, number, tile, part)
                 done.touch()
     bar.close()
     return {"checkpoint": len(epochs), "test": len(test_samples), "train": len(train_samples)}
 
 
-def _tiles(work, engine, test_samples, test_memory):
-    """Tiles of the test set, the same after a kill as before (free memory may have changed)."""
-    path = work / "tile"
+def _layout(work, engine, train_samples, test_samples, test_memory):
+    """Tiles of the test set and samples per product, the same after a kill as before (free memory may have changed)."""
+    path = work / "layout.json"
     if not path.exists():
-        path.write_text(str(len(engine.tiles(test_samples, test_memory)[0])))
-    size = int(path.read_text())
-    return [range(start, min(start + size, len(test_samples))) for start in range(0, len(test_samples), size)]
+        with runs.complete(path) as temporary:
+            temporary.write_text(json.dumps(engine.layout(train_samples, test_samples, test_memory)))
+    size, together = json.loads(path.read_text())
+    return [range(start, min(start + size, len(test_samples))) for start in range(0, len(test_samples), size)], together
 
 
 def _create(cube, engine, epochs, test_samples, train_samples, step):
