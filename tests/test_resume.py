@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,3 +96,20 @@ def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
     assert start(whole.parents[2]).wait() == 0
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
     assert not list(killed.glob(".*")), "work folders remain"
+
+
+def test_two_processes_share_a_cube_and_survive_being_killed(killed_and_whole, tmp_path):
+    """Both start at once, both are killed, both start again: each shard written by one of them, nothing else changed."""
+    _, whole, _, _ = killed_and_whole
+    run = tmp_path / "smoke" / "pawsx" / "base"
+    shutil.copytree(whole, run)
+    runs.remove(run / "scores.zarr")
+    processes = [start(tmp_path) for _ in range(2)]
+    for process, enough in zip(processes, (2, 4), strict=True):
+        kill_when(process, lambda n=enough: len(list(run.glob(".scores/shards/*.json"))) >= n)
+    before = written(run, ".scores/shards/*.json")
+    assert len(before) >= 4 and not (run / "scores.zarr").exists()
+    processes = [start(tmp_path) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    xr.testing.assert_identical(scores.open_scores(run), scores.open_scores(whole))
+    assert not list(run.glob(".*"))

@@ -16,6 +16,7 @@ sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
 engine     what computes influence: batches, memory, precision
 tracin     influence by TracIn (section 4.2)
+cube       the score cube on disk, filled by one process or several
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables
 charts     tidy tables to charts

@@ -35,6 +35,16 @@ def finetune(params, progress=True):
     run, mark = runs.folder(params), fingerprint(params)
     if runs.read_manifest(run).get("finetune_fingerprint") == mark:
         return run
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
+        _train(params, run, mark, progress)
+        return run
+    with runs.lock(run, "fine-tuning"):
+        if runs.read_manifest(run).get("finetune_fingerprint") != mark:
+            _train(params, run, mark, progress)
+    return run
+
+
+def _train(params, run, mark, progress):
     from accelerate import PartialState
 
     from .trainer import build, complete_steps  # seconds to import, and not needed for a run that is done
@@ -58,7 +68,6 @@ def finetune(params, progress=True):
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
         _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device)
-    return run
 
 
 def _prepare(work, complete_steps, mark):

@@ -16,6 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import filelock
+
 from .params import root
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy", "pandas", "xarray", "zarr", "xl-influence")
@@ -85,6 +87,22 @@ def remove(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(run, step):
+    """Wait until no other process is at a step of this run that only one may do; a killed process holds no lock."""
+    run.mkdir(parents=True, exist_ok=True)
+    guard = filelock.FileLock(run / ".lock")
+    try:
+        guard.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"{run}: waiting for another process ({step})", flush=True)
+        guard.acquire()
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def environment(device):

@@ -1,27 +1,24 @@
 """Test samples (section 5) and the score cube `scores.zarr`: every training sample's influence on every test sample.
 
-`score(params)` fine-tunes if that is not done, chooses the test samples, and fills the cube shard by shard; a shard is
-one checkpoint, one tile of test samples and one range of training samples. A killed run repeats at most one shard.
+`score(params)` fine-tunes if that is not done, chooses the test samples, and fills the cube (`cube.Cube`) shard by shard.
+A killed run repeats at most one shard. Several processes on one run share its shards:
+`python -m xl_influence.scores task=xnli & python -m xl_influence.scores task=xnli`.
 """
-
-import json
-import warnings
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 import xarray as xr
-import zarr
 from tqdm import tqdm
 
 from . import encoders, finetune, runs
+from .cube import Cube
 from .engine import Engine, batches
 from .tasks import TASKS
-from .tracin import sample_coords
 
 KEYS = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "shard_size")
-FORMAT = 2
+FORMAT = 3
 
 
 class ScoreError(ValueError):
@@ -32,39 +29,102 @@ def score(params, progress=True):
     """Compute the score cube, or find that it was done. Returns the run's folder (pathlib.Path).
 
     Leaves `test.parquet` (the chosen samples and the model's `confidence`), `scores.zarr` and its part of the manifest.
+    Start it several times, on one machine or on several that share the folder, and the processes share the work.
     """
     run = finetune.finetune(params, progress)
     mark = runs.fingerprint("scores", FORMAT, finetune.fingerprint(params), runs.pick(params, KEYS))
-    manifest = runs.read_manifest(run)
-    if manifest.get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir():
+    if _done(run, mark):
         return run
     watch, device = runs.Stopwatch(), finetune.pick_device(params["device"])
+    with runs.lock(run, "choosing the test samples"):
+        if _done(run, mark):
+            return run
+        cube = _prepare(params, run, mark, device)
+    _fill(params, run, cube, device, progress)
+    with runs.lock(run, "gathering"):
+        if not _done(run, mark):
+            runs.put(cube.gather(), run / "scores.zarr")
+            runs.write_manifest(
+                run,
+                scores_fingerprint=mark,
+                score_parameters=runs.pick(params, KEYS),
+                cube=runs.pick(cube.layout, ("checkpoint", "test", "train")),
+                scores_environment=runs.environment(device),
+                scores_cost=watch.read(),
+            )
+        runs.remove(cube.work)
+        runs.remove(run / ".lock")  # of no use any more: who comes now sees that all is done
+    return run
+
+
+def _done(run, mark):
+    return runs.read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
+
+
+def _prepare(params, run, mark, device):
+    """The unfinished cube of these parameters: the one that a killed process left or another works on, or a new one."""
+    work = run / ".scores"
+    if (work / "layout.json").exists():
+        cube = Cube(work)
+        if (work / "fingerprint").exists() and (work / "fingerprint").read_text() == mark:
+            return cube
+        if cube.busy():
+            raise ScoreError(f"{work}: another process computes this cube with other parameters; wait for it or stop it")
+    manifest = runs.read_manifest(run)
     if "scores_fingerprint" in manifest:  # of other parameters: nothing of it may be mixed with what comes
         runs.write_manifest(run, scores_fingerprint=None)
     test = choose_test(params, run, manifest["chosen_epoch"], device)
     with runs.complete(run / "test.parquet") as path:
         test.to_parquet(path, index=False)
-    epochs = list(range(1, manifest["chosen_epoch"] + 1))
-    work = run / ".scores"
-    if not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
-        runs.remove(work)
-        work.mkdir(parents=True)
-        (work / "fingerprint").write_text(mark)
-    size = _fill(params, run, work, test, epochs, device, progress)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr: consolidated metadata are not yet part of its version 3
-        zarr.consolidate_metadata(work / "scores.zarr")
-    runs.put(work / "scores.zarr", run / "scores.zarr")
-    runs.remove(work)
-    runs.write_manifest(
-        run,
-        scores_fingerprint=mark,
-        score_parameters=runs.pick(params, KEYS),
-        cube=size,
-        scores_environment=runs.environment(device),
-        scores_cost=watch.read(),
+    train_samples, test_samples = _samples(run)
+    engine = _engine(params, run, manifest["chosen_epoch"], device)
+    engine.check(train_samples, test_samples)
+    tile, together = engine.layout(train_samples, test_samples, params["test_memory"])
+    epochs = range(1, manifest["chosen_epoch"] + 1)
+    cube = Cube.create(work, engine.groups, epochs, test_samples, train_samples, tile, params["shard_size"], together)
+    (work / "fingerprint").write_text(mark)
+    return cube
+
+
+def _engine(params, run, epoch, device):
+    model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
+    return Engine(model, max_tokens=params["max_tokens"], device=device)
+
+
+def _samples(run):
+    """Training and test samples as the engine takes them, each in the cube's order."""
+    test = finetune.read_inputs(run, "test").set_index("uid").loc[pd.read_parquet(run / "test.parquet")["uid"]].reset_index()
+    return finetune.read_inputs(run, "train").to_dict("records"), test.to_dict("records")
+
+
+def _fill(params, run, cube, device, progress):
+    """Compute the shards that no other process has, holding the gradients of one tile of test samples at a time."""
+    train_samples, test_samples = _samples(run)
+    shards, engine, epoch, held, tile = cube.shards(), None, None, None, None
+    each = {shard: shard.train[1] - shard.train[0] for shard in shards}
+    done = sum(n for shard, n in each.items() if cube.is_written(shard))
+    with tqdm(total=sum(each.values()), initial=done, unit="sample", mininterval=10 if progress else 1e9,
+              disable=not progress, desc="influence") as bar:  # fmt: skip
+        for shard in cube.claims():
+            if shard.checkpoint + 1 != epoch:
+                engine, held, epoch, tile = None, None, shard.checkpoint + 1, None  # before the next one takes memory
+                engine = _engine(params, run, epoch, device)
+                if progress and bar.n == bar.initial:
+                    tqdm.write(_announce(cube, engine, train_samples, test_samples))
+            if shard.test != tile:
+                held, tile = None, shard.test
+                held = engine.hold(test_samples[slice(*tile)])
+            cube.write(shard, engine.products(held, train_samples[slice(*shard.train)], cube.layout["together"], bar.update))
+
+
+def _announce(cube, engine, train_samples, test_samples):
+    longest, mean = (int(f([len(s["input_ids"]) for s in (*test_samples, *train_samples)])) for f in (max, np.mean))
+    size, tile, together = cube.layout, cube.layout["tile"], cube.layout["together"]
+    memory = (tile * engine.bytes_per_sample(longest) + together * engine.bytes_per_sample(mean)) / 2**30
+    return (
+        f"influence of {size['train']} training samples on {size['test']} test samples at {size['checkpoint']} checkpoints: "
+        f"{-(-size['test'] // tile)} tile(s) of test samples, at most {memory:.1f} GB of gradients"
     )
-    return run
 
 
 def choose_test(params, run, epoch, device):
@@ -142,84 +202,9 @@ def load(params, progress=True):
     return open_scores(run), train, test, runs.read_manifest(run)
 
 
-def _fill(params, run, work, test, epochs, device, progress):
-    """Fill `work/scores.zarr`, skipping shards that are marked as written. Returns the cube's sizes."""
-    inputs = finetune.read_inputs(run, "test").set_index("uid").loc[test["uid"]].reset_index()
-    test_samples = inputs.to_dict("records")
-    train_samples = finetune.read_inputs(run, "train").to_dict("records")
-    cube, marks = work / "scores.zarr", work / "shards"
-    step = params["shard_size"]
-    ranges = [range(start, min(start + step, len(train_samples))) for start in range(0, len(train_samples), step)]
-    bar = None
-    for number, epoch in enumerate(epochs):
-        model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
-        engine = Engine(model, max_tokens=params["max_tokens"], device=device)
-        tiles, together = _layout(work, engine, train_samples, test_samples, params["test_memory"])
-        if bar is None:
-            engine.check(train_samples, test_samples)
-            if not marks.is_dir():
-                runs.remove(cube)
-                _create(cube, engine, epochs, test_samples, train_samples, step)
-                marks.mkdir()
-            total = len(epochs) * len(tiles) * len(train_samples)
-            longest, mean = (int(f([len(s["input_ids"]) for s in (*test_samples, *train_samples)])) for f in (max, np.mean))
-            memory = (len(tiles[0]) * engine.bytes_per_sample(longest) + together * engine.bytes_per_sample(mean)) / 2**30
-            tqdm.write(
-                f"influence of {len(train_samples)} training samples on {len(test_samples)} test samples at {len(epochs)} "
-                f"checkpoints: {len(tiles)} tile(s) of test samples, at most {memory:.1f} GB of gradients"
-            )
-            bar = tqdm(total=total, unit="sample", mininterval=10 if progress else 1e9, disable=not progress, desc="influence")
-        for tile in tiles:
-            held = None
-            for part in ranges:
-                done = marks / f"{epoch}-{tile.start}-{part.start}"
-                if done.exists():
-                    bar.update(len(part))
-                    continue
-                if held is None:
-                    held = engine.hold([test_samples[i] for i in tile])
-                products = engine.products(held, [train_samples[i] for i in part], together, bar.update)
-                _write(cube, products, number, tile, part)
-                done.touch()
-    bar.close()
-    return {"checkpoint": len(epochs), "test": len(test_samples), "train": len(train_samples)}
+if __name__ == "__main__":  # as many processes as you like: they share the work
+    import sys
 
+    from .params import merge, parse
 
-def _layout(work, engine, train_samples, test_samples, test_memory):
-    """Tiles of the test set and samples per product, the same after a kill as before (free memory may have changed)."""
-    path = work / "layout.json"
-    if not path.exists():
-        with runs.complete(path) as temporary:
-            temporary.write_text(json.dumps(engine.layout(train_samples, test_samples, test_memory)))
-    size, together = json.loads(path.read_text())
-    return [range(start, min(start + size, len(test_samples))) for start in range(0, len(test_samples), size)], together
-
-
-def _create(cube, engine, epochs, test_samples, train_samples, step):
-    """An empty cube, one chunk per checkpoint and training range, with its coordinates."""
-    sizes = {"checkpoint": len(epochs), "group": len(engine.groups), "test": len(test_samples), "train": len(train_samples)}
-    chunks = sizes | {"checkpoint": 1, "train": min(step, sizes["train"])}
-    layout = {
-        "dot": ("checkpoint", "group", "test", "train"),
-        "test_sqnorm": ("checkpoint", "group", "test"),
-        "train_sqnorm": ("checkpoint", "group", "train"),
-    }
-    empty = {name: (dims, np.full([sizes[d] for d in dims], np.nan, dtype=np.float32)) for name, dims in layout.items()}
-    coords = {"checkpoint": epochs, "group": np.array(engine.groups, dtype=object)}
-    coords |= sample_coords(test_samples, "test") | sample_coords(train_samples, "train")
-    encoding = {name: {"chunks": [chunks[d] for d in dims]} for name, dims in layout.items()}
-    xr.Dataset(empty, coords=coords).to_zarr(cube, mode="w", encoding=encoding, consolidated=False)
-
-
-def _write(cube, products, number, tile, part):
-    """Write one shard into its region of the cube."""
-    region = {
-        "checkpoint": slice(number, number + 1),
-        "test": slice(tile.start, tile.stop),
-        "train": slice(part.start, part.stop),
-    }
-    shard = products.drop_vars([*products.coords]).expand_dims("checkpoint")
-    for names in (["dot"], ["test_sqnorm"], ["train_sqnorm"]):
-        data = shard[names].astype(np.float32)
-        dims = {dim: where for dim, where in region.items() if dim in data[names[0]].dims}
-        data.to_zarr(cube, region=dims | {"group": slice(None)}, consolidated=False)
+    print(score(merge(parse(sys.argv[1:]))))

@@ -1,0 +1,102 @@
+"""The cube on disk: every cell written once, and a gather step that refuses anything else."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xl_influence.cube import Cube, CubeError
+
+GROUPS = ["embeddings", "head"]
+
+
+def samples(name, n):
+    return [{"uid": f"{name}{i}", "lang": "en", "item": i, "label": 0} for i in range(n)]
+
+
+@pytest.fixture
+def cube(tmp_path):
+    """2 checkpoints, 5 test samples in tiles of 2, 7 training samples in ranges of 3."""
+    return Cube.create(tmp_path / "work", GROUPS, [1, 2], samples("t", 5), samples("n", 7), 2, 3, 10)
+
+
+def products(cube, shard):
+    """Numbers that tell where they belong."""
+    n_test, n_train = (edges[1] - edges[0] for edges in (shard.test, shard.train))
+    test, train = np.arange(*shard.test), np.arange(*shard.train)
+    dot = np.broadcast_to(100.0 * shard.checkpoint + 10 * test[:, None] + train, (2, n_test, n_train))
+    return xr.Dataset(
+        {
+            "dot": (("group", "test", "train"), dot),
+            "test_sqnorm": (("group", "test"), np.tile(test + 1.0, (2, 1))),
+            "train_sqnorm": (("group", "train"), np.tile(train + 1.0, (2, 1))),
+        },
+        coords={"group": GROUPS},
+    )
+
+
+def fill(cube, skip=()):
+    for shard in cube.claims():
+        if shard.name not in skip:
+            cube.write(shard, products(cube, shard))
+        elif not (cube.marks / f"{shard.name}.json").exists():  # lost work that claims to be there
+            (cube.marks / f"{shard.name}.json").write_text(json.dumps(shard.box))
+
+
+def test_shards_fill_every_cell_once_and_in_place(cube):
+    fill(cube)
+    whole = xr.open_zarr(cube.gather()).load()
+    where = 100 * np.arange(2)[:, None, None] + 10 * np.arange(5)[:, None] + np.arange(7)
+    assert np.array_equal(whole["dot"].sel(group="head"), where)
+    assert np.array_equal(whole["test_sqnorm"][1, 0], np.arange(5) + 1) and np.array_equal(
+        whole["train_sqnorm"][1, 0], np.arange(7) + 1
+    )
+    assert len(cube.shards()) == 2 * 3 * 3 and not cube.busy()
+
+
+def test_no_two_shards_share_a_file(cube):
+    def chunks():
+        return {path: path.stat().st_mtime_ns for path in cube.path.rglob("*") if path.is_file() and "c" in path.parts}
+
+    written = []
+    for shard in cube.claims():
+        before = chunks()
+        cube.write(shard, products(cube, shard))
+        now = chunks()
+        written += [path for path in now if before.get(path) != now[path]]
+    assert len(written) == len(set(written))
+    assert len(cube.shards()) == sum("dot" in str(path) for path in written)
+
+
+def test_a_missing_an_overlapping_and_a_lost_shard_are_refused(cube):
+    fill(cube)
+    mark = cube.marks / "0-0-0.json"
+    text = mark.read_text()
+    mark.unlink()
+    with pytest.raises(CubeError, match=r"6 cells were never written, 0 more than once.*\(0, 0, 0\)"):
+        cube.gather()
+    mark.write_text(json.dumps([[0, 1], [0, 2], [0, 4]]))
+    with pytest.raises(CubeError, match="0 cells were never written, 2 more than once"):
+        cube.gather()
+    mark.write_text(text)
+    assert cube.gather() == cube.path
+
+
+def test_a_shard_that_claims_to_be_written_and_is_not_is_refused(cube):
+    fill(cube, skip=("1-2-3",))
+    with pytest.raises(CubeError, match="12 values of dot are not numbers"):
+        cube.gather()
+
+
+def test_a_shard_that_another_process_holds_is_left_to_it_until_it_dies(cube):
+    claims = cube.claims()
+    first = next(claims)
+    assert cube.busy()
+    others = []
+    for shard in cube.claims():
+        others.append(shard)
+        cube.write(shard, products(cube, shard))
+        if len(others) == len(cube.shards()) - 1:
+            claims.close()  # the other process dies with its shard unwritten
+    assert others[-1] == first and first not in others[:-1] and len(others) == len(cube.shards())
