@@ -10,8 +10,10 @@ import xarray as xr
 from conftest import random_samples, tiny
 from torch import nn
 
+from xl_influence import products
+from xl_influence.engine import Engine
 from xl_influence.gradients import UncoveredError
-from xl_influence.tracin import gradient_products, influence
+from xl_influence.tracin import gradient_products, influence, rounding
 
 KINDS = ["xlm-roberta", "bert", "roberta", "distilbert", "deberta-v2", "gpt2"]
 
@@ -89,14 +91,71 @@ def test_duplicates_order_and_batches_do_not_matter(samples):
 def test_tiles_of_the_test_set_give_the_same(samples):
     train, test = samples
     model = tiny("bert")
-    each = sum(p.numel() for p in model.parameters()) * 4 / 2**30
-    tiled = gradient_products(model, train, test, test_memory=2.5 * each)
+    longest = max(len(sample["input_ids"]) for sample in (*train, *test))
+    memory = 4.5 * Engine(model).bytes_per_sample(longest) / 2**30  # half of it for test samples: two at once
+    assert Engine(model).layout(train, test, memory)[0] == 2
+    tiled = gradient_products(model, train, test, test_memory=memory)
     whole = gradient_products(model, train, test)
     assert np.allclose(tiled["dot"], whole["dot"], rtol=1e-5, atol=1e-6)
     assert np.allclose(tiled["train_sqnorm"], whole["train_sqnorm"], rtol=1e-5)
     assert list(tiled["test"].values) == list(range(7))
     with pytest.raises(ValueError, match="one test sample take"):
         gradient_products(model, train, test, test_memory=1e-9)
+
+
+@pytest.mark.parametrize("cheaper", [True, False])
+def test_every_route_gives_the_same(samples, monkeypatch, cheaper):
+    """Products of positions and products of gradients built in blocks of a few rows."""
+    train, test = samples
+    model = tiny("xlm-roberta")
+    monkeypatch.setattr(products, "ghost_is_cheaper", lambda *args: cheaper)
+    monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, 1 << 12))
+    scores = gradient_products(model, train, test, max_tokens=120)
+    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-5
+
+
+def test_the_cheaper_route_is_taken():
+    machine = products.MACHINES["cpu"]
+    one = (10, 1000)  # positions of 10 test and of 1000 training samples with one position each: rank one
+    assert products.ghost_is_cheaper(machine, (384, 384), *one, 10, 1000)
+    assert not products.ghost_is_cheaper(machine, (384, 384), 48 * 125, 48 * 1000, 125, 1000)
+
+
+@pytest.mark.parametrize(("storage", "most"), [("bfloat16", 1e-2), ("float16", 1e-3)])
+def test_rounded_storage_takes_half_the_memory_and_tells_its_error(samples, storage, most):
+    train, test = samples
+    model = tiny("xlm-roberta")
+    scores = gradient_products(model, train, test, storage=storage)
+    error = np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max()
+    told = rounding(model, train, test, top_k=10, storage=storage)
+    assert 1e-6 < error < most and told["max_cosine_error"] == pytest.approx(error, abs=2e-6)
+    assert 0.8 < told["top_overlap"] <= 1 and (told["top_k"], told["train"], told["test"]) == (10, 44, 7)
+    kept, whole = (sum(p.numel() * p.element_size() for p in held(model, test, name)) for name in (storage, None))
+    assert kept == pytest.approx(whole / 2, rel=0.05)
+    with pytest.raises(ValueError, match="float8.*allowed are.*bfloat16, float16"):
+        gradient_products(model, train, test, storage="float8")
+
+
+def held(model, test, storage):
+    """The tensors in which gradients of test samples are kept."""
+    store = Engine(model, storage=storage).hold(test).store
+    factors = [part.factor for parts in store.parts.values() for part in parts]
+    return [value for factor in factors for value in vars(factor).values() if value.is_floating_point()]
+
+
+def test_gradients_too_large_or_small_for_float16_are_scaled(samples):
+    train, test = samples
+    model = tiny("bert")
+    with torch.no_grad():
+        model.classifier.weight *= 1e-6  # gradients of all layers below become a million times smaller
+    scores = gradient_products(model, train, test, storage="float16")
+    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-3
+
+
+def test_bf16_passes_are_close(samples):
+    train, test = samples
+    told = rounding(tiny("xlm-roberta"), train, test, top_k=10, precision="bf16")
+    assert 1e-6 < told["max_cosine_error"] < 0.1
 
 
 class Tied(nn.Module):

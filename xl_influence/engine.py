@@ -18,6 +18,8 @@ from .gradients import Recorder, trainable
 from .products import Store, multiply, squares
 
 MAX_TOKENS = 4096  # in a batch, padding included
+PRECISIONS = ("float32", "tf32", "bf16")
+STORAGE = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: the model's own
 PASSES = 0.5  # share of the time that forward and backward passes take, for the progress bar
 
 
@@ -31,7 +33,12 @@ class Engine:
         own = getattr(model.config, "pad_token_id", None)
         self.pad = pad_token_id if pad_token_id is not None else own if own is not None else 0
         self.max_tokens, self.precision = max_tokens, precision
-        self.storage = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[storage]
+        if precision not in PRECISIONS or storage not in STORAGE:
+            raise ValueError(
+                f"precision={precision!r}, storage={storage!r}; allowed are {', '.join(PRECISIONS)} and "
+                f"{', '.join(map(str, STORAGE))}"
+            )
+        self.storage = STORAGE[storage]
         parameters = trainable(model)
         if not parameters:
             raise ValueError("no parameter of the model requires a gradient: nothing to compare")
@@ -66,8 +73,8 @@ class Engine:
         ids = [i for i in range(vocabulary) if i != self.pad][:4]
         return probe(self.model, self.tensors([{"input_ids": ids, "label": 0}]))
 
-    def bytes_per_sample(self, length):
-        """Upper bound of the memory that the gradients of a sample of `length` tokens take while they are kept."""
+    def bytes_per_sample(self, length, dtype=None):
+        """Upper bound of the memory that the gradients of a sample of `length` tokens take while kept in `dtype`."""
         tables = {id(module.weight) for module in self.model.modules() if isinstance(module, torch.nn.Embedding)}
         numbers = 0
         for name, parameter in trainable(self.model).items():
@@ -79,7 +86,7 @@ class Engine:
                 numbers += length * parameter.shape[1]
             else:
                 numbers += min(length * sum(parameter.shape), parameter.numel())
-        return numbers * torch.finfo(self.dtype).bits // 8
+        return numbers * torch.finfo(dtype or self.dtype).bits // 8
 
     def layout(self, train, test, memory=None):
         """How `memory` GB are used: (test samples per tile, training samples per product).
@@ -89,7 +96,7 @@ class Engine:
         """
         budget = (memory or self._free() / 2**30 / 2) * 2**30
         longest, typical = (int(f([len(s["input_ids"]) for s in (*test, *train)])) for f in (max, np.mean))
-        each = self.bytes_per_sample(longest)
+        each = self.bytes_per_sample(longest, self.storage)
         if budget < each:
             raise ValueError(
                 f"test_memory={budget / 2**30:.2g} GB: the gradients of one test sample take {each / 2**30:.2g} GB"

@@ -16,9 +16,11 @@ from . import encoders, finetune, runs
 from .cube import Cube
 from .engine import Engine, batches
 from .tasks import TASKS
+from .tracin import rounding
 
-KEYS = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "shard_size")
+KEYS = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "precision", "storage", "shard_size")
 FORMAT = 3
+ROUNDING = (500, 10)  # training and test samples on which the effect of a lower precision is measured
 
 
 class ScoreError(ValueError):
@@ -80,6 +82,7 @@ def _prepare(params, run, mark, device):
     engine = _engine(params, run, manifest["chosen_epoch"], device)
     engine.check(train_samples, test_samples)
     tile, together = engine.layout(train_samples, test_samples, params["test_memory"])
+    runs.write_manifest(run, rounding=_rounding(params, engine, train_samples, test_samples))
     epochs = range(1, manifest["chosen_epoch"] + 1)
     cube = Cube.create(work, engine.groups, epochs, test_samples, train_samples, tile, params["shard_size"], together)
     (work / "fingerprint").write_text(mark)
@@ -88,7 +91,26 @@ def _prepare(params, run, mark, device):
 
 def _engine(params, run, epoch, device):
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
-    return Engine(model, max_tokens=params["max_tokens"], device=device)
+    return Engine(model, device=device, **runs.pick(params, ("max_tokens", "precision", "storage")))
+
+
+def _rounding(params, engine, train_samples, test_samples):
+    """What the chosen precision and storage cost, measured on some of the samples and told; None where nothing is rounded."""
+    lower = runs.pick(params, ("precision", "storage"))
+    if set(lower.values()) == {"float32"}:
+        return None
+    rng = np.random.default_rng(params["test_seed"])
+    some = [
+        [samples[i] for i in rng.permutation(len(samples))[:most]]
+        for samples, most in zip((train_samples, test_samples), ROUNDING, strict=True)
+    ]
+    found = rounding(engine.model, *some, params["top_k"], max_tokens=params["max_tokens"], device=engine.device, **lower)
+    tqdm.write(
+        f"{', '.join(f'{key}={value}' for key, value in lower.items())}: cosines differ from float32's by at most "
+        f"{found['max_cosine_error']:.1e}, {found['top_overlap']:.1%} of the top {found['top_k']} stay "
+        f"({found['test']} test and {found['train']} training samples)"
+    )
+    return found
 
 
 def _samples(run):
@@ -120,7 +142,7 @@ def _fill(params, run, cube, device, progress):
 def _announce(cube, engine, train_samples, test_samples):
     longest, mean = (int(f([len(s["input_ids"]) for s in (*test_samples, *train_samples)])) for f in (max, np.mean))
     size, tile, together = cube.layout, cube.layout["tile"], cube.layout["together"]
-    memory = (tile * engine.bytes_per_sample(longest) + together * engine.bytes_per_sample(mean)) / 2**30
+    memory = (tile * engine.bytes_per_sample(longest, engine.storage) + together * engine.bytes_per_sample(mean)) / 2**30
     return (
         f"influence of {size['train']} training samples on {size['test']} test samples at {size['checkpoint']} checkpoints: "
         f"{-(-size['test'] // tile)} tile(s) of test samples, at most {memory:.1f} GB of gradients"

@@ -12,8 +12,9 @@ from .engine import MAX_TOKENS, Engine
 
 
 def gradient_products(
-    model, train, test, *, pad_token_id=None, max_tokens=MAX_TOKENS, test_memory=None, device=None, progress=None
-):
+    model, train, test, *, pad_token_id=None, max_tokens=MAX_TOKENS, test_memory=None, device=None, precision="float32",
+    storage=None, progress=None,
+):  # fmt: skip
     """Dot products and squared norms of per-sample loss gradients, at the model's present weights.
 
     Gradients are of the cross-entropy of each sample alone, over all parameters that require a gradient, with the model
@@ -34,6 +35,10 @@ def gradient_products(
         samples are passed once per tile of test samples. Default: half of the memory that is free.
     device : str or torch.device, optional
         Where to compute; default: where the model is.
+    precision : {'float32', 'tf32', 'bf16'}
+        Of matrix products: the model's own; tf32 on CUDA; bf16 in forward and backward passes, tf32 in the products.
+    storage : {'bfloat16', 'float16'}, optional
+        Keep test gradients in half the memory; default: the model's own precision. `rounding` tells the error.
     progress : callable, optional
         Called with the number of training samples after each batch of a tile.
 
@@ -50,7 +55,9 @@ def gradient_products(
     ValueError
         No samples, an empty or out-of-range sample, or a test sample that alone exceeds `test_memory`.
     """
-    engine = Engine(model, pad_token_id=pad_token_id, max_tokens=max_tokens, device=device)
+    engine = Engine(
+        model, pad_token_id=pad_token_id, max_tokens=max_tokens, device=device, precision=precision, storage=storage
+    )
     engine.check(train, test)
     tile, together = engine.layout(train, test, test_memory)
     parts = []
@@ -94,6 +101,26 @@ def influence(scores, groups=None, normalize=True):
     if bool(value.isnull().any()):
         raise ValueError("the scores hold values that are not numbers: the cube is incomplete or training diverged")
     return value.transpose("test", "train").rename("influence")
+
+
+def rounding(model, train, test, top_k=100, *, precision="float32", storage=None, **options):
+    """What a lower `precision` or `storage` costs on these samples, against the model's own precision.
+
+    Returns
+    -------
+    dict
+        `max_cosine_error`: largest absolute difference of a cosine; `top_overlap`: share of the `top_k` training samples
+        of highest influence that stay the same, averaged over test samples; `top_k`, `train`, `test`: the numbers of each.
+    """
+    exact, rough = (
+        influence(gradient_products(model, train, test, **options, **lower)).to_numpy()
+        for lower in ({}, {"precision": precision, "storage": storage})
+    )
+    top_k = min(top_k, len(train))
+    tops = [np.argsort(-values, axis=1, kind="stable")[:, :top_k] for values in (exact, rough)]
+    overlap = np.mean([len(np.intersect1d(a, b)) / top_k for a, b in zip(*tops, strict=True)])
+    error = float(np.abs(exact - rough).max())
+    return {"max_cosine_error": error, "top_overlap": float(overlap), "top_k": top_k, "train": len(train), "test": len(test)}
 
 
 def sample_coords(samples, dim):
