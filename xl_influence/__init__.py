@@ -14,6 +14,7 @@ gradients  per-sample gradients of a batch from one backward pass
 coverage   how a model uses its parameters, and proof that the rules cover them
 sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
+heap       memory kept for reuse
 engine     what computes influence: batches, memory, precision
 tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several

@@ -24,7 +24,8 @@ class Machine:
     block: int  # bytes of gradients built at once
 
 
-MACHINES = {"cpu": Machine(1e11, 1e10, 8 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
+GANG = 512  # training samples in one matrix product
+MACHINES = {"cpu": Machine(1e11, 1e10, 48 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
 
 
 @dataclass
@@ -150,7 +151,10 @@ def ghost_is_cheaper(machine, shape, ours, theirs, n_test, n_train):
 def _blocks(ours, theirs, shape, product, square, scratch, most):
     """Gradients block by block of rows: built, multiplied, dropped. Adds to `product` and `square`."""
     rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
-    widest, count = max(part.size for part in theirs), len(product)
+    if rows < columns and all(isinstance(part.factor, Outer) for part in (*ours, *theirs)):
+        ours, theirs, rows, columns = _turned(ours), _turned(theirs), columns, rows  # many short rows build faster
+    gangs = list(_gangs(theirs))
+    widest, count = max(map(_samples, gangs)), len(product)
     step = max(1, min(rows, most // (columns * (count + widest) * product.element_size())))
     for start in range(0, rows, step):
         stop = min(start + step, rows)
@@ -158,11 +162,33 @@ def _blocks(ours, theirs, shape, product, square, scratch, most):
         held = scratch("test", count * size).view(count, size)
         for part in ours:
             _build(part.factor, start, stop, columns, held[part.here])
-        for part in theirs:
-            grad = scratch("train", part.size * size).view(part.size, size)
-            _build(part.factor, start, stop, columns, grad)
-            product[:, part.here].addmm_(held, grad.T)
-            square[part.here] += torch.linalg.vector_norm(grad, dim=1).square_()
+        for gang in gangs:
+            first, n = gang[0].row, _samples(gang)
+            grad = scratch("train", n * size).view(n, size)
+            for part in gang:
+                _build(part.factor, start, stop, columns, grad[part.row - first : part.row - first + part.size])
+            product[:, first : first + n].addmm_(held, grad.T)
+            square[first : first + n] += torch.linalg.vector_norm(grad, dim=1).square_()
+
+
+def _turned(parts):
+    """The same gradients with rows and columns exchanged, which changes no product."""
+    return [replace(part, factor=Outer(part.factor.right, part.factor.left)) for part in parts]
+
+
+def _gangs(parts):
+    """Lists of neighbouring parts with about `GANG` samples in all: wide matrix products are faster than narrow ones."""
+    gang = []
+    for part in parts:
+        if gang and _samples(gang) + part.size > GANG:
+            yield gang
+            gang = []
+        gang.append(part)
+    yield gang
+
+
+def _samples(parts):
+    return sum(part.size for part in parts)
 
 
 def _build(factor, start, stop, columns, out):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import xarray as xr
 from tqdm import tqdm
 
-from . import encoders, finetune, runs
+from . import encoders, finetune, heap, runs
 from .cube import Cube
 from .engine import Engine, batches
 from .tasks import TASKS
@@ -119,6 +119,7 @@ def _samples(run):
     return finetune.read_inputs(run, "train").to_dict("records"), test.to_dict("records")
 
 
+@heap.kept()
 def _fill(params, run, cube, device, progress):
     """Compute the shards that no other process has, holding the gradients of one tile of test samples at a time."""
     train_samples, test_samples = _samples(run)

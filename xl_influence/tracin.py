@@ -8,9 +8,11 @@ checkpoints. One backward pass per sample: N + M in all, never N × M.
 import numpy as np
 import xarray as xr
 
+from . import heap
 from .engine import MAX_TOKENS, Engine
 
 
+@heap.kept()
 def gradient_products(
     model, train, test, *, pad_token_id=None, max_tokens=MAX_TOKENS, test_memory=None, device=None, precision="float32",
     storage=None, progress=None,
