@@ -1,5 +1,6 @@
 # make book    the demo study for all tasks, then the book            make test   all tests
 # make lab     the notebooks in JupyterLab                            make clean  what can be made again
+# make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
 # make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
 
 PYTHON ?= python3.11
@@ -11,7 +12,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html test lint lab study clean
+.PHONY: book html test lint lab study bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -43,6 +44,16 @@ study: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+benchmarks/.venv/installed: benchmarks/requirements.txt benchmarks/requirements-nodeps.txt
+	@echo "Setting up benchmarks/.venv with the libraries to compare with ..."
+	$(BASE_PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check -r benchmarks/requirements.txt
+	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check --no-deps -r benchmarks/requirements-nodeps.txt
+	@touch $@
+
+bench: benchmarks/.venv/installed
+	benchmarks/.venv/bin/python benchmarks/run.py $(if $(THREADS),--threads $(THREADS)) $(BENCH)
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks
