@@ -20,6 +20,7 @@ tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables
+speed      what `make bench` measured, as tables
 charts     tidy tables to charts
 pages      executed notebooks to pages of the book
 notebook   runs one notebook with checked parameters

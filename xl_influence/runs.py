@@ -91,7 +91,10 @@ def remove(path):
 
 @contextlib.contextmanager
 def lock(run, step):
-    """Wait until no other process is at a step of this run that only one may do; a killed process holds no lock."""
+    """Wait until no other process is at a step of this run that only one may do; a killed process holds no lock.
+
+    A step that fails before it leaves anything leaves no folder either.
+    """
     run.mkdir(parents=True, exist_ok=True)
     guard = filelock.FileLock(run / ".lock")
     try:
@@ -101,6 +104,13 @@ def lock(run, step):
         guard.acquire()
     try:
         yield
+    except BaseException:
+        if [path.name for path in run.iterdir()] == [".lock"]:
+            (run / ".lock").unlink()
+            with contextlib.suppress(OSError):  # folders of other runs are not empty
+                for folder in (run, run.parent, run.parent.parent):
+                    folder.rmdir()
+        raise
     finally:
         guard.release()
 
