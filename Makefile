@@ -52,8 +52,9 @@ benchmarks/.venv/installed: benchmarks/requirements.txt benchmarks/requirements-
 	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check --no-deps -r benchmarks/requirements-nodeps.txt
 	@touch $@
 
-bench: benchmarks/.venv/installed
+bench: .venv/installed benchmarks/.venv/installed
 	benchmarks/.venv/bin/python benchmarks/run.py $(if $(THREADS),--threads $(THREADS)) $(BENCH)
+	$(BIN)/python -m xl_influence.notebook 11-how-fast study="$(STUDY)"
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks

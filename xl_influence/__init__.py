@@ -14,15 +14,15 @@ gradients  per-sample gradients of a batch from one backward pass
 coverage   how a model uses its parameters, and proof that the rules cover them
 sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
-heap       memory kept for reuse
+heap       memory kept for reuse, in huge pages
 engine     what computes influence: batches, memory, precision
 tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables
-speed      what `make bench` measured, as tables
 charts     tidy tables to charts
 pages      executed notebooks to pages of the book
+speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters
 """
 

@@ -17,7 +17,7 @@ from .coverage import group_of, probe
 from .gradients import Recorder, trainable
 from .products import Store, multiply, squares
 
-MAX_TOKENS = 4096  # in a batch, padding included
+MAX_TOKENS = {"cpu": 1024, "cuda": 16384}  # in a batch, padding included; on a CPU, what stays near its caches
 PRECISIONS = ("float32", "tf32", "bf16")
 STORAGE = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: the model's own
 PASSES = 0.5  # share of the time that forward and backward passes take, for the progress bar
@@ -26,13 +26,13 @@ PASSES = 0.5  # share of the time that forward and backward passes take, for the
 class Engine:
     """The steps behind `gradient_products`, for callers that hold test gradients over many training shards."""
 
-    def __init__(self, model, *, pad_token_id=None, max_tokens=MAX_TOKENS, device=None, precision="float32", storage=None):
+    def __init__(self, model, *, pad_token_id=None, max_tokens=0, device=None, precision="float32", storage=None):
         self.model = model.to(device) if device is not None else model
         self.device = next(model.parameters()).device
         self.dtype = next(model.parameters()).dtype
         own = getattr(model.config, "pad_token_id", None)
         self.pad = pad_token_id if pad_token_id is not None else own if own is not None else 0
-        self.max_tokens, self.precision = max_tokens, precision
+        self.max_tokens, self.precision = max_tokens or MAX_TOKENS.get(self.device.type, MAX_TOKENS["cuda"]), precision
         if precision not in PRECISIONS or storage not in STORAGE:
             raise ValueError(
                 f"precision={precision!r}, storage={storage!r}; allowed are {', '.join(PRECISIONS)} and "

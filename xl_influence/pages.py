@@ -14,7 +14,7 @@ from . import params, runs
 from .tasks import TASKS
 
 PER_TASK = ("01-data-and-fine-tuning", "02-influence", "04-cross-language-influence")
-ONCE = ("00-the-answer",)
+ONCE = ("00-the-answer", "11-how-fast")
 
 
 def glue(prefix="", **values):

@@ -51,7 +51,7 @@ RULES = {
     "test_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "test_pool": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "test_seed": (int, lambda v: v >= 0, "a whole number from 0"),
-    "max_tokens": (int, lambda v: v >= 1, "a whole number from 1"),
+    "max_tokens": (int, lambda v: v >= 0, "a whole number from 0 (0: by device)"),
     "test_memory": (float, lambda v: v >= 0, "GB, from 0 (0: half of the free memory)"),
     "precision": (str, lambda v: v in ("float32", "tf32", "bf16"), "float32, tf32 or bf16"),
     "storage": (str, lambda v: v in ("float32", "bfloat16", "float16"), "float32, bfloat16 or float16"),

@@ -2,7 +2,7 @@
 
 What a gradient is made of (`gradients.Outer`, `Rows`, `Vector`) decides how it is kept and multiplied; every way is exact.
 A Linear's gradients are kept as their factors, positions × (rows + columns) numbers a sample, and become rows × columns
-numbers only in blocks that stay in the processor's cache, where each is multiplied and dropped.
+numbers only block by block, each multiplied and dropped.
 """
 
 import math
@@ -25,7 +25,7 @@ class Machine:
 
 
 GANG = 512  # training samples in one matrix product
-MACHINES = {"cpu": Machine(1e11, 1e10, 48 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
+MACHINES = {"cpu": Machine(1e11, 1e10, 128 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
 
 
 @dataclass

