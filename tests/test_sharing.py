@@ -128,3 +128,56 @@ def test_bootstrap_interval():
     assert low == pytest.approx(each.mean() - 1.96 * each.std() / 20, abs=0.01)
     assert high == pytest.approx(each.mean() + 1.96 * each.std() / 20, abs=0.01)
     assert sharing.bootstrap([0.5] * 3, 10, 0.95, 0) == (0.5, 0.5)
+
+
+def test_reinforcement_by_hand(small):
+    # top 3 of en7: en0, de0, en1: de0 is the translation of en0; own items 2 of 2. Of de7: de0, de1, en0: likewise
+    scores, train, test = small
+    table = sharing.reinforcement(scores, train, test, top_k=3)
+    row = lookup(table, test_lang="en", sign="positive")
+    assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
+    # negative, top 2 of en7: de1, en1: a translation; own items 1 of 2. Of de7: en1, en0: none of its own
+    row = lookup(sharing.reinforcement(scores, train, test, top_k=2), test_lang="en", sign="negative")
+    assert (row["share"], row["chance"]) == (1.0, 0.5)
+    row = lookup(sharing.reinforcement(scores, train, test, top_k=2), test_lang="de", sign="negative")
+    assert (row["share"], row["chance"]) == (0.0, 0.0)
+
+
+def test_reinforcement_is_found_where_planted_and_at_chance_where_not():
+    n, rng = 200, np.random.default_rng(0)
+    train = pd.DataFrame(
+        [{"uid": f"{lang}{i}", "lang": lang, "item": i, "label": i % 2} for lang in ("en", "de") for i in range(n)]
+    )
+    test = pd.DataFrame([{"uid": f"en{i}", "lang": "en", "item": i} for i in range(900, 920)])
+    noise = rng.uniform(size=(1, 20, 2 * n))
+    by_item = np.tile(rng.uniform(size=(1, 20, n)), 2)
+    planted, chance = (
+        lookup(sharing.reinforcement(cube(values, train, test), train, test, top_k=40), sign="positive")
+        for values in (by_item, noise)
+    )
+    assert planted["share"] > 0.9 > 0.2 > planted["chance"]
+    assert chance["share"] == pytest.approx(chance["chance"], abs=0.03)
+
+
+def test_reinforcement_refuses_what_is_not_parallel(small):
+    scores, train, test = small
+    with pytest.raises(sharing.SharingError, match="parallel task"):
+        sharing.reinforcement(scores, train.assign(label=[0, 1, 1, 1]), test, top_k=2)
+    alone = train["lang"] == "en"  # one language: nothing comes from another
+    assert sharing.reinforcement(scores.isel(train=alone.to_numpy(), test=[0]), train[alone], test[:1], top_k=2).empty
+
+
+def test_epoch_tests_by_hand_and_in_order():
+    train = pd.DataFrame({"uid": [f"en{i}" for i in range(6)], "lang": "en", "item": range(6), "label": 0})
+    test = TEST[:1]
+    change = np.array([0.1, 0.2, 0.3, 0.4, 0.5, -0.6])  # ranks 1 to 6: 15 up, 6 down
+    values = np.stack([np.zeros(6), change, 2 * change])[:, None]
+    table = sharing.epoch_tests(cube(values, train, test), train, test)
+    assert table[["checkpoint_a", "checkpoint_b"]].to_numpy().tolist() == [[1, 2], [1, 3], [2, 3]]
+    assert table["statistic"].tolist() == [6, 6, 6] and table["effect"].tolist() == pytest.approx([9 / 21] * 3)
+    assert (table["p"] == 0.4375).all() and (table["p_adjusted"] == 1).all()  # exact p of W = 6 for six pairs; three tests
+    assert sharing.epoch_tests(cube(values[:1], train, test), train, test).empty
+
+
+def test_holm():
+    assert sharing._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])

@@ -5,8 +5,11 @@ order. Shares are fractions from 0 to 1. Intervals are percentile bootstraps ove
 drawn is what another study would draw again.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .tracin import influence
 
@@ -104,6 +107,79 @@ def mean_influence(scores, train, test, *, resamples=2000, confidence_level=0.95
     return pd.DataFrame(rows)
 
 
+def reinforcement(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """How many of the top k from other languages are translations of the top k from the test language (Table 4).
+
+    Of one test sample's top k, the samples in other languages are *reinforcing* where the test language's version of the
+    same item is in the top k as well, and *complementary* elsewhere. Test samples without any from other languages, of
+    which there is no share, do not count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang, sign, share, ci_low, ci_high`, `chance` (the expected share where the items of each language's samples
+        are permuted: own items in the top k / training items of the language), `test_samples` (that count).
+
+    Raises
+    ------
+    SharingError
+        Equal items are not translations of each other, as in MARC.
+    """
+    _check(scores, train, test)
+    if (train.groupby("item")["label"].nunique() > 1).any():
+        raise SharingError("equal items have different labels, so they are no translations: this needs a parallel task")
+    values, (lang, item) = influence(scores).to_numpy(), (train[name].to_numpy() for name in ("lang", "item"))
+    items = train.groupby("lang")["item"].nunique()
+    rows = []
+    for sign in SIGNS:
+        top = top_samples(values, top_k, sign)
+        for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+            shares, chances = [], []
+            for chosen in top[part.index]:
+                own = lang[chosen] == test_lang
+                if not own.all():
+                    shares.append(np.isin(item[chosen[~own]], item[chosen[own]]).mean())
+                    chances.append(own.sum() / items.get(test_lang, np.inf))
+            if shares:
+                rows.append(
+                    {"test_lang": test_lang, "sign": sign}
+                    | _mean(shares, resamples, confidence_level, seed)
+                    | {"chance": float(np.mean(chances)), "test_samples": len(shares)}
+                )
+    return pd.DataFrame(rows, columns=["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"])
+
+
+def epoch_tests(scores, train, test):
+    """Whether influence differs between epochs (section 8.2): Wilcoxon signed-rank tests for every pair of epochs.
+
+    The pairs of a test are the training samples: their influence after one epoch and after another, each the mean over
+    the test samples of a language.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang, checkpoint_a, checkpoint_b, statistic, p`, `p_adjusted` (Holm, over all rows), `effect` (matched-pairs
+        rank-biserial correlation, −1 to 1; positive: more influence at `checkpoint_b`). Empty where there is one epoch.
+    """
+    _check(scores, train, test)
+    by_checkpoint = {epoch: values for epoch, values in _by_checkpoint(scores) if epoch}
+    rows = []
+    for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+        for a, b in itertools.combinations(by_checkpoint, 2):
+            change = (by_checkpoint[b] - by_checkpoint[a])[part.index].mean(0)  # (train,)
+            ranks = stats.rankdata(np.abs(change[change != 0]))
+            up = ranks[change[change != 0] > 0].sum()
+            found = stats.wilcoxon(change) if len(ranks) else None
+            rows.append(
+                {"test_lang": test_lang, "checkpoint_a": a, "checkpoint_b": b}
+                | {"statistic": float(found.statistic) if found else 0.0, "p": float(found.pvalue) if found else 1.0}
+                | {"effect": float(2 * up / ranks.sum() - 1) if found else 0.0}
+            )
+    table = pd.DataFrame(rows, columns=["test_lang", "checkpoint_a", "checkpoint_b", "statistic", "p", "effect"])
+    table.insert(5, "p_adjusted", _holm(table["p"].to_numpy()))
+    return table
+
+
 def distribution(scores, train, test, *, bins=40):
     """How influence scores are distributed, by language pair (Figures 9 to 11).
 
@@ -183,6 +259,15 @@ def bootstrap(each, resamples, confidence_level, seed):
     means = each[rng.integers(len(each), size=(resamples, len(each)))].mean(1)
     tail = (1 - confidence_level) / 2
     return tuple(np.quantile(means, [tail, 1 - tail]))
+
+
+def _holm(p):
+    """P-values adjusted by Holm's step-down procedure, in the order given."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) if len(p) else p
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
 
 
 def _mean(each, resamples, confidence_level, seed):
