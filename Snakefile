@@ -7,8 +7,6 @@ from pathlib import Path
 
 from xl_influence import pages, params, runs
 
-AFTER = {"01-data-and-fine-tuning": [], "02-influence": ["01-data-and-fine-tuning"], "04-cross-language-influence": ["02-influence"]}
-
 TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
 THREADS = int(config.get("threads", workflow.cores))  # of each notebook; Snakemake sets OMP_NUM_THREADS to it
 GIVEN = {key: value for key, value in config.items() if key not in ("tasks", "threads")}
@@ -29,12 +27,12 @@ VALUES = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in GI
 
 rule all:
     input:
-        [f"{BASE[task]}/{name}.ipynb" for task in TASKS for name in AFTER],
+        [f"{BASE[task]}/{name}.ipynb" for task in TASKS for name in pages.PER_TASK],
         [f"{BASE['xnli']}/{name}.ipynb" for name in ONCE],
 
 
 for TASK in TASKS:
-    for NAME, BEFORE in AFTER.items():
+    for NAME, BEFORE in pages.PER_TASK.items():
 
         rule:
             name:

@@ -19,6 +19,8 @@ COLUMNS = {
     "cross_language": ["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
     "distribution": ["test_lang", "train_lang", "low", "high", "share"],
     "planted": ["what", "sign", "share", "ci_low", "ci_high", "chance"],
+    "reinforcement": ["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
+    "epoch_tests": ["test_lang", "checkpoint_a", "checkpoint_b", "statistic", "p", "p_adjusted", "effect"],
     "examples": ["test_uid", "sign", "uid", "influence"],
 }
 
@@ -49,7 +51,10 @@ def test_artefacts_are_complete(smoke, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_tables(smoke, task):
     run = smoke / "smoke" / task / "base"
+    assert (run / "tables" / "reinforcement.parquet").exists() == (task != "marc"), "translations: parallel tasks only"
     for name, columns in COLUMNS.items():
+        if name == "reinforcement" and task == "marc":
+            continue
         table = runs.read_table(run, name)
         assert list(table.columns) == columns and len(table) and not table.isna().any().any(), name
     composition = runs.read_table(run, "composition")
@@ -102,12 +107,12 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 11
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 17
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]
     ]
-    assert len(labels) == len(set(labels)) == 15
+    assert len(labels) == len(set(labels)) == 24
     page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
     assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
     assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)

@@ -13,7 +13,13 @@ import nbformat
 from . import params, runs
 from .tasks import TASKS
 
-PER_TASK = ("01-data-and-fine-tuning", "02-influence", "04-cross-language-influence")
+PER_TASK = {  # notebook → the notebooks whose artefacts it needs
+    "01-data-and-fine-tuning": [],
+    "02-influence": ["01-data-and-fine-tuning"],
+    "04-cross-language-influence": ["02-influence"],
+    "05-reinforcing-or-complementary": ["02-influence"],
+    "06-sharing-dynamics": ["02-influence"],
+}
 ONCE = ("00-the-answer", "11-how-fast")
 
 
