@@ -49,12 +49,18 @@ def written(run, pattern):
     return times
 
 
+def epochs_written(run):
+    """When the weights of each complete epoch were written, in order."""
+    done = sorted(run.glob(".finetune/checkpoint-*/complete"), key=lambda path: int(path.parent.name.split("-")[1]))
+    return [path.with_name("model.safetensors").stat().st_mtime_ns for path in done]
+
+
 @pytest.fixture(scope="module")
 def killed_and_whole(tmp_path_factory):
     killed, whole = (tmp_path_factory.mktemp(name) for name in ("killed", "whole"))
     run = killed / "smoke" / "pawsx" / "base"
     kill_when(start(killed), lambda: len(list(run.glob(".finetune/checkpoint-*/complete"))) >= 2)
-    kept = written(run, ".finetune/checkpoint-*/complete")
+    kept = epochs_written(run)
     assert not (run / "manifest.json").exists(), "an unfinished run must not look finished"
     kill_when(start(killed), lambda: len(list(run.glob(".scores/shards/*"))) >= 3)
     marks = written(run, ".scores/shards/*")
@@ -80,6 +86,14 @@ def test_same_weights_bit_by_bit(killed_and_whole):
         assert all(np.array_equal(a[name], b[name]) for name in b), epoch
     a, b = runs.read_manifest(killed), runs.read_manifest(whole)
     assert a["dev_accuracy"] == b["dev_accuracy"] and a["finetune_fingerprint"] == b["finetune_fingerprint"]
+
+
+def test_no_complete_epoch_is_trained_again(killed_and_whole):
+    killed, _, kept, _ = killed_and_whole
+    chosen = runs.read_manifest(killed)["chosen_epoch"]
+    now = [(killed / "checkpoints" / f"epoch-{e}" / "model.safetensors").stat().st_mtime_ns for e in range(1, chosen + 1)]
+    both = min(len(now), len(kept))
+    assert both >= 1 and now[:both] == kept[:both]
 
 
 def test_same_cube_bit_by_bit_and_no_shard_twice(killed_and_whole):
