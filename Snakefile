@@ -20,7 +20,6 @@ BASE = {task: str(runs.folder(merged) / "notebooks") for task, merged in MERGED.
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
     "00-the-answer": [f"{BASE[task]}/04-cross-language-influence.ipynb" for task in TASKS],
-    "11-how-fast": ["benchmarks/results.json"],
 } if set(TASKS) >= set(pages.TASKS) else {}
 VALUES = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in GIVEN.items())
 

@@ -55,6 +55,9 @@ def test_tables(smoke, task):
     for name, columns in COLUMNS.items():
         if name == "reinforcement" and task == "marc":
             continue
+        if name == "epoch_tests" and runs.read_manifest(run)["chosen_epoch"] == 1:  # nothing to compare
+            assert runs.read_table(run, name).empty
+            continue
         table = runs.read_table(run, name)
         assert list(table.columns) == columns and len(table) and not table.isna().any().any(), name
     composition = runs.read_table(run, "composition")
@@ -107,12 +110,12 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 17
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 16
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]
     ]
-    assert len(labels) == len(set(labels)) == 24
+    assert len(labels) == len(set(labels)) == 21
     page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
     assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
     assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)

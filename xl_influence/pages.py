@@ -20,7 +20,7 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     "05-reinforcing-or-complementary": ["02-influence"],
     "06-sharing-dynamics": ["02-influence"],
 }
-ONCE = ("00-the-answer", "11-how-fast")
+ONCE = ("00-the-answer",)
 
 
 def glue(prefix="", **values):
