@@ -1,6 +1,7 @@
 """The engine against plain float64 autograd, one sample at a time; and what it refuses."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import xarray as xr
 from conftest import random_samples, tiny
 from torch import nn
 
-from xl_influence import products
+from xl_influence import engine, products
 from xl_influence.engine import Engine
 from xl_influence.gradients import UncoveredError
 from xl_influence.tracin import gradient_products, influence, rounding
@@ -101,6 +102,22 @@ def test_tiles_of_the_test_set_give_the_same(samples):
     assert list(tiled["test"].values) == list(range(7))
     with pytest.raises(ValueError, match="one test sample take"):
         gradient_products(model, train, test, test_memory=1e-9)
+
+
+def test_no_more_than_one_portion_of_gradients_is_held(samples, monkeypatch):
+    train, test = samples
+    alive, most = weakref.WeakSet(), []
+
+    class Counted(products.Store):
+        def __init__(self, *args):
+            super().__init__(*args)
+            alive.add(self)
+            most.append(len(alive))
+
+    monkeypatch.setattr(engine, "Store", Counted)
+    own = Engine(tiny("bert"), max_tokens=60)
+    own.products(own.hold(test), train, together=10)
+    assert len(most) > 3 and max(most) == 2  # the test samples' and one portion's
 
 
 @pytest.mark.parametrize("cheaper", [True, False])

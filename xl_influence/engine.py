@@ -135,6 +135,7 @@ class Engine:
                 tick.to(PASSES + (1 - PASSES) * (number + 1) / len(self.group))
             dot[:, held.order[:, None], order] = sums.cpu().numpy()
             square[:, order] = norms.cpu().numpy()
+            del store  # before the next portion takes its memory
         return xr.Dataset(
             {
                 "dot": (("group", "test", "train"), dot),
