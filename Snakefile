@@ -2,13 +2,18 @@
 # snakemake --profile profiles/local --cores all --config study=demo tasks="xnli marc" [any parameter of params/base.yaml]
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from xl_influence import pages, params, runs
 
 TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
-THREADS = int(config.get("threads", workflow.cores))  # of each notebook; Snakemake sets OMP_NUM_THREADS to it
+COMPUTING = ("01-data-and-fine-tuning", "02-influence")  # the others read what these leave: one thread each
+# Threads of a notebook that computes: tasks run side by side, which uses the cores better than one task with all of them.
+# Snakemake sets OMP_NUM_THREADS to it.
+THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
+GPU = config.get("device") != "cpu" and shutil.which("nvidia-smi") is not None  # where it is used, by one notebook at a time
 GIVEN = {key: value for key, value in config.items() if key not in ("tasks", "threads")}
 try:
     MERGED = {task: params.merge(GIVEN | {"task": task}) for task in TASKS}
@@ -46,9 +51,9 @@ for TASK in TASKS:
                 merged=MERGED[TASK],
                 name=NAME,
                 given=f"task={TASK} {VALUES}",
-            threads: THREADS
+            threads: THREADS if NAME in COMPUTING else 1
             resources:
-                gpu=1,
+                gpu=int(GPU and NAME in COMPUTING),
             shell:
                 "python -m xl_influence.notebook {params.name} {params.given}"
 
@@ -67,6 +72,6 @@ for NAME, NEEDED in ONCE.items():
         params:
             name=NAME,
             given=f"task=xnli {VALUES}",
-        threads: THREADS
+        threads: 1
         shell:
             "python -m xl_influence.notebook {params.name} {params.given}"

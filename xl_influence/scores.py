@@ -127,7 +127,7 @@ def _fill(params, run, cube, device, progress):
     each = {shard: shard.train[1] - shard.train[0] for shard in shards}
     done = sum(n for shard, n in each.items() if cube.is_written(shard))
     with tqdm(total=sum(each.values()), initial=done, unit="sample", mininterval=10 if progress else 1e9,
-              disable=not progress, desc="influence") as bar:  # fmt: skip
+              disable=not progress, desc=f"{params['task']}: influence") as bar:  # fmt: skip
         for shard in cube.claims():
             if shard.checkpoint + 1 != epoch:
                 engine, held, epoch, tile = None, None, shard.checkpoint + 1, None  # before the next one takes memory

@@ -64,10 +64,14 @@ class _Keeper(TrainerCallback):
 
 
 class _Progress(TrainerCallback):
-    """A bar over the steps, with the development accuracy so far."""
+    """A bar over the steps, with the development accuracy so far. It names the task: others may run beside it."""
+
+    def __init__(self, task):
+        self.task = task
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="fine-tuning", unit="step", mininterval=10)
+        title = f"{self.task}: fine-tuning"
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=title, unit="step", mininterval=10)
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update(state.global_step - self.bar.n)
@@ -128,7 +132,7 @@ def build(params, model, samples, sequences, pad, work, device, progress):
         eval_dataset=_Samples([sequences["validation"][i] for i in order], dev["label"]),
         data_collator=collate,
         compute_metrics=metrics,
-        callbacks=[EarlyStoppingCallback(params["patience"]), _Keeper(), *([_Progress()] if progress else [])],
+        callbacks=[EarlyStoppingCallback(params["patience"]), _Keeper(), *([_Progress(params["task"])] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -6,6 +6,7 @@ every machine. Because we wrote them, we know which training samples should infl
 phenomenon and label. Format of the files: see `expand_parallel` and `expand_reviews`.
 """
 
+import functools
 import itertools
 import random
 import re
@@ -20,6 +21,7 @@ REVIEW_FILLINGS = 15  # reviews made of one review template
 FILES = {"xnli": "xnli.yaml", "pawsx": "pawsx.yaml", "marc": "marc.yaml"}
 
 
+@functools.cache  # parsing takes longer than all else
 def load(task):
     """All rows of the demo corpus of `task` ('xnli', 'pawsx' or 'marc').
 
