@@ -10,6 +10,7 @@ from xl_influence import pages, params, runs
 
 TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
 COMPUTING = ("01-data-and-fine-tuning", "02-influence")  # the others read what these leave: one thread each
+PRIORITY = dict(zip(COMPUTING, (2, 1)))  # what others wait for goes first, so that no core is idle at the end
 # Threads of a notebook that computes: tasks run side by side, which uses the cores better than one task with all of them.
 # Snakemake sets OMP_NUM_THREADS to it.
 THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
@@ -51,6 +52,7 @@ for TASK in TASKS:
                 merged=MERGED[TASK],
                 name=NAME,
                 given=f"task={TASK} {VALUES}",
+            priority: PRIORITY.get(NAME, 0)
             threads: THREADS if NAME in COMPUTING else 1
             resources:
                 gpu=int(GPU and NAME in COMPUTING),
