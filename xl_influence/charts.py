@@ -112,15 +112,16 @@ def composition(table, top_k):
 def own_share(table):
     """Share of the test language itself per epoch, with intervals, one panel per sign (Figure 3)."""
     table = named(table[table["test_lang"] == table["train_lang"]])
-    color = alt.Color("test_lang:N", scale=language_scale(dict.fromkeys(table["test_lang"])), title="test language")
+    legend = alt.Legend(title="test language", symbolOpacity=1)  # not the bands' opacity
+    color = alt.Color("test_lang:N", scale=language_scale(dict.fromkeys(table["test_lang"])), legend=legend)
     base = alt.Chart(table).encode(
-        x=alt.X("checkpoint:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+        x=alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0)),
         tooltip=["test_lang", "checkpoint", *[alt.Tooltip(n, format=".1%") for n in ("share", "ci_low", "ci_high", "chance")]],
     )
     share = alt.Y("share:Q", title="from the test language", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
     line = base.mark_line(point=True).encode(y=share, color=color)
-    rule = base.mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+    rule = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
     return (
         (band + line + rule)
         .properties(width=260, height=220, description="Share of the test language in its own top k, by epoch and sign.")
@@ -132,13 +133,13 @@ def dynamics(table):
     """Share of each training language per epoch, one panel per test language and sign (Figures 12 and 13)."""
     table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
-    base = alt.Chart(table).encode(x=alt.X("checkpoint:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")))
+    base = alt.Chart(table).encode(x=alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0)))
     line = base.mark_line(point=True).encode(
         y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
         color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
         tooltip=["test_lang", "train_lang", "checkpoint", alt.Tooltip("share", format=".1%")],
     )
-    rule = base.mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+    rule = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
     return (
         (line + rule)
         .properties(width=105, height=110, description="Share of each training language by epoch, test language and sign.")
