@@ -9,12 +9,13 @@ from pathlib import Path
 from xl_influence import pages, params, runs
 
 TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
-COMPUTING = ("01-data-and-fine-tuning", "02-influence")  # the others read what these leave: one thread each
-PRIORITY = dict(zip(COMPUTING, (2, 1)))  # what others wait for goes first, so that no core is idle at the end
+# Notebooks that compute → priority: what others wait for goes first, so that no core is idle at the end. The others read what
+# these leave: one thread each.
+COMPUTING = {"01-data-and-fine-tuning": 2, "02-influence": 1}
 # Threads of a notebook that computes: tasks run side by side, which uses the cores better than one task with all of them.
 # Snakemake sets OMP_NUM_THREADS to it.
 THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
-GPU = config.get("device") != "cpu" and shutil.which("nvidia-smi") is not None  # where it is used, by one notebook at a time
+GPU = shutil.which("nvidia-smi") is not None  # one notebook at a time uses it
 GIVEN = {key: value for key, value in config.items() if key not in ("tasks", "threads")}
 try:
     MERGED = {task: params.merge(GIVEN | {"task": task}) for task in TASKS}
@@ -52,10 +53,10 @@ for TASK in TASKS:
                 merged=MERGED[TASK],
                 name=NAME,
                 given=f"task={TASK} {VALUES}",
-            priority: PRIORITY.get(NAME, 0)
+            priority: COMPUTING.get(NAME, 0)
             threads: THREADS if NAME in COMPUTING else 1
             resources:
-                gpu=int(GPU and NAME in COMPUTING),
+                gpu=int(GPU and NAME in COMPUTING and MERGED[TASK]["device"] != "cpu"),
             shell:
                 "python -m xl_influence.notebook {params.name} {params.given}"
 

@@ -115,15 +115,14 @@ def own_share(table):
     legend = alt.Legend(title="test language", symbolOpacity=1)  # not the bands' opacity
     color = alt.Color("test_lang:N", scale=language_scale(dict.fromkeys(table["test_lang"])), legend=legend)
     base = alt.Chart(table).encode(
-        x=alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0)),
+        x=_epochs(),
         tooltip=["test_lang", "checkpoint", *[alt.Tooltip(n, format=".1%") for n in ("share", "ci_low", "ci_high", "chance")]],
     )
     share = alt.Y("share:Q", title="from the test language", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
     line = base.mark_line(point=True).encode(y=share, color=color)
-    rule = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
     return (
-        (band + line + rule)
+        (band + line + _chance(table))
         .properties(width=260, height=220, description="Share of the test language in its own top k, by epoch and sign.")
         .facet(alt.Facet("sign:N", title=None, sort=list(SIGN_COLORS)), columns=2)
     )
@@ -133,21 +132,30 @@ def dynamics(table):
     """Share of each training language per epoch, one panel per test language and sign (Figures 12 and 13)."""
     table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
-    base = alt.Chart(table).encode(x=alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0)))
+    base = alt.Chart(table).encode(x=_epochs())
     line = base.mark_line(point=True).encode(
         y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
         color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
         tooltip=["test_lang", "train_lang", "checkpoint", alt.Tooltip("share", format=".1%")],
     )
-    rule = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
     return (
-        (line + rule)
+        (line + _chance(table))
         .properties(width=105, height=110, description="Share of each training language by epoch, test language and sign.")
         .facet(
             row=alt.Row("sign:N", title=None, sort=list(SIGN_COLORS)),
             column=alt.Column("test_lang:N", title="test language", sort=languages),
         )
     )
+
+
+def _epochs():
+    """The axis of the checkpoints: no ticks between them."""
+    return alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0))
+
+
+def _chance(table):
+    """A dashed line across the panel."""
+    return alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
 
 
 def distribution(table):

@@ -27,7 +27,7 @@ def load(task):
 
     Returns
     -------
-    list of dict
+    list of dict, the same object at every call
         `split` (train, validation, test), `lang`, `item` (int; the same pair in every language of a parallel corpus),
         `template`, `phenomenon`, `label` (as in the real data set: 0–2, 0–1, stars 1–5), `text_a`, `text_b`
         (None for reviews).
