@@ -8,55 +8,92 @@ from pathlib import Path
 
 from xl_influence import pages, params, runs
 
-TASKS = str(config.get("tasks", "xnli pawsx marc")).split()
+TASKS = str(config.get("tasks", config.get("task", "xnli pawsx marc"))).split()
 # Notebooks that compute → priority: what others wait for goes first, so that no core is idle at the end. The others read what
 # these leave: one thread each.
-COMPUTING = {"01-data-and-fine-tuning": 2, "02-influence": 1}
+COMPUTING = {"01-data-and-fine-tuning": 3, "02-influence": 2, "03-quality": 1}
 # Threads of a notebook that computes: tasks run side by side, which uses the cores better than one task with all of them.
 # Snakemake sets OMP_NUM_THREADS to it.
 THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
 GPU = shutil.which("nvidia-smi") is not None  # one notebook at a time uses it
-GIVEN = {key: value for key, value in config.items() if key not in ("tasks", "threads")}
+GIVEN = {key: value for key, value in config.items() if key not in ("task", "tasks", "threads")}
 try:
-    MERGED = {task: params.merge(GIVEN | {"task": task}) for task in TASKS}
+    MERGED = {}  # task → its parameters, with where they come from
+    for task in TASKS:
+        MERGED[task] = params.merge_with_source(GIVEN | {"task": task})
+    AGAIN = {task: params.retraining(*MERGED[task]) for task in TASKS}  # task → parameters of what is trained again
+    COMPARED = {task: pages.variants(AGAIN[task]) for task in TASKS}
+    # (study, task, variant) → parameters of all runs; the last two kinds of notebooks compute them
+    RUNS = {}
+    for task in TASKS:
+        named = dict.fromkeys(variant for group in COMPARED[task].values() for variant in group)
+        for merged in [MERGED[task][0], *(params.with_variant(AGAIN[task], variant) for variant in named)]:
+            RUNS.setdefault((merged["study"], task, merged["variant"]), merged)
 except params.ParameterError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
-BASE = {task: str(runs.folder(merged) / "notebooks") for task, merged in MERGED.items()}
+
+def executed(merged, name):
+    """Where a notebook of a run lies when it was executed."""
+    return f"{runs.folder(merged)}/notebooks/{name}.ipynb"
+
+
+def needed(task, name):
+    """Executed notebooks that a notebook of the study needs: of its own run, of variants, of other tasks."""
+    own = [executed(MERGED[task][0], before) for before in pages.PER_TASK[name]]
+    others = [executed(RUNS[AGAIN[task]["study"], task, v], "02-influence") for v in COMPARED[task].get(name, [])]
+    if name == "09-the-paper-and-this-run":
+        others += [executed(MERGED[other][0], "04-cross-language-influence") for other in TASKS]
+    return list(dict.fromkeys(own + others))
+
+
+def given(merged):
+    """The command line of a run: what is not in its files."""
+    own = merged["study"] == MERGED[merged["task"]][0]["study"]
+    values = GIVEN if own else {key: merged[key] for key in ("runs_root", "data_root", "device") if key in GIVEN}
+    values = values | {"study": merged["study"], "task": merged["task"], "variant": merged["variant"]}
+    return " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())
+
+
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
-    "00-the-answer": [f"{BASE[task]}/04-cross-language-influence.ipynb" for task in TASKS],
+    "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
 } if set(TASKS) >= set(pages.TASKS) else {}
-VALUES = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in GIVEN.items())
 
 
 rule all:
     input:
-        [f"{BASE[task]}/{name}.ipynb" for task in TASKS for name in pages.PER_TASK],
-        [f"{BASE['xnli']}/{name}.ipynb" for name in ONCE],
+        [executed(MERGED[task][0], name) for task in TASKS for name in pages.PER_TASK],
+        [executed(MERGED["xnli"][0], name) for name in ONCE],
 
 
-for TASK in TASKS:
+for (STUDY, TASK, VARIANT), RUN in RUNS.items():
+    WHOLE = RUN["study"] == MERGED[TASK][0]["study"] and RUN["variant"] == MERGED[TASK][0]["variant"]
     for NAME, BEFORE in pages.PER_TASK.items():
+        if not WHOLE and NAME not in ("01-data-and-fine-tuning", "02-influence"):
+            continue
+        NEEDS = needed(TASK, NAME) if WHOLE else [executed(RUN, before) for before in BEFORE]
+        if NAME == "02-influence" and RUN["test_from"]:
+            NEEDS.append(executed(RUNS[STUDY, TASK, RUN["test_from"]], NAME))
 
         rule:
             name:
-                f"{TASK}_{NAME[:2]}"
+                f"{TASK}_{NAME[:2]}" if WHOLE else f"{TASK}_{STUDY}_{VARIANT}_{NAME[:2]}".replace("-", "_")
             input:
                 f"notebooks/{NAME}.ipynb",
-                [f"{BASE[TASK]}/{before}.ipynb" for before in BEFORE],
+                NEEDS,
                 sources=SOURCES,
             output:
-                f"{BASE[TASK]}/{NAME}.ipynb",
+                executed(RUN, NAME),
             params:
-                merged=MERGED[TASK],
+                merged=RUN,
                 name=NAME,
-                given=f"task={TASK} {VALUES}",
+                given=given(RUN),
             priority: COMPUTING.get(NAME, 0)
             threads: THREADS if NAME in COMPUTING else 1
             resources:
-                gpu=int(GPU and NAME in COMPUTING and MERGED[TASK]["device"] != "cpu"),
+                gpu=int(GPU and NAME in COMPUTING and RUN["device"] != "cpu"),
             shell:
                 "python -m xl_influence.notebook {params.name} {params.given}"
 
@@ -71,10 +108,10 @@ for NAME, NEEDED in ONCE.items():
             NEEDED,
             sources=SOURCES,
         output:
-            f"{BASE['xnli']}/{NAME}.ipynb",
+            executed(MERGED["xnli"][0], NAME),
         params:
             name=NAME,
-            given=f"task=xnli {VALUES}",
+            given=given(MERGED["xnli"][0]),
         threads: 1
         shell:
             "python -m xl_influence.notebook {params.name} {params.given}"

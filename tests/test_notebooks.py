@@ -21,6 +21,27 @@ COLUMNS = {
     "planted": ["what", "sign", "share", "ci_low", "ci_high", "chance"],
     "reinforcement": ["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
     "epoch_tests": ["test_lang", "checkpoint_a", "checkpoint_b", "statistic", "p", "p_adjusted", "effect"],
+    "scripts": ["train_lang", "script", "sign", "share", "ci_low", "ci_high", "chance", "in_top_k"],
+    "removal": ["test_uid", "test_lang", "k", "sign", "strategy", "seed", "confidence_before", "confidence_after"],
+    "removal_change": ["sign", "strategy", "k", "change", "ci_low", "ci_high", "test_samples"],
+    "removal_controls": ["sign", "strategy", "k", "difference", "ci_low", "ci_high", "test_samples", "beyond"],
+    "zero_shot": [
+        "language",
+        "what",
+        "sign",
+        "share",
+        "ci_low",
+        "ci_high",
+        "chance",
+        "test_samples",
+        "accuracy",
+        "accuracy_seen",
+    ],
+    "imbalance": ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"],
+    "claims": ["claim", "section", "statement", "paper_value", "value", "ci_low", "ci_high", "holds"],
+    "groups": ["group", "sign", "share", "ci_low", "ci_high", "chance", "overlap"],
+    "contributions": ["group", "source", "sign", "share", "ci_low", "ci_high", "test_samples"],
+    "shared_tokens": ["kind", "sign", "shared", "ci_low", "ci_high", "chance"],
     "examples": ["test_uid", "sign", "uid", "influence"],
 }
 
@@ -59,12 +80,31 @@ def test_tables(smoke, task):
             assert runs.read_table(run, name).empty
             continue
         table = runs.read_table(run, name)
-        assert list(table.columns) == columns and len(table) and not table.isna().any().any(), name
+        may_be_missing = ["paper_value", "value", "ci_low", "ci_high"] if name == "claims" else []
+        assert list(table.columns) == columns and len(table), name
+        assert not table.drop(columns=may_be_missing).isna().any().any(), name
     composition = runs.read_table(run, "composition")
     assert np.allclose(composition.groupby(["test_lang", "sign", "checkpoint"])["share"].sum(), 1)
     assert (composition["ci_low"] <= composition["share"]).all() and (composition["share"] <= composition["ci_high"]).all()
-    with pytest.raises(runs.RunError, match="zero_shot.*make study"):
-        runs.read_table(run, "zero_shot")
+    with pytest.raises(runs.RunError, match="no_such_table.*make study"):
+        runs.read_table(run, "no_such_table")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_variants_are_runs_of_their_own_on_the_same_test_samples(smoke, task):
+    base, without, plus = (smoke / "smoke" / task / variant for variant in ("base", "without-es", "plus-100-es"))
+    uids = [list(pd.read_parquet(run / "test.parquet")["uid"]) for run in (base, without, plus)]
+    assert uids[0] == uids[1] == uids[2]
+    sizes = {run.name: pd.read_parquet(run / "train.parquet")["lang"].value_counts() for run in (base, without, plus)}
+    assert "es" not in sizes["without-es"] and sizes["plus-100-es"]["es"] == 2 * sizes["base"]["es"]
+    assert {"es"} < set(runs.read_manifest(without)["dev_accuracy"][0])  # accuracy in the language left out
+    drawn = {run.name: list(pd.read_parquet(run / "train.parquet").query("lang == 'es'")["uid"]) for run in (base, plus)}
+    assert drawn["plus-100-es"][: len(drawn["base"])] == drawn["base"]
+    table = runs.read_table(base, "zero_shot")
+    assert set(table["what"]) == {"same_samples"} | ({"translations"} if task != "marc" else set())
+    assert sorted(path.name for path in (plus / "notebooks").glob("*.ipynb")) == [
+        "01-data-and-fine-tuning.ipynb", "02-influence.ipynb",
+    ]  # fmt: skip
 
 
 def glued(path):
@@ -110,12 +150,12 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 16
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 31
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]
     ]
-    assert len(labels) == len(set(labels)) == 21
+    assert len(labels) == len(set(labels)) == 36
     page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
     assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
     assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)

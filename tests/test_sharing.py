@@ -180,4 +180,131 @@ def test_epoch_tests_by_hand_and_in_order():
 
 
 def test_holm():
-    assert sharing._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
+    assert sharing.epochs._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_scripts_by_hand(small):
+    scores, train, test = small
+    train = train.assign(lang=["en", "en", "ko", "ko"], uid=["en0", "en1", "ko0", "ko1"], text_a=["a", "b", "가 12", "가 b"])
+    test = test.assign(lang=["en", "ko"], uid=["en7", "ko7"])
+    scores = scores.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
+    # en7: en0, ko0 (Hangul and digits), en1, ko1 (with a Latin letter)
+    table = sharing.scripts(scores, train, test, top_k=2, resamples=50)
+    row = lookup(table, train_lang="ko", sign="positive")
+    assert (row["share"], row["chance"], row["in_top_k"]) == (1.0, 0.5, 0.5)
+    assert lookup(table, train_lang="ko", sign="negative")["share"] == 0.0
+    assert set(table["script"]) == {"Hangul"}
+    assert sharing.scripts(*small, top_k=2).empty
+
+
+def test_imbalance_by_hand(small):
+    # de7: de0 1.0, de1 .6, en0 .4, en1 -.1
+    table = sharing.imbalance({0: small, 50: small}, "de", top_k=3, resamples=50)
+    assert list(table.columns) == ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"]
+    row = lookup(table, percent=50, sign="positive")
+    assert row["share"] == pytest.approx(2 / 3) and row["chance"] == 0.5
+    assert lookup(table, percent=0, sign="negative")["share"] == pytest.approx(1 / 3)
+    assert (table["ci_low"] <= table["share"]).all() and (table["share"] <= table["ci_high"]).all()
+    with pytest.raises(sharing.SharingError, match="no test sample is in 'fr'"):
+        sharing.imbalance({0: small}, "fr", top_k=1)
+
+
+def without(small, lang):
+    scores, train, test = small
+    kept = (train["lang"] != lang).to_numpy()
+    return scores.isel(train=kept), train[kept], test
+
+
+def test_zero_shot_by_hand(small):
+    # de7 before: de0, de1, en0, en1; its own among the top 2 are items 0 and 1; after: en0, en1
+    scores, train, test = small
+    table = sharing.zero_shot(small, without(small, "de"), "de", top_k=2, resamples=50)
+    row = lookup(table, what="translations", sign="positive")
+    assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
+    assert not ((table["what"] == "same_samples") & (table["sign"] == "positive")).any()  # none in other languages
+    # negative, top 1: en1 before and after, item 1; none of its own
+    table = sharing.zero_shot(small, without(small, "de"), "de", top_k=1, resamples=50)
+    assert lookup(table, what="same_samples", sign="negative")["share"] == 1.0
+    assert lookup(table, what="same_samples", sign="negative")["chance"] == 0.5
+    assert lookup(table, what="translations", sign="negative")["share"] == 0.0
+    with pytest.raises(sharing.SharingError, match="trained on 'de' as well"):
+        sharing.zero_shot(small, small, "de", top_k=1)
+    with pytest.raises(sharing.SharingError, match="same test samples in 'fr'"):
+        sharing.zero_shot(small, without(small, "de"), "fr", top_k=1)
+    reviews = train.assign(label=[0, 1, 1, 1])  # not parallel
+    table = sharing.zero_shot((scores, reviews, test), without((scores, reviews, test), "de"), "de", top_k=1)
+    assert set(table["what"]) == {"same_samples"}
+
+
+def test_zero_shot_is_found_where_planted_and_at_chance_where_not():
+    n, rng = 200, np.random.default_rng(0)
+    train = pd.DataFrame(
+        [{"uid": f"{lang}{i}", "lang": lang, "item": i, "label": 0} for lang in ("en", "de", "es") for i in range(n)]
+    )
+    test = pd.DataFrame([{"uid": f"de{i}", "lang": "de", "item": i} for i in range(900, 930)])
+    items = np.tile(rng.uniform(size=(1, 30, n)), 3)
+    noise = [rng.uniform(size=(1, 30, 3 * n)) for _ in range(2)]
+    for before, after, planted in ((items, items, True), (*noise, False)):
+        seen, whole = (cube(values, train, test) for values in (before, after))
+        table = sharing.zero_shot((seen, train, test), without((whole, train, test), "de"), "de", top_k=40)
+        for what in ("translations", "same_samples"):
+            row = lookup(table, what=what, sign="positive")
+            assert row["share"] > 0.6 if planted else row["share"] == pytest.approx(row["chance"], abs=0.03)
+            assert row["chance"] < 0.15
+
+
+def test_translation_rank_by_hand(small):
+    # item 0 is planted for en7: de0 is the second... of its other-language samples de0 .6, de1 -.9: the first
+    scores, train, test = small
+    test = test.assign(item=[0, 1])
+    row = sharing.translation_rank(scores, train, test, resamples=50).iloc[0]
+    # de7, item 1: en1 is the second of en0 .4, en1 -.1
+    assert row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
+    assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
+    assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+    assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
+
+
+def test_groups_by_hand(small):
+    scores, train, test = small
+    dot = scores["dot"].copy()
+    dot[:, 0], dot[:, 1] = 0.0, 2 * dot[:, 1].to_numpy()  # all of it in the head
+    table = sharing.by_group(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
+    assert list(dict.fromkeys(table["group"])) == ["all", "all but embeddings", "embeddings", "head"]
+    assert lookup(table, group="head", sign="positive")["share"] == 0.25
+    assert lookup(table, group="head", sign="positive")["overlap"] == 1
+    assert lookup(table, group="embeddings", sign="positive")["share"] == 0.5  # ties: en0, en1
+    parts = sharing.contributions(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
+    assert lookup(parts, group="head", source="own", sign="positive")["share"] == pytest.approx(1)
+    assert lookup(parts, group="embeddings", source="other", sign="positive")["share"] == pytest.approx(0)
+    halves = sharing.contributions(*small, top_k=2, resamples=50)
+    assert halves["share"].to_numpy() == pytest.approx(0.5)
+
+
+def test_shared_tokens_by_hand(small):
+    kinds = sharing.token_kinds({0: "<s>", 1: "▁Anna", 2: "▁geht", 3: "7", 4: "▁.", 5: "▁", 6: "B"}, {0})
+    assert list(kinds.values()) == ["special", "name", "word", "number", "punctuation", "punctuation", "word"]
+    tokens = [[0, 1], [0, 2], [0, 1, 3], [0, 4]], [[0, 1, 3, 3], [0, 2, 4]]  # train, test
+    table = sharing.shared_tokens(*small, tokens, kinds, top_k=2, resamples=50)
+    # en7's top 2 holds de0 of the other language: Anna and 7; de7's holds none; of all others de0 2, de1 0; en0 0, en1 1
+    assert lookup(table, kind="any", sign="positive")["shared"] == 2
+    assert lookup(table, kind="any", sign="positive")["chance"] == 0.75
+    assert lookup(table, kind="number", sign="positive")["shared"] == 1
+    assert lookup(table, kind="special", sign="positive")["shared"] == 1
+
+
+@pytest.mark.parametrize("name", ["composition", "cross_language", "by_group", "scripts", "reinforcement", "contributions"])
+def test_nan_and_too_large_k_are_refused(small, name):
+    scores, train, test = small
+    dot = scores["dot"].copy()
+    dot[0, 0, 0, 0] = np.nan
+    ko = train.assign(lang=["en", "en", "ko", "ko"])
+    with pytest.raises(ValueError, match="NaN|not numbers"):
+        getattr(sharing, name)(scores.assign(dot=dot), ko, test, top_k=2)
+    with pytest.raises(sharing.SharingError, match="top_k=5: allowed are 1 to 4"):
+        getattr(sharing, name)(scores, ko, test, top_k=5)
+
+
+def test_k_larger_than_a_language_takes_all_of_it(small):
+    table = sharing.composition(*small, top_k=4, resamples=10)
+    assert (table["share"] == 0.5).all()

@@ -20,14 +20,18 @@ tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
 scores     test samples (section 5) and the score cube
 sharing    the analyses: from (scores, train, test) to tidy tables
-charts     tidy tables to charts
+removal    removing influential samples and training again (section 6)
+paper      the paper's tables and claims beside a run
+charts     tidy tables to charts and readable tables
 pages      executed notebooks to pages of the book
 speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters
 """
 
+import sys
 import warnings
 
+sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema, and so altair, would spend two seconds on it
 warnings.filterwarnings("ignore", message="IProgress not found")  # plain bars are what we want
 
 __version__ = "0.1.0"

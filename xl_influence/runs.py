@@ -49,6 +49,11 @@ def read_manifest(run):
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def accuracy(manifest, lang="accuracy"):
+    """Development accuracy at the chosen epoch, of one language or of all that were trained on."""
+    return next(row[lang] for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"])
+
+
 def write_manifest(run, **entries):
     """Add `entries` to the run's manifest."""
     with complete(Path(run) / "manifest.json") as path:
@@ -153,6 +158,13 @@ def write_tables(run, **tables):
     for name, frame in tables.items():
         with complete(Path(run) / "tables" / f"{name}.parquet") as path:
             frame.to_parquet(path, index=False)
+
+
+def read_tables(run):
+    """All tables of a run: dict from name to DataFrame."""
+    import pandas as pd
+
+    return {path.stem: pd.read_parquet(path) for path in sorted((Path(run) / "tables").glob("*.parquet"))}
 
 
 def read_table(run, name):

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 import xarray as xr
 from tqdm import tqdm
 
-from . import encoders, finetune, heap, runs
+from . import data, encoders, finetune, heap, runs
 from .cube import Cube
 from .engine import Engine, batches
+from .params import with_variant
 from .tasks import TASKS
 from .tracin import rounding
 
@@ -33,15 +34,18 @@ def score(params, progress=True):
     Leaves `test.parquet` (the chosen samples and the model's `confidence`), `scores.zarr` and its part of the manifest.
     Start it several times, on one machine or on several that share the folder, and the processes share the work.
     """
-    run = finetune.finetune(params, progress)
-    mark = runs.fingerprint("scores", FORMAT, finetune.fingerprint(params), runs.pick(params, KEYS))
+    run, borrowed = finetune.finetune(params, progress), None
+    if params["test_from"]:
+        borrowed = list(pd.read_parquet(score(with_variant(params, params["test_from"]), progress) / "test.parquet")["uid"])
+    parts = [finetune.fingerprint(params), runs.pick(params, KEYS), *([borrowed] if borrowed else [])]
+    mark = runs.fingerprint("scores", FORMAT, *parts)
     if _done(run, mark):
         return run
     watch, device = runs.Stopwatch(), finetune.pick_device(params["device"])
     with runs.lock(run, "choosing the test samples"):
         if _done(run, mark):
             return run
-        cube = _prepare(params, run, mark, device)
+        cube = _prepare(params, run, mark, device, borrowed)
     _fill(params, run, cube, device, progress)
     with runs.lock(run, "gathering"):
         if not _done(run, mark):
@@ -63,7 +67,7 @@ def _done(run, mark):
     return runs.read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
 
 
-def _prepare(params, run, mark, device):
+def _prepare(params, run, mark, device, borrowed):
     """The unfinished cube of these parameters: the one that a killed process left or another works on, or a new one."""
     work = run / ".scores"
     if (work / "layout.json").exists():
@@ -75,7 +79,7 @@ def _prepare(params, run, mark, device):
     manifest = runs.read_manifest(run)
     if "scores_fingerprint" in manifest:  # of other parameters: nothing of it may be mixed with what comes
         runs.write_manifest(run, scores_fingerprint=None)
-    test = choose_test(params, run, manifest["chosen_epoch"], device)
+    test = choose_test(params, run, manifest["chosen_epoch"], device, borrowed)
     with runs.complete(run / "test.parquet") as path:
         test.to_parquet(path, index=False)
     train_samples, test_samples = _samples(run)
@@ -150,11 +154,12 @@ def _announce(cube, engine, train_samples, test_samples):
     )
 
 
-def choose_test(params, run, epoch, device):
+def choose_test(params, run, epoch, device, borrowed=None):
     """The test samples of section 5: `test_size` per language among those that the model labels correctly.
 
     Items are tried in an order drawn with `test_seed`. In a parallel task those that are right in every language come
-    first, so that languages share their items where enough are right; each language fills up with its own.
+    first, so that languages share their items where enough are right; each language fills up with its own. `borrowed`:
+    uids of another run's test samples, taken as they are, right or not.
 
     Returns
     -------
@@ -162,24 +167,26 @@ def choose_test(params, run, epoch, device):
         uid, lang, item, label, text_a, text_b, …, `confidence` (probability of the gold class), by language.
     """
     pool = pd.read_parquet(run / "pool.parquet")
+    if borrowed is not None:
+        pool = pool[pool["uid"].isin(borrowed)]
     inputs = finetune.read_inputs(run, "test").set_index("uid")["input_ids"]
     parallel = TASKS[params["task"]].parallel
     rng = np.random.default_rng(params["test_seed"])
     if parallel:
-        order = rng.permutation(np.sort(pool["item"].unique()))
-        place = dict(zip(order, range(len(order)), strict=False))
-        pool["place"] = pool["item"].map(place)
+        pool["place"] = pool["item"].map(data.test_order(pool["item"].unique(), params["test_seed"]))
     else:
         pool["place"] = pool.groupby("lang")["item"].transform(lambda items: rng.permutation(len(items)))
-    if params["test_pool"]:
+    if params["test_pool"] and borrowed is None:
         pool = pool[pool["place"] < params["test_pool"]]
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}").to(device)
     probability = predict(model, inputs.loc[pool["uid"]].tolist(), params["max_tokens"])
     pool = pool.assign(
         confidence=probability[np.arange(len(pool)), pool["label"]], right=probability.argmax(1) == pool["label"]
     )
-    right = pool[pool["right"]].copy()
-    everywhere = right.groupby("item")["lang"].transform("nunique") == len(params["languages"])
+    if borrowed is not None:
+        return pool.set_index("uid").loc[borrowed].reset_index().drop(columns=["place", "right"])
+    everywhere = pool.groupby("item")["right"].transform("all")
+    right, everywhere = pool[pool["right"]].copy(), everywhere[pool["right"]]
     right["rank"] = right["place"] + (0 if not parallel else np.where(everywhere, 0, len(pool)))
     chosen = []
     for lang in params["languages"]:

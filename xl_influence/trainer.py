@@ -63,6 +63,16 @@ class _Keeper(TrainerCallback):
             runs.remove(work / f"checkpoint-{step}" / "optimizer.pt")
 
 
+class _Stop(TrainerCallback):
+    """Ends training after an epoch; the learning rate falls as if it went on."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_training_stop = round(state.epoch) >= self.epoch
+
+
 class _Progress(TrainerCallback):
     """A bar over the steps, with the development accuracy so far. It names the task: others may run beside it."""
 
@@ -83,8 +93,13 @@ class _Progress(TrainerCallback):
         self.bar.close()
 
 
-def build(params, model, samples, sequences, pad, work, device, progress):
-    """The Trainer for these samples; its checkpoints and state go to the folder `work`."""
+def build(params, model, samples, sequences, pad, work, device, progress, stop_after=None):
+    """The Trainer for these samples; its checkpoints and state go to the folder `work`.
+
+    The best epoch is that with the best development accuracy in the languages trained on. With `stop_after` training ends
+    after that epoch instead, and neither development accuracy nor checkpoints are made.
+    """
+    often = "no" if stop_after else "epoch"
     order = np.argsort([len(s) for s in sequences["validation"]], kind="stable")  # short batches pad less
     dev = samples["validation"].iloc[order]
     arguments = TrainingArguments(
@@ -95,10 +110,10 @@ def build(params, model, samples, sequences, pad, work, device, progress):
         num_train_epochs=params["epochs"],
         per_device_train_batch_size=params["batch_size"],
         per_device_eval_batch_size=4 * params["batch_size"],
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        load_best_model_at_end=True,
+        eval_strategy=often,
+        save_strategy=often,
+        logging_strategy=often,
+        load_best_model_at_end=not stop_after,
         metric_for_best_model="accuracy",
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
@@ -122,9 +137,10 @@ def build(params, model, samples, sequences, pad, work, device, progress):
 
     def metrics(prediction):
         right = pd.Series(prediction.predictions.argmax(-1) == prediction.label_ids, index=dev["lang"].to_numpy())
-        by_language = right.groupby(level=0).mean()
-        return {"accuracy": float(right.mean())} | {f"accuracy_{lang}": float(v) for lang, v in by_language.items()}
+        by_language, trained = right.groupby(level=0).mean(), right.index.isin(samples["train"]["lang"].unique())
+        return {"accuracy": float(right[trained].mean())} | {f"accuracy_{lang}": float(v) for lang, v in by_language.items()}
 
+    ends = [_Stop(stop_after)] if stop_after else [EarlyStoppingCallback(params["patience"]), _Keeper()]
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -132,7 +148,7 @@ def build(params, model, samples, sequences, pad, work, device, progress):
         eval_dataset=_Samples([sequences["validation"][i] for i in order], dev["label"]),
         data_collator=collate,
         compute_metrics=metrics,
-        callbacks=[EarlyStoppingCallback(params["patience"]), _Keeper(), *([_Progress(params["task"])] if progress else [])],
+        callbacks=[*ends, *([_Progress(params["task"])] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

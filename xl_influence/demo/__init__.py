@@ -57,16 +57,17 @@ def expand_parallel(corpus):
             chosen, fillings = fillings[:count], fillings[count:]
             for filling, (key_a, key_b, label) in itertools.product(chosen, template["pairs"]):
                 by_split[split].append((template, filling, key_a, key_b, label))
-    rows = []
+    rows, first = [], 0
     for split, items in by_split.items():
         random.Random(split).shuffle(items)
-        for item, (template, filling, key_a, key_b, label) in enumerate(items):
+        for item, (template, filling, key_a, key_b, label) in enumerate(items, first):
             for lang in template["texts"][key_a]:
                 text_a, text_b = (_fill(template["texts"][key][lang], filling, lang) for key in (key_a, key_b))
                 rows.append(
                     {"split": split, "lang": lang, "item": item, "template": template["id"],
                      "phenomenon": template["phenomenon"], "label": label, "text_a": text_a, "text_b": text_b}
                 )  # fmt: skip
+        first += len(items)  # an item has one number in all splits
     return rows
 
 

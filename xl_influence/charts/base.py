@@ -1,0 +1,71 @@
+"""What all charts share: Vega without a connection, one colour per language, axes and rules.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers, on light and dark backgrounds.
+"""
+
+import os
+
+import altair as alt
+from IPython.display import HTML, display
+
+from ..tasks import LANGUAGES
+
+COLORS = {
+    "en": "#0072B2",
+    "de": "#E69F00",
+    "es": "#D55E00",
+    "fr": "#009E73",
+    "ko": "#CC79A7",
+    "ru": "#56B4E9",
+    "zh": "#8C6BB1",
+}
+SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
+SIGN_SCALE = alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"])
+
+
+def setup():
+    """Make charts draw without a connection. Call once at the top of a notebook.
+
+    Altair's own output fetches Vega from a CDN. Here Vega comes once per notebook out of the installed `vl_convert`.
+    Under `xl_influence.notebook` nothing is inlined: the book's pages bring Vega themselves.
+    """
+    alt.renderers.enable("default")
+    alt.data_transformers.disable_max_rows()
+    if not os.environ.get("XL_INFLUENCE_BOOK"):
+        display(HTML(f"<script>{_vega()}</script>"))
+
+
+def _vega():
+    """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
+    import vl_convert
+
+    names = {"vega": alt.VEGA_VERSION, "vega-lite": alt.VEGALITE_VERSION, "vega-embed": alt.VEGAEMBED_VERSION}
+    debug = ", ".join(f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items())
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
+
+
+def language_scale(languages):
+    """The book's colours for these languages, given by name."""
+    codes = {name: code for code, name in LANGUAGES.items()}
+    return alt.Scale(domain=list(languages), range=[COLORS[codes[name]] for name in languages])
+
+
+def named(table):
+    """The table with languages by name instead of by code."""
+    return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang") if column in table})
+
+
+def epochs_axis():
+    """The axis of the checkpoints: no ticks between them."""
+    return alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0))
+
+
+def chance_line(table):
+    """A dashed line across the panel."""
+    return alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+
+
+def share_tooltip(*columns):
+    """These columns, then the share with its interval and chance as percentages."""
+    return [*columns, *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")]]

@@ -1,0 +1,138 @@
+"""Charts of section 7 and 8: which languages influence comes from."""
+
+import altair as alt
+
+from .base import SIGN_COLORS, SIGN_SCALE, chance_line, epochs_axis, language_scale, named, share_tooltip
+
+
+def composition(table, top_k):
+    """Share of each training language in the top k of each test language, both signs side by side (Figure 2)."""
+    table = named(table)
+    languages = list(dict.fromkeys(table["train_lang"]))
+    panels = []
+    for sign, scheme in SIGN_COLORS.items():
+        part = table[(table["sign"] == sign) & (table["checkpoint"] == 0)]
+        base = alt.Chart(part, title=f"most {sign}ly influential").encode(
+            x=alt.X("train_lang:N", sort=languages, title="language of the training samples", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("test_lang:N", sort=languages, title="test language"),
+        )
+        tooltip = [
+            alt.Tooltip("test_lang", title="test language"),
+            alt.Tooltip("train_lang", title="training language"),
+            *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")],
+        ]
+        scale = alt.Scale(scheme=scheme, domain=[0, float(table["share"].max())])
+        cells = base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None), tooltip=tooltip)
+        dark = alt.datum.share > 0.6 * float(table["share"].max())
+        text = base.mark_text(fontSize=12).encode(
+            text=alt.Text("share:Q", format=".0%"), color=alt.condition(dark, alt.value("white"), alt.value("black"))
+        )
+        panels.append((cells + text).properties(width=230, height=230))
+    return (
+        alt.hconcat(*panels)
+        .resolve_scale(color="independent")
+        .properties(
+            description=f"Percent of the top {top_k} training samples that come from each language, for each test language."
+        )
+    )
+
+
+def own_share(table):
+    """Share of the test language itself per epoch, with intervals, one panel per sign (Figure 3)."""
+    table = named(table[table["test_lang"] == table["train_lang"]])
+    legend = alt.Legend(title="test language", symbolOpacity=1)  # not the bands' opacity
+    color = alt.Color("test_lang:N", scale=language_scale(dict.fromkeys(table["test_lang"])), legend=legend)
+    base = alt.Chart(table).encode(
+        x=epochs_axis(),
+        tooltip=share_tooltip("test_lang", "checkpoint"),
+    )
+    share = alt.Y("share:Q", title="from the test language", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
+    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
+    line = base.mark_line(point=True).encode(y=share, color=color)
+    return (
+        (band + line + chance_line(table))
+        .properties(width=260, height=220, description="Share of the test language in its own top k, by epoch and sign.")
+        .facet(alt.Facet("sign:N", title=None, sort=list(SIGN_COLORS)), columns=2)
+    )
+
+
+def dynamics(table):
+    """Share of each training language per epoch, one panel per test language and sign (Figures 12 and 13)."""
+    table = named(table)
+    languages = list(dict.fromkeys(table["train_lang"]))
+    base = alt.Chart(table).encode(x=epochs_axis())
+    line = base.mark_line(point=True).encode(
+        y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
+        color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
+        tooltip=["test_lang", "train_lang", "checkpoint", alt.Tooltip("share", format=".1%")],
+    )
+    return (
+        (line + chance_line(table))
+        .properties(width=105, height=110, description="Share of each training language by epoch, test language and sign.")
+        .facet(
+            row=alt.Row("sign:N", title=None, sort=list(SIGN_COLORS)),
+            column=alt.Column("test_lang:N", title="test language", sort=languages),
+        )
+    )
+
+
+def distribution(table):
+    """Distribution of influence scores per training language, one panel per test language (Figures 9 to 11)."""
+    table = named(table)
+    languages = list(dict.fromkeys(table["train_lang"]))
+    return (
+        alt.Chart(table)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("low:Q", title="influence"),
+            y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="training samples"),
+            color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
+            tooltip=["train_lang", alt.Tooltip("low", format=".2f"), alt.Tooltip("share", format=".1%")],
+        )
+        .properties(width=170, height=120, description="Distribution of influence scores by training language.")
+        .facet(alt.Facet("test_lang:N", title="test language", sort=languages), columns=3)
+    )
+
+
+def contributions(table):
+    """Part of the influence of the top k that each parameter group carries, by whether the samples are in the language."""
+    sources = {"own": "test language", "other": "other languages"}
+    table = table.assign(source=table["source"].map(sources))
+    scale = alt.Scale(domain=list(sources.values()), range=["#0072B2", "#E69F00"])
+    color = alt.Color("source:N", scale=scale, title="samples in")
+    base = alt.Chart(table).encode(
+        y=alt.Y("group:N", title=None, sort=None),
+        yOffset=alt.YOffset("source:N", sort=list(sources.values())),
+        tooltip=["group", "source", *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high")]],
+    )
+    rule = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("ci_low:Q", title="part of the influence"), x2="ci_high:Q", color=color
+    )
+    point = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("share:Q", title="part of the influence", axis=alt.Axis(format="%")), color=color
+    )
+    return (rule + point).properties(
+        width="container",
+        height={"step": 18},
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        description="Part of the influence that each parameter group carries; point and interval.",
+    )
+
+
+def shares(table, y, title):
+    """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign."""
+    color = alt.Color("sign:N", scale=SIGN_SCALE, title=None)
+    base = alt.Chart(table).encode(
+        y=alt.Y(f"{y}:N", title=None, sort=None),
+        yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),
+        tooltip=share_tooltip(y, "sign"),
+    )
+    x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q", color=color)
+    chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")
+    return (interval + base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color) + chance).properties(
+        width="container",
+        height={"step": 18},
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        description=f"{title}; point and interval; gray tick: chance.",
+    )

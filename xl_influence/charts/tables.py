@@ -1,0 +1,82 @@
+"""Tables for people: matrices, samples with their texts, the scoreboard."""
+
+import difflib
+import html
+import math
+import re
+
+from IPython.display import HTML
+
+from .base import named
+
+
+def matrix(table, value="mean"):
+    """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
+    table = named(table)
+    languages = list(dict.fromkeys(table["train_lang"]))
+    wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
+        list(dict.fromkeys(table["test_lang"])), languages
+    ]
+    wide = wide.rename_axis(index="test language", columns="training language")
+    return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
+
+
+def samples(table, class_names, scores=True, marked=False):
+    """Samples with their texts as an HTML table; texts are escaped, so markup in a review shows as text.
+
+    `marked`: words of a pair that its other text has at another place are underlined, words that it lacks are bold.
+    """
+    head = f"<tr><th>uid</th>{'<th>influence</th>' * scores}<th>text</th><th>label</th></tr>"
+    body = []
+    for row in table.itertuples():
+        texts = [row.text_a, *([row.text_b] if isinstance(row.text_b, str) else [])]
+        parts = compared(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
+        text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts)
+        score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
+        phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
+        label = html.escape(class_names[row.label])
+        body.append(f'<tr class="{row.sign}"><td>{row.uid}</td>{score}<td>{text}</td><td>{label}{phenomenon}</td></tr>')
+    return HTML(f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>')
+
+
+def compared(a, b):
+    """Two texts as escaped HTML: `<u>` around words that stand elsewhere in the other text, `<b>` around those it lacks."""
+    words = [re.findall(r"\w|\W" if _unspaced(text) else r"\w+|\W", text) for text in (a, b)]
+    keys = [[word.casefold() for word in part] for part in words]
+    blocks = difflib.SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
+    result = []
+    for side, part in enumerate(words):
+        in_place = {block[side] + i for block in blocks for i in range(block.size)}
+        other = set(keys[1 - side])
+        result.append("".join(_mark(word, i in in_place, keys[side][i] in other) for i, word in enumerate(part)))
+    return result
+
+
+def _unspaced(text):
+    """Whether words are not told apart by spaces, as in Chinese: then letters are compared."""
+    return len(text) > 12 and text.count(" ") < len(text) / 12
+
+
+def _mark(word, in_place, elsewhere):
+    tag = "" if in_place or not any(c.isalnum() for c in word) else "u" if elsewhere else "b"
+    return f"<{tag}>{html.escape(word)}</{tag}>" if tag else html.escape(word)
+
+
+def beside(table, row, column):
+    """A table of `paper.side_by_side` as a styled frame: this run's number, the paper's in brackets."""
+    text = [f"{ours:.3f} ({paper:.3f})" for ours, paper in zip(table["this_run"], table["paper"], strict=True)]
+    table = named(table.assign(text=text))
+    order = [list(dict.fromkeys(table[name])) for name in (row, column)]
+    wide = table.pivot(index=row, columns=column, values="text").loc[order[0], order[1]]
+    return wide.rename_axis(index="this run (paper)", columns=None).style
+
+
+def scoreboard(claims):
+    """The paper's claims with this run's values and the verdict, as a styled frame."""
+    marks = {"holds": "✓ holds", "does not hold": "✗ does not hold", "cannot be told": "? cannot be told"}
+    pairs = zip(claims["ci_low"], claims["ci_high"], strict=True)
+    interval = ["–" if math.isnan(low) else f"{low:.2f} to {high:.2f}" for low, high in pairs]
+    shown = claims[["section", "statement", "paper_value", "value"]]
+    shown = shown.assign(interval=interval, verdict=claims["holds"].map(marks))
+    shown = shown.rename(columns={"paper_value": "paper", "value": "this run"})
+    return shown.style.hide().format({"paper": "{:.2f}", "this run": "{:.2f}"}, na_rep="–")

@@ -1,0 +1,95 @@
+"""Charts of what was trained, once or again."""
+
+import altair as alt
+import pandas as pd
+
+from ..tasks import LANGUAGES
+from .base import language_scale, named, share_tooltip
+
+
+def dev_accuracy(history, majority):
+    """Development accuracy per epoch and language, and the majority class's share as a rule."""
+    history = history[["epoch", *(column for column in history if column in LANGUAGES)]].rename(columns=LANGUAGES)
+    languages = [column for column in history if column != "epoch"]
+    frame = history.melt("epoch", languages, "language", "accuracy")
+    base = alt.Chart(frame).encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=20)),
+        y=alt.Y("accuracy:Q", axis=alt.Axis(format="%"), title="dev accuracy", scale=alt.Scale(zero=False)),
+        color=alt.Color("language:N", scale=language_scale(languages), title=None),
+        tooltip=["language", "epoch", alt.Tooltip("accuracy", format=".1%")],
+    )
+    rule = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
+    return (base.mark_line() + base.mark_point(filled=True, size=50) + rule).properties(
+        width="container",
+        height=240,
+        description="Development accuracy of each language after each epoch; dashed: majority class.",
+    )
+
+
+def removal(table):
+    """Change of confidence against the number of removed samples, by what was removed (Figures 1, 6 to 8)."""
+    names = {"top": "the most influential", "random": "random", "random_labels": "random, same labels",
+             "random_languages": "random, same languages"}  # fmt: skip
+    table = table.assign(removed=table["strategy"].map(names))
+    scale = alt.Scale(domain=list(names.values()), range=["#D55E00", "#999999", "#0072B2", "#009E73"])
+    color = alt.Color("removed:N", title="removed", scale=scale)
+    numbers = [alt.Tooltip(name, format="+.3f") for name in ("change", "ci_low", "ci_high")]
+    base = alt.Chart(table).encode(
+        x=alt.X("k:O", title="samples removed (k)", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("removed:N", sort=list(names.values())),
+        tooltip=["removed", "k", "test_samples", *numbers],
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("ci_low:Q", title="change of confidence"), y2="ci_high:Q", color=color)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="change:Q", color=color)
+    zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y=alt.datum(0))
+    return (
+        (bars + points + zero)
+        .properties(width=250, height=220, description="Change of confidence after training without k samples.")
+        .facet(alt.Facet("sign:N", title=None, sort=["positive", "negative"]), columns=2)
+    )
+
+
+def zero_shot(table):
+    """Share of each training language in the top k of a language that was trained on, and left out (Figure 4).
+
+    `table`: `composition` rows with `language` (left out, or not) and `model` ('trained on it', 'without it').
+    """
+    table = named(table).assign(language=table["language"].map(LANGUAGES))
+    models = ["trained on it", "without it"]
+    base = alt.Chart(table).encode(
+        y=alt.Y("train_lang:N", title="training language"),
+        yOffset=alt.YOffset("model:N", sort=models),
+        tooltip=share_tooltip("language", "train_lang", "model", "sign"),
+    )
+    color = alt.Color("model:N", scale=alt.Scale(domain=models, range=["#0072B2", "#E69F00"]), title=None)
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title="share of the top k"), x2="ci_high:Q", color=color)
+    share = alt.X("share:Q", axis=alt.Axis(format="%"))
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color)
+    chance = base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q")
+    return (
+        (bars + points + chance)
+        .properties(width=240, height={"step": 14}, description="Share of each training language, by model.")
+        .facet(
+            row=alt.Row("language:N", title="test language", sort=None),
+            column=alt.Column("sign:N", title=None, sort=["positive", "negative"]),
+        )
+    )
+
+
+def imbalance(table):
+    """Share of a language in its own top k as it gets more training samples (Figure 5)."""
+    table = table.assign(language=table["language"].map(LANGUAGES))
+    color = alt.Color("language:N", scale=language_scale(dict.fromkeys(table["language"])))
+    base = alt.Chart(table).encode(
+        x=alt.X("percent:O", title="additional samples of the language, %", axis=alt.Axis(labelAngle=0)),
+        tooltip=share_tooltip("language", "percent", "sign"),
+    )
+    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
+    share = alt.Y("share:Q", title="from the language itself", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
+    line = base.mark_line(point=True).encode(y=share, color=color)
+    chance = base.mark_line(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+    return (
+        (band + line + chance)
+        .properties(width=260, height=220, description="Share of a language in its own top k by additional samples.")
+        .facet(alt.Facet("sign:N", title=None, sort=["positive", "negative"]), columns=2)
+    )

@@ -1,0 +1,173 @@
+"""From which languages influence comes (section 7, Appendix B)."""
+
+import unicodedata
+
+import numpy as np
+import pandas as pd
+
+from ..tracin import influence
+from .base import SIGNS, SharingError, by_checkpoint, check, languages_of, mean_of, top_samples
+
+SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # of languages that no other language of a task shares
+UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how the names of its letters begin
+
+
+def composition(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """How much of the top k comes from each language (Figure 2; per epoch Figures 12 and 13).
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang, train_lang, sign, checkpoint` (0 for the sum over checkpoints), `share` (mean over test samples),
+        `ci_low, ci_high`, `chance` (the language's share of the training samples).
+    """
+    check(scores, train, test)
+    languages, chance = languages_of(train)
+    rows = []
+    for checkpoint, values in by_checkpoint(scores):
+        for sign in SIGNS:
+            top = top_samples(values, top_k, sign)
+            lang_of = train["lang"].to_numpy()[top]  # (test, k)
+            for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+                for train_lang in languages:
+                    each = (lang_of[part.index] == train_lang).mean(1)  # (test samples,)
+                    rows.append(
+                        {"test_lang": test_lang, "train_lang": train_lang, "sign": sign, "checkpoint": checkpoint}
+                        | mean_of(each, resamples, confidence_level, seed)
+                        | {"chance": chance[train_lang]}
+                    )
+    return pd.DataFrame(rows)
+
+
+def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """How much of the top k comes from languages other than the test sample's own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang` ('all' for every test sample), `sign`, `share, ci_low, ci_high`, `chance` (the share of the training
+        samples in other languages), `test_samples`.
+    """
+    check(scores, train, test)
+    _, chance = languages_of(train)
+    values = influence(scores).to_numpy()
+    own = test["lang"].to_numpy()
+    rows = []
+    for sign in SIGNS:
+        other = (train["lang"].to_numpy()[top_samples(values, top_k, sign)] != own[:, None]).mean(1)  # (test,)
+        expected = np.array([1 - chance.get(lang, 0.0) for lang in own])
+        for name in ("all", *dict.fromkeys(own)):
+            part = np.ones(len(own), bool) if name == "all" else own == name
+            rows.append(
+                {"test_lang": name, "sign": sign}
+                | mean_of(other[part], resamples, confidence_level, seed)
+                | {"chance": expected[part].mean(), "test_samples": int(part.sum())}
+            )
+    return pd.DataFrame(rows)
+
+
+def mean_influence(scores, train, test, *, resamples=2000, confidence_level=0.95, seed=0):
+    """Average influence of all training samples of a language on the test samples of a language (Tables 3 and 6).
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang, train_lang, mean, ci_low, ci_high`, in units of cosine summed over checkpoints.
+    """
+    check(scores, train, test)
+    values = influence(scores).to_numpy()
+    languages, _ = languages_of(train)
+    rows = []
+    for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+        for train_lang in languages:
+            each = values[part.index][:, (train["lang"] == train_lang).to_numpy()].mean(1)
+            interval = mean_of(each, resamples, confidence_level, seed)
+            rows.append({"test_lang": test_lang, "train_lang": train_lang, "mean": interval.pop("share")} | interval)
+    return pd.DataFrame(rows)
+
+
+def distribution(scores, train, test, *, bins=40):
+    """How influence scores are distributed, by language pair (Figures 9 to 11).
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang, train_lang, low, high` (edges of the bin), `share` (of the pair's scores that fall into it).
+    """
+    check(scores, train, test)
+    values = influence(scores).to_numpy()
+    edges = np.linspace(values.min(), values.max(), bins + 1)
+    languages, _ = languages_of(train)
+    rows = []
+    for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+        for train_lang in languages:
+            counts, _ = np.histogram(values[part.index][:, (train["lang"] == train_lang).to_numpy()], edges)
+            rows += [
+                {"test_lang": test_lang, "train_lang": train_lang, "low": low, "high": high, "share": count / counts.sum()}
+                for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+            ]
+    return pd.DataFrame(rows)
+
+
+def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """How much of a language's top k comes from itself as it gets more training samples (Figure 5).
+
+    `by_percent`: percent of additional samples → (scores, train, test) of the model trained with them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `language, percent, sign, share, ci_low, ci_high`, `chance` (the language's share of that training data).
+    """
+    tables = []
+    for percent, (scores, train, test) in sorted(by_percent.items()):
+        check(scores, train, test)
+        mine = (test["lang"] == language).to_numpy()
+        if not mine.any():
+            raise SharingError(f"no test sample is in {language!r}; there are {', '.join(test['lang'].unique())}")
+        top = {"top_k": top_k, "resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+        table = cross_language(scores.isel(test=mine), train, test[mine], **top)
+        own = table[table["test_lang"] == language].assign(language=language, percent=percent)
+        own[["share", "ci_low", "ci_high", "chance"]] = 1 - own[["share", "ci_high", "ci_low", "chance"]].to_numpy()
+        tables.append(own)
+    return pd.concat(tables, ignore_index=True)[["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"]]
+
+
+def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """How many of the influential samples of a language with a script of its own are wholly in that script (section 7.1).
+
+    Counted are a language's samples in the top k of test samples in other languages, once for each test sample; letters
+    count, digits and punctuation do not.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `train_lang, script, sign`, `share, ci_low, ci_high` (over the test samples that have any; NaN where none has),
+        `chance` (the same among all the language's training samples), `in_top_k` (the language's share of the top k).
+    """
+    check(scores, train, test)
+    values, lang = influence(scores).to_numpy(), train["lang"].to_numpy()
+    own = test["lang"].to_numpy()
+    rows = []
+    for train_lang, script in SCRIPTS.items():
+        if train_lang not in lang or (own == train_lang).all():
+            continue
+        pure = np.array([_wholly(script, row) if row.lang == train_lang else False for row in train.itertuples()])
+        for sign in SIGNS:
+            top = top_samples(values, top_k, sign)[own != train_lang]
+            there = lang[top] == train_lang  # (test in other languages, k)
+            each = [pure[rows_of[mask]].mean() for rows_of, mask in zip(top, there, strict=True) if mask.any()]
+            nothing = {"share": np.nan, "ci_low": np.nan, "ci_high": np.nan}
+            rows.append(
+                {"train_lang": train_lang, "script": script, "sign": sign}
+                | (mean_of(each, resamples, confidence_level, seed) if each else nothing)
+                | {"chance": pure[lang == train_lang].mean(), "in_top_k": there.mean()}
+            )
+    return pd.DataFrame(rows, columns=["train_lang", "script", "sign", "share", "ci_low", "ci_high", "chance", "in_top_k"])
+
+
+def _wholly(script, row):
+    """Whether every letter of a sample's texts is of the script."""
+    texts = row.text_a + (row.text_b if isinstance(row.text_b, str) else "")
+    start = UNICODE[script]
+    return all(unicodedata.name(letter, "").startswith(start) for letter in texts if letter.isalpha())
