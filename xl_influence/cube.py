@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 
 from . import runs
-from .tracin import sample_coords
+from .cosine import sample_coords
 
 DIMS = {
     "dot": ("checkpoint", "group", "test", "train"),
@@ -26,6 +26,10 @@ DIMS = {
     "train_sqnorm": ("checkpoint", "group", "train"),
 }
 WAIT = 0.2  # seconds between looks at what other processes do
+
+
+class ScoreError(ValueError):
+    """Too few test samples that the model labels correctly, or a damaged cube."""
 
 
 class CubeError(RuntimeError):

@@ -24,7 +24,6 @@ TINY = {
     "types": 2,
     "eps": 1e-12,
 }
-KEYS = ("encoder", "encoder_layers", "max_length")
 
 
 class EncoderError(ValueError):

@@ -6,27 +6,13 @@ The chosen epoch is the one with the best development accuracy: training stops `
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from . import data, encoders, runs
+from . import data, encoders, marks, runs
 from .tasks import TASKS
-
-KEYS = (
-    *data.KEYS, *encoders.KEYS, "variant", "learning_rate", "weight_decay", "warmup", "batch_size", "epochs", "patience",
-    "seed", "bf16",
-)  # fmt: skip
-FORMAT = 1
-
-
-def fingerprint(params):
-    """Hash of all that fine-tuning depends on: parameters and the data's source."""
-    changes = {key: params[key] for key in data.CHANGES if params[key]}
-    changes |= {"test_seed": params["test_seed"]} if params["planted"] else {}
-    return runs.fingerprint("finetune", FORMAT, runs.pick(params, KEYS) | changes, data.source_fingerprint(params))
 
 
 def finetune(params, progress=True):
@@ -34,14 +20,14 @@ def finetune(params, progress=True):
 
     A run that was killed goes on after its last complete epoch and ends with the same weights.
     """
-    run, mark = runs.folder(params), fingerprint(params)
-    if runs.read_manifest(run).get("finetune_fingerprint") == mark:
+    run, mark = runs.folder(params), marks.finetuned(params)
+    if marks.is_finetuned(run, mark):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
         _train(params, run, mark, progress)
         return run
     with runs.lock(run, "fine-tuning"):
-        if runs.read_manifest(run).get("finetune_fingerprint") != mark:
+        if not marks.is_finetuned(run, mark):
             _train(params, run, mark, progress)
     return run
 
@@ -94,12 +80,6 @@ def pick_device(name):
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     return torch.device(name)
-
-
-def read_inputs(run, split):
-    """Inputs of one split for the influence engine: DataFrame `uid, lang, item, label, input_ids`, as drawn."""
-    inputs = pd.read_parquet(Path(run) / "inputs.parquet")
-    return inputs[inputs["split"] == split].drop(columns="split").reset_index(drop=True)
 
 
 def history(log, languages):

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import encoders, finetune, runs, scores
+from . import marks, runs, scores
+from .cosine import influence
 from .sharing import SIGNS, bootstrap, top_samples
 from .tasks import TASKS
-from .tracin import influence
 
 STRATEGIES = ("top", "random", "random_labels", "random_languages")
 COLUMNS = ["test_uid", "test_lang", "k", "sign", "strategy", "seed", "confidence_before", "confidence_after"]
@@ -111,9 +111,9 @@ class _Retrainer:
 
     def __init__(self, params, train, test, epochs):
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
-        self.run, self.mark = runs.folder(params), finetune.fingerprint(params)
-        self.ids = finetune.read_inputs(self.run, "train")["input_ids"].tolist()
-        self.test_ids = finetune.read_inputs(self.run, "test").set_index("uid").loc[test["uid"], "input_ids"].tolist()
+        self.run, self.mark = runs.folder(params), marks.finetuned(params)
+        self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
+        self.test_ids = runs.read_inputs(self.run, "test").set_index("uid").loc[test["uid"], "input_ids"].tolist()
         self.models = {}  # seed → the model before training
 
     def confidence(self, seed, removed):
@@ -129,20 +129,24 @@ class _Retrainer:
         return json.loads(path.read_text(encoding="utf-8"))
 
     def _train(self, seed, removed):
+        from .finetune import pick_device
+        from .scoring import predict
         from .trainer import build
 
         kept = np.setdiff1d(np.arange(len(self.train)), removed)
         sequences = {"train": [self.ids[row] for row in kept], "validation": []}
         samples = {"train": self.train.iloc[kept], "validation": self.train.iloc[:0]}
-        params, device = self.params | {"seed": seed}, finetune.pick_device(self.params["device"])
+        params, device = self.params | {"seed": seed}, pick_device(self.params["device"])
         model = self._new(seed)
         with tempfile.TemporaryDirectory() as work:
             build(params, model, samples, sequences, model.config.pad_token_id, work, device, False, self.epochs).train()
-        probability = scores.predict(model.eval(), self.test_ids, params["max_tokens"])
+        probability = predict(model.eval(), self.test_ids, params["max_tokens"])
         return probability[np.arange(len(self.test)), self.test["label"]]
 
     def _new(self, seed):
         """The encoder with a new head, as fine-tuning begins with it."""
+        from . import encoders
+
         if seed not in self.models:
             model = encoders.load_model(self.params, TASKS[self.params["task"]].class_names, seed)
             encoders.cut_vocabulary(model, np.load(self.run / "checkpoints" / "vocabulary.npy"))

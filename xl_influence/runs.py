@@ -175,3 +175,11 @@ def read_table(run, name):
     if not path.exists():
         raise RunError(f"{path} is not there: run the notebook that writes it, or `make study`")
     return pd.read_parquet(path)
+
+
+def read_inputs(run, split):
+    """Inputs of one split for the influence engine: DataFrame `uid, lang, item, label, input_ids`, as drawn."""
+    import pandas as pd
+
+    inputs = pd.read_parquet(Path(run) / "inputs.parquet")
+    return inputs[inputs["split"] == split].drop(columns="split").reset_index(drop=True)

@@ -6,7 +6,7 @@ what another study would draw again.
 
 import numpy as np
 
-from ..tracin import influence
+from ..cosine import influence
 
 SIGNS = {"positive": 1, "negative": -1}
 

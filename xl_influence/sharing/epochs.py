@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .base import by_checkpoint, check
 
@@ -21,6 +20,8 @@ def epoch_tests(scores, train, test):
         `test_lang, checkpoint_a, checkpoint_b, statistic, p`, `p_adjusted` (Holm, over all rows), `effect` (matched-pairs
         rank-biserial correlation, −1 to 1; positive: more influence at `checkpoint_b`). Empty where there is one epoch.
     """
+    from scipy import stats  # most of a second to import
+
     check(scores, train, test)
     by_epoch = {epoch: values for epoch, values in by_checkpoint(scores) if epoch}
     rows = []

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-from ..tracin import influence
+from ..cosine import influence
 from .base import SIGNS, SharingError, by_checkpoint, check, languages_of, mean_of, top_samples
 
 SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # of languages that no other language of a task shares

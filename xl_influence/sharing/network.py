@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..tracin import influence
+from ..cosine import influence
 from .base import SIGNS, check, mean_of, top_samples
 
 WORDS = "embeddings"  # the group that holds the word embeddings

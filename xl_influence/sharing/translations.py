@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..tracin import influence
+from ..cosine import influence
 from .base import SIGNS, SharingError, check, mean_of, top_samples
 
 

@@ -1,0 +1,32 @@
+"""What each step of a run depends on, as a fingerprint: whether an artefact may be used is decided here."""
+
+from . import data, runs
+
+FINETUNE = (
+    *data.KEYS, "encoder", "encoder_layers", "max_length", "variant", "learning_rate", "weight_decay", "warmup", "batch_size",
+    "epochs", "patience", "seed", "bf16",
+)  # fmt: skip
+SCORES = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "precision", "storage", "shard_size")
+FORMATS = {"finetune": 1, "scores": 3}  # of the artefacts
+
+
+def finetuned(params):
+    """Hash of all that fine-tuning depends on: parameters and the data's source."""
+    changes = {key: params[key] for key in data.CHANGES if params[key]}
+    changes |= {"test_seed": params["test_seed"]} if params["planted"] else {}
+    keys = runs.pick(params, FINETUNE) | changes
+    return runs.fingerprint("finetune", FORMATS["finetune"], keys, data.source_fingerprint(params))
+
+
+def scored(params, borrowed=None):
+    """Hash of all that the score cube depends on; `borrowed`: uids of test samples taken from another run."""
+    parts = [finetuned(params), runs.pick(params, SCORES), *([borrowed] if borrowed else [])]
+    return runs.fingerprint("scores", FORMATS["scores"], *parts)
+
+
+def is_finetuned(run, mark):
+    return runs.read_manifest(run).get("finetune_fingerprint") == mark
+
+
+def is_scored(run, mark):
+    return runs.read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
