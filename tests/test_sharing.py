@@ -261,6 +261,7 @@ def test_translation_rank_by_hand(small):
     # de7, item 1: en1 is the second of en0 .4, en1 -.1
     assert row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
     assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
+    assert sharing.translation_rank(scores, train.assign(label=[0, 1, 1, 1]), test).empty
     assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
     assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
 

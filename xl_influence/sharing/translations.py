@@ -101,20 +101,21 @@ def translation_rank(scores, train, test, *, resamples=2000, confidence_level=0.
     """How high a test sample's own translation stands among the training samples of other languages.
 
     Test samples without a training sample of the same item in another language do not count; of several the best does.
+    An item has to have one number in all splits, as in the demo corpora.
 
     Returns
     -------
     pandas.DataFrame
         One row: `mean_reciprocal_rank, ci_low, ci_high`, `chance` (of a random order), `test_samples`; empty where no test
-        sample has its translation among the training samples.
+        sample has its translation among the training samples, or the task is not parallel.
     """
     check(scores, train, test)
     values = influence(scores).to_numpy()
-    found, expected = [], []
+    found, expected, translated = [], [], parallel(train)
     for row, sample in enumerate(test.itertuples()):
         others = (train["lang"] != sample.lang).to_numpy()
         its = (train["item"] == sample.item).to_numpy()[others]
-        if its.any():
+        if its.any() and translated:
             mine = values[row][others]
             found.append(1 / (1 + (mine > mine[its].max()).sum()))
             expected.append(_reciprocal_rank(its.sum(), len(its)))
