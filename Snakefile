@@ -21,13 +21,10 @@ try:
     MERGED = {}  # task → its parameters, with where they come from
     for task in TASKS:
         MERGED[task] = params.merge_with_source(GIVEN | {"task": task})
-    AGAIN = {task: params.retraining(*MERGED[task]) for task in TASKS}  # task → parameters of what is trained again
-    COMPARED = {task: pages.variants(AGAIN[task]) for task in TASKS}
-    # (study, task, variant) → parameters of all runs; the last two kinds of notebooks compute them
-    RUNS = {}
+    COMPARED = {task: pages.compared(*MERGED[task]) for task in TASKS}  # task → notebook → parameters of runs
+    RUNS = {}  # (study, task, variant) → parameters; of those that are only compared notebooks 01 and 02 are run
     for task in TASKS:
-        named = dict.fromkeys(variant for group in COMPARED[task].values() for variant in group)
-        for merged in [MERGED[task][0], *(params.with_variant(AGAIN[task], variant) for variant in named)]:
+        for merged in [MERGED[task][0], *(run for group in COMPARED[task].values() for run in group)]:
             RUNS.setdefault((merged["study"], task, merged["variant"]), merged)
 except params.ParameterError as error:
     print(f"error: {error}", file=sys.stderr)
@@ -42,7 +39,7 @@ def executed(merged, name):
 def needed(task, name):
     """Executed notebooks that a notebook of the study needs: of its own run, of variants, of other tasks."""
     own = [executed(MERGED[task][0], before) for before in pages.PER_TASK[name]]
-    others = [executed(RUNS[AGAIN[task]["study"], task, v], "02-influence") for v in COMPARED[task].get(name, [])]
+    others = [executed(run, "02-influence") for run in COMPARED[task].get(name, [])]
     if name == "09-the-paper-and-this-run":
         others += [executed(MERGED[other][0], "04-cross-language-influence") for other in TASKS]
     return list(dict.fromkeys(own + others))

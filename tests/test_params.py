@@ -34,10 +34,11 @@ def test_variants_change_what_they_say_and_go_back():
 
 
 def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
-    small = params.retraining(*params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50}))
+    given = params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50})
+    small = params.elsewhere(*given, "removal_study")
     assert (small["study"], small["task"], small["removal_ks"], small["train_size"]) == ("demo-small", "marc", [3], 12)
-    whole, source = params.merge_with_source({"retraining_study": ""})
-    assert params.retraining(whole, source) == whole
+    whole = params.merge_with_source({"variants_study": ""})
+    assert params.elsewhere(*whole, "variants_study") == whole[0]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     [
         ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
         ({"task": "squad"}, ["task='squad'", "marc, pawsx, xnli"]),
-        ({"study": "huge"}, ["study='huge'", "cpu, demo, demo-small, paper, smoke"]),
+        ({"study": "huge"}, ["study='huge'", "cpu, cpu-small, demo, demo-small, paper, smoke"]),
         ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),
@@ -61,7 +62,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"extra_percent": 50}, ["extra_language and extra_percent go together"]),
         ({"zero_shot_languages": ["xx"]}, ["zero_shot_languages=['xx']", "xx is not in the study"]),
         ({"removal_ks": [0]}, ["removal_ks=[0]", "whole numbers from 1"]),
-        ({"retraining_study": "huge"}, ["retraining_study='huge'", "demo-small"]),
+        ({"removal_study": "huge"}, ["removal_study='huge'", "demo-small"]),
     ],
 )
 def test_wrong_values_say_what_is_allowed(given, parts):

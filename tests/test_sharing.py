@@ -309,3 +309,15 @@ def test_nan_and_too_large_k_are_refused(small, name):
 def test_k_larger_than_a_language_takes_all_of_it(small):
     table = sharing.composition(*small, top_k=4, resamples=10)
     assert (table["share"] == 0.5).all()
+
+
+def test_one_language_alone_shares_nothing(small):
+    scores, train, test = small
+    alone = (train["lang"] == "en").to_numpy()
+    one = scores.isel(train=alone, test=[0]), train[alone], test[:1]
+    assert (sharing.composition(*one, top_k=2, resamples=10)["share"] == 1).all()
+    assert (sharing.cross_language(*one, top_k=2, resamples=10)["share"] == 0).all()
+    assert (sharing.by_group(*one, top_k=2, resamples=10)["share"] == 0).all()
+    assert set(sharing.contributions(*one, top_k=2, resamples=10)["source"]) == {"own"}
+    assert sharing.scripts(*one, top_k=2).empty
+    assert sharing.shared_tokens(*one, ([[1], [1]], [[1]]), {1: "word"}, top_k=2).empty

@@ -31,17 +31,16 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
 ONCE = ("00-the-answer",)
 
 
-def variants(merged):
-    """Notebook → variants whose influence it compares, for parameters of the study that is trained again."""
+def compared(merged, source):
+    """Notebook → parameters of the runs whose influence it compares, of this study or of a smaller one."""
+    again, other = (params.elsewhere(merged, source, key) for key in ("removal_study", "variants_study"))
+    languages = [other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")]
+    without = [f"without-{lang}" for lang in languages[0]]
+    plus = [f"plus-{percent}-{lang}" for lang in languages[1] for percent in other["imbalance_percents"]]
     return {
-        "03-quality": ["base"],
-        "07-zero-shot": ["base", *(f"without-{lang}" for lang in merged["zero_shot_languages"] or merged["languages"])],
-        "08-imbalance": ["base"]
-        + [
-            f"plus-{percent}-{lang}"
-            for lang in merged["imbalance_languages"] or merged["languages"]
-            for percent in merged["imbalance_percents"]
-        ],
+        "03-quality": [again],
+        "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
+        "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
     }
 
 

@@ -62,7 +62,8 @@ RULES = {
     "storage": (str, lambda v: v in ("float32", "bfloat16", "float16"), "float32, bfloat16 or float16"),
     "shard_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "top_k": (int, lambda v: v >= 1, "a whole number from 1"),
-    "retraining_study": (str, None, "a study, or empty"),
+    "removal_study": (str, None, "a study, or empty"),
+    "variants_study": (str, None, "a study, or empty"),
     "removal_ks": (list, lambda v: v and all(type(k) is int and k >= 1 for k in v), "a list of whole numbers from 1"),
     "removal_samples": (int, lambda v: v >= 1, "a whole number from 1"),
     "removal_seeds": (int, lambda v: v >= 1, "a whole number from 1"),
@@ -78,8 +79,8 @@ RULES = {
 }
 
 
-# what is done with models that are trained again
-RETRAINED = (
+# what is done with models that are trained again, wherever they are
+TAKEN_ALONG = (
     "removal_ks", "removal_samples", "removal_seeds", "zero_shot_languages", "imbalance_languages", "imbalance_percents",
     "resamples", "confidence_level",
 )  # fmt: skip
@@ -133,16 +134,16 @@ def merge(given=None):
     return merge_with_source(given)[0]
 
 
-def retraining(merged, source):
-    """The parameters of the study whose models are trained again (sections 6, 8.3, 8.4): this one or `retraining_study`.
+def elsewhere(merged, source, key):
+    """The parameters of the study that `key` ('removal_study' or 'variants_study') names; these where it names none.
 
     Of the values given those that say what is done there are taken along; its scale is its own.
     """
-    if not merged["retraining_study"]:
+    if not merged[key]:
         return merged
-    kept = {key: merged[key] for key in ("task", "variant", "runs_root", "data_root", "device")}
-    kept |= {key: merged[key] for key in RETRAINED if source[key] == "given"}
-    return merge(kept | {"study": merged["retraining_study"]})
+    kept = {name: merged[name] for name in ("task", "variant", "runs_root", "data_root", "device")}
+    kept |= {name: merged[name] for name in TAKEN_ALONG if source[name] == "given"}
+    return merge(kept | {"study": merged[key]})
 
 
 def merge_with_source(given=None):
@@ -256,9 +257,10 @@ def _check_together(merged, source):
         raise ParameterError(f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on")
     if bool(merged["extra_language"]) != bool(merged["extra_percent"]):
         raise ParameterError("extra_language and extra_percent go together: both or neither")
-    if merged["retraining_study"] and merged["retraining_study"] not in names("studies"):
-        allowed = ", ".join(names("studies"))
-        raise ParameterError(f"retraining_study={merged['retraining_study']!r} ({source['retraining_study']}): {allowed}")
+    for key in ("removal_study", "variants_study"):
+        if merged[key] and merged[key] not in names("studies"):
+            allowed = f"empty, {', '.join(names('studies'))}"
+            raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): allowed are {allowed}")
     samples = merged["train_size"] * trained
     if merged["top_k"] > samples:
         raise ParameterError(

@@ -7,11 +7,11 @@ readers.
 from .base import COLORS, language_scale, named, setup
 from .benchmarks import growth, rates, steps
 from .languages import composition, contributions, distribution, dynamics, own_share, shares
-from .tables import beside, matrix, samples, scoreboard
+from .tables import beside, compared, matrix, samples, scoreboard
 from .training import dev_accuracy, imbalance, removal, zero_shot
 
 __all__ = [
-    "COLORS", "beside", "composition", "contributions", "dev_accuracy", "distribution", "dynamics", "growth", "imbalance",
-    "language_scale", "matrix", "named", "own_share", "rates", "removal", "samples", "scoreboard", "setup", "shares", "steps",
-    "zero_shot",
+    "COLORS", "beside", "compared", "composition", "contributions", "dev_accuracy", "distribution", "dynamics", "growth",
+    "imbalance", "language_scale", "matrix", "named", "own_share", "rates", "removal", "samples", "scoreboard", "setup",
+    "shares", "steps", "zero_shot",
 ]  # fmt: skip
