@@ -56,6 +56,7 @@ def given(merged):
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
     "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
+    "11-how-fast": ["benchmarks/results.json"],
 } if set(TASKS) >= set(pages.TASKS) else {}
 
 

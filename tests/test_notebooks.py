@@ -37,7 +37,7 @@ COLUMNS = {
         "accuracy",
         "accuracy_seen",
     ],
-    "imbalance": ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"],
+    "imbalance": ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
     "claims": ["claim", "section", "statement", "paper_value", "value", "ci_low", "ci_high", "holds"],
     "groups": ["group", "sign", "share", "ci_low", "ci_high", "chance", "overlap"],
     "contributions": ["group", "source", "sign", "share", "ci_low", "ci_high", "test_samples"],
@@ -150,12 +150,12 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 31
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 32
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]
     ]
-    assert len(labels) == len(set(labels)) == 36
+    assert len(labels) == len(set(labels)) == 39
     page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
     assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
     assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)

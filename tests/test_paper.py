@@ -135,6 +135,13 @@ def test_a_run_unlike_the_papers_does_not(tables):
         assert claims[name] == "does not hold", name
 
 
+def test_two_test_samples_tell_nothing(tables):
+    few = tables["zero_shot"].assign(test_samples=2)
+    claims = paper.claims("pawsx", tables | {"zero_shot": few}).set_index("claim")
+    assert claims.loc["zero-shot-korean", "holds"] == "cannot be told"
+    assert claims.loc["zero-shot-korean", "value"] == 0.05 and np.isnan(claims.loc["zero-shot-korean", "ci_low"])
+
+
 def test_reviews_are_compared_with_the_other_tasks(tables):
     mine = tables["cross_language"]
     others = {f"{task}/cross_language": mine.assign(share=mine["share"] + 0.1) for task in ("xnli", "pawsx")}

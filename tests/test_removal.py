@@ -49,14 +49,16 @@ def table(changes):
 
 
 def test_changes_by_hand():
-    found = table({("positive", "top", 5): [-0.3, -0.5], ("positive", "random", 5): [0.1, -0.1]})
+    found = table({("positive", "top", 5): [-0.3, -0.5] * 3, ("positive", "random", 5): [0.1, -0.1] * 3})
     change = removal.change(found, resamples=200).set_index("strategy")
     assert change.loc["top", "change"] == pytest.approx(-0.4)
-    assert change.loc["top", ["ci_low", "ci_high"]].tolist() == pytest.approx([-0.5, -0.3])
-    assert change.loc["top", "test_samples"] == 2
+    assert -0.5 < change.loc["top", "ci_low"] < -0.4 < change.loc["top", "ci_high"] < -0.3
+    assert change.loc["top", "test_samples"] == 6
     controls = removal.against_controls(found, resamples=200)
     assert controls[["strategy", "difference", "beyond"]].to_numpy().tolist() == [["random", pytest.approx(-0.4), True]]
     assert removal.against_controls(found.assign(sign="negative"))["beyond"].tolist() == [False]
+    two = found[found["test_uid"].isin(["en0", "en1"])]  # whose interval excludes zero as well, and says nothing
+    assert removal.against_controls(two)["beyond"].tolist() == [False]
 
 
 def test_where_the_curve_levels_off():

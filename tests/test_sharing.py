@@ -200,7 +200,7 @@ def test_scripts_by_hand(small):
 def test_imbalance_by_hand(small):
     # de7: de0 1.0, de1 .6, en0 .4, en1 -.1
     table = sharing.imbalance({0: small, 50: small}, "de", top_k=3, resamples=50)
-    assert list(table.columns) == ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"]
+    assert list(table.columns) == ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"]
     row = lookup(table, percent=50, sign="positive")
     assert row["share"] == pytest.approx(2 / 3) and row["chance"] == 0.5
     assert lookup(table, percent=0, sign="negative")["share"] == pytest.approx(1 / 3)

@@ -28,7 +28,7 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     ],
     "10-where-in-the-network": ["02-influence"],
 }  # fmt: skip
-ONCE = ("00-the-answer",)
+ONCE = ("00-the-answer", "11-how-fast")
 
 
 def compared(merged, source):

@@ -1,7 +1,8 @@
 """The paper and this run: its tables and claims (`paper.yaml`) beside the tables of a run.
 
 A quantity is a function of the run's tables, a dict from name to DataFrame, that gives (value, low, high); low and high are
-NaN for counts, which have no interval. It gives None where the run does not have what it takes. Shares of several test
+NaN for counts, which have no interval, and infinite where too few test samples stand behind them (`sharing.FEWEST`). It
+gives None where the run does not have what it takes. Shares of several test
 languages are averaged, their intervals combined as if test samples of different languages were independent.
 """
 
@@ -13,6 +14,7 @@ import pandas as pd
 import yaml
 
 from . import runs
+from .sharing import FEWEST
 
 COLUMNS = ["claim", "section", "statement", "paper_value", "value", "ci_low", "ci_high", "holds"]
 HOLDS = ("holds", "does not hold", "cannot be told")
@@ -44,6 +46,7 @@ def claims(task, tables):
             found = QUANTITIES[claim["quantity"]](tables, **claim.get("given", {}))
             value, low, high = found or (np.nan, np.nan, np.nan)
             holds = verdict(value, low, high, claim["expect"], said)
+            low, high = (np.nan, np.nan) if np.isinf(low) else (low, high)
             rows.append([claim["id"], claim["section"], claim["statement"], said, value, low, high, holds])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -51,7 +54,7 @@ def claims(task, tables):
 def verdict(value, low, high, expect, said):
     """One of `HOLDS`; `expect`: '> x', '< x', 'at least' or 'about' (`said`, the paper's value)."""
     yes, no, unknown = HOLDS
-    if np.isnan(value):
+    if np.isnan(value) or np.isinf(low):
         return unknown
     low, high = (value, value) if np.isnan(low) else (low, high)
     if expect == "about":
@@ -223,6 +226,8 @@ def _of(rows, value="share"):
     """(mean, low, high) over rows with intervals."""
     if rows is None or rows.empty or rows[value].isna().any():
         return None
+    if "test_samples" in rows and rows["test_samples"].sum() < FEWEST:
+        return rows[value].mean(), -np.inf, np.inf
     return _pooled(rows[value], rows["ci_low"], rows["ci_high"])
 
 

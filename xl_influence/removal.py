@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from . import marks, runs, scores
 from .cosine import influence
-from .sharing import SIGNS, bootstrap, top_samples
+from .sharing import FEWEST, SIGNS, bootstrap, top_samples
 from .tasks import TASKS
 
 STRATEGIES = ("top", "random", "random_labels", "random_languages")
@@ -174,7 +174,8 @@ def against_controls(removal, *, resamples=2000, confidence_level=0.95, seed=0):
     -------
     pandas.DataFrame
         `sign, strategy` (the control), `k, difference` (change by the top k minus change by the control), `ci_low, ci_high`,
-        `test_samples`, `beyond` (the interval lies on the expected side of zero: below it for positive samples).
+        `test_samples`, `beyond` (the interval lies on the expected side of zero, below it for positive samples, and rests on
+        `FEWEST` test samples at least).
     """
     each = _by_sample(removal)
     keys = ["sign", "k", "test_uid"]
@@ -183,7 +184,8 @@ def against_controls(removal, *, resamples=2000, confidence_level=0.95, seed=0):
     rest = rest.assign(difference=top.loc[list(rest[keys].itertuples(index=False, name=None))].to_numpy() - rest["change"])
     table = _means(rest, ["sign", "strategy", "k"], "difference", resamples, confidence_level, seed)
     below, above = table["ci_high"] < 0, table["ci_low"] > 0
-    return table.assign(beyond=np.where(table["sign"] == "positive", below, above))
+    enough = table["test_samples"] >= FEWEST
+    return table.assign(beyond=np.where(table["sign"] == "positive", below, above) & enough)
 
 
 def levels_off(removal, *, resamples=2000, confidence_level=0.95, seed=0):
@@ -191,7 +193,8 @@ def levels_off(removal, *, resamples=2000, confidence_level=0.95, seed=0):
 
     Further means that the interval of the paired difference between the two ks excludes zero, on the expected side. The
     paper says 'starts to level off' (section 6) and 'the smallest possible value of k for which we observe consistent
-    change' (Appendix A), by eye. Returns a dict from sign to k, None where no k changes confidence on the expected side.
+    change' (Appendix A), by eye. Returns a dict from sign to k, None where no k changes confidence on the expected side, or
+    there are fewer than `FEWEST` test samples.
     """
     found, each = {}, _by_sample(removal)
     for sign, direction in SIGNS.items():
@@ -199,7 +202,7 @@ def levels_off(removal, *, resamples=2000, confidence_level=0.95, seed=0):
         drop = -direction * part.pivot(index="test_uid", columns="k", values="change")  # positive: as expected
 
         def rises(values):
-            return bootstrap(values, resamples, confidence_level, seed)[0] > 0
+            return len(values) >= FEWEST and bootstrap(values, resamples, confidence_level, seed)[0] > 0
 
         ks = [k for k in drop.columns if rises(drop[k])]
         found[sign] = next((k for k in ks if not any(rises(drop[more] - drop[k]) for more in drop.columns if more > k)), None)

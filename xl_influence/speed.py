@@ -64,8 +64,8 @@ def comparison(rows):
                 row |= {"covered": f"{check['covered']:.0f} of {check['parameters']:.0f}", "max_error": check["max_error"]}
                 row["exact"] = bool(check["covered"] == check["parameters"])
             whole = timed[timed["seconds"].notna()]
-            if len(whole) == 2:
-                row |= _cost(what, whole.iloc[0], whole.iloc[1])
+            if len(whole) >= 2:
+                row |= _cost(what, whole.iloc[0], whole.iloc[-1])
             else:
                 row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
             table.append(row)
@@ -76,7 +76,7 @@ def comparison(rows):
 
 
 def _cost(what, few, more):
-    """What two runs with few and more training samples say of one way."""
+    """What two runs with few and more training samples say of one way: `few` and `more` are the least and the most."""
     tiles = math.ceil(N_TEST / few["n_test"])
     each = (more["seconds"] - few["seconds"]) / (more["n_train"] - few["n_train"])
     fixed = max(0.0, few["seconds"] - few["n_train"] * each)

@@ -9,6 +9,7 @@ import numpy as np
 from ..cosine import influence
 
 SIGNS = {"positive": 1, "negative": -1}
+FEWEST = 5  # test samples behind an interval from which something may be concluded: two give a narrow one by accident
 
 
 class SharingError(ValueError):

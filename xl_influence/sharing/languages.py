@@ -117,7 +117,8 @@ def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0
     Returns
     -------
     pandas.DataFrame
-        `language, percent, sign, share, ci_low, ci_high`, `chance` (the language's share of that training data).
+        `language, percent, sign, share, ci_low, ci_high`, `chance` (the language's share of that training data),
+        `test_samples`.
     """
     tables = []
     for percent, (scores, train, test) in sorted(by_percent.items()):
@@ -130,7 +131,8 @@ def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0
         own = table[table["test_lang"] == language].assign(language=language, percent=percent)
         own[["share", "ci_low", "ci_high", "chance"]] = 1 - own[["share", "ci_high", "ci_low", "chance"]].to_numpy()
         tables.append(own)
-    return pd.concat(tables, ignore_index=True)[["language", "percent", "sign", "share", "ci_low", "ci_high", "chance"]]
+    columns = ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
