@@ -115,12 +115,14 @@ def growth(rows):
             table.append(
                 {"axis": title, "value": value, "seconds": seconds.median(), "low": seconds.min(), "high": seconds.max()}
             )
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, columns=["axis", "value", "seconds", "low", "high"])
 
 
 def steps(rows):
     """Where the time of ours goes: `step, seconds` for each training sample, the median of the repeats."""
     found = [pd.Series(row["steps"]) / row["n_train"] for _, row in rows[_with_steps(rows)].iterrows()]
+    if not found:
+        return pd.DataFrame(columns=["step", "seconds"])
     return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
 
 
