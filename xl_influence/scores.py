@@ -24,9 +24,9 @@ def score(params, progress=True):
         borrowed = list(pd.read_parquet(score(with_variant(params, params["test_from"]), progress) / "test.parquet")["uid"])
     mark = marks.scored(params, borrowed)
     if not marks.is_scored(run, mark):
-        from . import scoring  # with torch, which takes seconds to import
+        from .scoring import compute  # with torch, which takes seconds to import
 
-        scoring.compute(params, mark, borrowed, progress)
+        compute(params, mark, borrowed, progress)
     return run
 
 
