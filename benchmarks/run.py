@@ -114,7 +114,7 @@ def _cpuinfo():
 
 
 def compare(results, case, what, counts):
-    """Time, memory and error of one way to do the work of one case, in two runs of `counts` training samples."""
+    """Time, memory and error of one way to do the work of one case, in runs of `counts` training samples."""
     results.get(what=what, n_train=6, n_test=4, check=True, **case)
     few, *more = counts
     for tile in (1,) if what == "pairs" else TILES:
