@@ -57,6 +57,7 @@ SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.s
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
     "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
     "11-how-fast": ["benchmarks/results.json"],
+    "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS],
 } if set(TASKS) >= set(pages.TASKS) else {}
 
 

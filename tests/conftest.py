@@ -1,17 +1,23 @@
-"""Shared by the tests: tiny models, random samples, the project's root, and one smoke study that several files read."""
+"""Shared by the tests: tiny models, random samples, one smoke study that several files read, and the book built of it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+import standin_hub
 import torch
 import transformers
 
+from xl_influence import pages
+
 ROOT = Path(__file__).resolve().parent.parent
 VOCABULARY = 200
+HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) <img src=x onerror=alert(2)> $x$ {{ x }} `y`"
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +70,32 @@ def smoke(tmp_path_factory):
         "--config", "study=smoke", f"runs_root={folder}", "threads=1",
     )  # fmt: skip
     return folder
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """The folder of a run of MARC on reviews that begin with `HOSTILE`."""
+    folder = tmp_path_factory.mktemp("hostile")
+    standin_hub.write_datasets(folder / "hub", begin=HOSTILE + " ")
+    run_python(
+        "-m", "xl_influence.notebook", "02", "study=smoke", "task=marc", "data=hub", "max_length=96",
+        f"data_root={folder / 'hub' / 'datasets'}", f"runs_root={folder / 'runs'}",
+    )  # fmt: skip
+    return folder / "runs" / "smoke" / "marc" / "base"
+
+
+@pytest.fixture(scope="session")
+def site(smoke, hostile, tmp_path_factory):
+    """The HTML of a copy of the book's sources, with the smoke study's notebooks; the reviews shown are hostile."""
+    source = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("runs"))
+    target = source / "book" / "runs"
+    pages.gather("smoke", runs_root=str(smoke), target=target)
+    notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
+    nbformat.write(pages.page(notebook, "marc"), target / "marc" / "02-influence.ipynb")
+    pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
+    script = str(Path(sys.executable).parent / "jupyter-book")
+    run_python(script, "build", str(source), "-n", "-W", "--keep-going")
+    return source / "_build" / "html"

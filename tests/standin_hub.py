@@ -147,10 +147,11 @@ def serve(root):
             hub.shutdown()
 
 
-def write_datasets(root):
-    """The three tasks' repositories, in the real ones' layout, out of the demo corpora."""
+def write_datasets(root, begin=""):
+    """The three tasks' repositories, in the real ones' layout, out of the demo corpora; every text begins with `begin`."""
     for task in TASKS.values():
         rows = pd.DataFrame(demo.load(task.name))
+        rows["text_a"] = begin + rows["text_a"]
         for (lang, split), part in rows.groupby(["lang", "split"]):
             folder = Path(root) / "datasets" / task.hub.format(lang=lang)
             write = _write_pairs if task.config_is_language else _write_reviews

@@ -1,33 +1,19 @@
-"""The book builds without a warning from executed notebooks, and its pages ask no other host for anything."""
+"""The book builds without a warning from executed notebooks; it loads nothing from elsewhere, and its links lead on."""
 
 import re
-import shutil
-import sys
-from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import bs4
 import pytest
-from conftest import ROOT, run_python
 
-from xl_influence import pages
-
-
-@pytest.fixture(scope="module")
-def site(smoke, tmp_path_factory):
-    """The HTML of a copy of the book's sources, with the smoke study's notebooks."""
-    source = tmp_path_factory.mktemp("book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("runs"))
-    pages.gather("smoke", runs_root=str(smoke), target=source / "book" / "runs")
-    script = str(Path(sys.executable).parent / "jupyter-book")
-    run_python(script, "build", str(source), "-n", "-W", "--keep-going")
-    return source / "_build" / "html"
+from xl_influence import pages, runs
 
 
 def test_every_page_is_there(site):
-    for name in ("index", "how-to-read", "method", "data-and-fine-tuning", "quality", "zero-shot", "the-paper-and-this-run"):
+    names = ("index", "how-to-read", "method", "data-and-fine-tuning", "quality", "zero-shot", "the-paper-and-this-run")
+    for name in (*names, "explorer", "glossary", "bring-your-own"):
         assert (site / "book" / f"{name}.html").is_file()
-    assert len(list((site / "book" / "runs").rglob("*.html"))) == 32
+    assert len(list((site / "book" / "runs").rglob("*.html"))) == 33
     assert "book/index.html" in (site / "index.html").read_text()
 
 
@@ -39,15 +25,33 @@ def test_nothing_is_loaded_from_elsewhere(site):
 
 
 def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
-    from xl_influence import runs
-
     shares = [runs.read_table(smoke / "smoke" / task / "base", "cross_language") for task in ("xnli", "pawsx", "marc")]
     positive = [t[(t["test_lang"] == "all") & (t["sign"] == "positive")]["share"].iloc[0] for t in shares]
     text = re.sub(r"<[^>]+>", "", (site / "book" / "index.html").read_text())
     assert f"between {pages.percent(min(positive))} and {pages.percent(max(positive))}" in text
 
 
-def test_charts_are_on_their_pages(site):
-    for name in ("book/index", "book/runs/xnli/04-cross-language-influence", "book/runs/marc/01-data-and-fine-tuning"):
-        text = (site / f"{name}.html").read_text()
-        assert "vega-embed" in text and "VEGA_DEBUG" in text, name
+def test_links_and_their_anchors_lead_somewhere(site):
+    found = {path.resolve(): bs4.BeautifulSoup(path.read_text(), "html.parser") for path in site.rglob("*.html")}
+    ids = {path: {tag["id"] for tag in soup.find_all(id=True)} for path, soup in found.items()}
+    wrong = []
+    for path, soup in found.items():
+        for tag in soup.find_all(["a", "link", "script", "img"]):
+            link = urlsplit(tag.get("href") or tag.get("src") or "")
+            if link.scheme or link.netloc or not (link.path or link.fragment):
+                continue
+            target = (path.parent / unquote(link.path)).resolve() if link.path else path
+            if not target.is_file() or (link.fragment and target in ids and unquote(link.fragment) not in ids[target]):
+                wrong.append((path.name, link.geturl()))
+    assert not wrong
+
+
+def test_the_explorer_has_its_data_beside_it(site):
+    from xl_influence.tasks import TASKS
+
+    assert sorted(path.stem for path in (site / "_static" / "explorer").iterdir()) == sorted(TASKS)
+
+
+def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):
+    with pytest.raises(runs.RunError, match="explorer.json"):
+        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none")

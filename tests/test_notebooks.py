@@ -150,7 +150,7 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 32
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 33
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]

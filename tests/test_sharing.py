@@ -321,3 +321,11 @@ def test_one_language_alone_shares_nothing(small):
     assert set(sharing.contributions(*one, top_k=2, resamples=10)["source"]) == {"own"}
     assert sharing.scripts(*one, top_k=2).empty
     assert sharing.shared_tokens(*one, ([[1], [1]], [[1]]), {1: "word"}, top_k=2).empty
+
+
+def test_stand_ins_are_the_rows_of_both_models(small):
+    table = sharing.stand_ins(small, without(small, "de"), "de", top_k=2, resamples=50)
+    assert list(dict.fromkeys(table["model"])) == ["trained on it", "without it"] and set(table["language"]) == {"de"}
+    assert set(table["test_lang"]) == {"de"} and set(table["checkpoint"]) == {0}
+    gone = table[table["model"] == "without it"]
+    assert "de" not in set(gone["train_lang"]) and np.allclose(gone.groupby("sign")["share"].sum(), 1)

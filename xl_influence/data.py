@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import demo, runs
-from .tasks import TASKS
+from . import demo, runs, tasks
+from .tasks import SPLITS
 
-SPLITS = ("train", "validation", "test")
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
 CHANGES = ("left_out", "extra_language", "extra_percent", "planted")  # to the training set; without effect where empty
 
@@ -41,7 +40,7 @@ def load(params):
     DataError
         Missing language or split, fewer rows than asked, unknown label, empty text, misaligned translations.
     """
-    task = TASKS[params["task"]]
+    task = tasks.find(params)
     sizes = {"validation": params["dev_size"], "test": 0}
     samples = {"train": _draw(params, task, "train", train_sizes(params))}
     samples |= {split: _draw(params, task, split, dict.fromkeys(params["languages"], size)) for split, size in sizes.items()}
@@ -70,7 +69,7 @@ def _plant(params, task, samples):
     So a test sample of such an item in another language has its own translation, and no other version, among the training
     samples. The version itself leaves the test samples.
     """
-    if params["data"] != "demo":
+    if params["data"] != "demo" or task.name == "own":
         raise DataError(f"planted={params['planted']}: only the demo corpora can hold planted translations")
     if not task.parallel:  # there are no translations
         return samples
@@ -97,7 +96,9 @@ def fingerprint(samples):
 
 def source_fingerprint(params):
     """Short hash of where the data come from: the corpus file, the files under `data_root`, or the hub's names."""
-    task = TASKS[params["task"]]
+    task = tasks.find(params)
+    if task.name == "own":
+        return runs.fingerprint({split: _digest(path) for split, path in tasks.own_files(params).items()})
     if params["data"] == "demo":
         return runs.fingerprint(demo.source(task.name))
     if not params["data_root"]:
@@ -107,9 +108,13 @@ def source_fingerprint(params):
         folder = Path(params["data_root"]).expanduser() / task.hub.format(lang=lang)
         for path in sorted((folder / lang if task.config_is_language else folder).rglob("*")):
             if path.is_file() and ".git" not in path.parts:
-                with path.open("rb") as file:
-                    digests[f"{lang}/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+                digests[f"{lang}/{path.name}"] = _digest(path)
     return runs.fingerprint(digests)
+
+
+def _digest(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _draw(params, task, split, sizes):
@@ -137,7 +142,9 @@ def _draw(params, task, split, sizes):
 
 def _read(params, task, lang, split):
     """One language and split as a frame indexed by item: label, text_a, text_b (and the demo's tags), checked."""
-    if params["data"] == "demo":
+    if task.name == "own":
+        frame, where, classes = *_from_own(params, task, lang, split), task.classes
+    elif params["data"] == "demo":
         frame = pd.DataFrame(demo.load(task.name))
         frame = frame[(frame["lang"] == lang) & (frame["split"] == split)].set_index("item").drop(columns=["lang", "split"])
         classes, where = task.demo_classes or task.classes, f"{task.title} demo corpus, {lang}, {split}"
@@ -158,6 +165,18 @@ def _read(params, task, lang, split):
     if len(doubled):
         raise DataError(f"{where}: item {doubled[0]} occurs more than once")
     return frame
+
+
+def _from_own(params, task, lang, split):
+    """One language and split of a task of one's own."""
+    path = tasks.own_files(params)[split]
+    rows = tasks.read_own(path)
+    found = rows[rows["lang"] == lang]
+    if found.empty:
+        raise DataError(f"{path}: no rows in {lang}; there are {', '.join(rows['lang'].unique())}")
+    texts = {column: found[column] if column in found else None for column in ("text_a", "text_b")}
+    frame = pd.DataFrame({"label": found["label"], **texts}).set_index(pd.Index(found["item"], name="item"))
+    return frame, f"{path}, {lang}"
 
 
 def _from_hub(params, task, lang, split):

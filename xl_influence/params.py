@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from .tasks import TASKS
+
 
 class ParameterError(ValueError):
     """A parameter is misspelt, of the wrong type or out of range."""
@@ -239,7 +241,7 @@ def _checked(key, value, where):
 
 
 def _check_together(merged, source):
-    allowed = _read(root() / "params" / "tasks" / f"{merged['task']}.yaml")["languages"]
+    allowed = TASKS[merged["task"]].languages if merged["task"] in TASKS else merged["languages"]
     wrong = [lang for lang in merged["languages"] if lang not in allowed]
     if wrong:
         raise ParameterError(

@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import marks, runs, scores
+from . import marks, runs, scores, tasks
 from .cosine import influence
 from .sharing import FEWEST, SIGNS, bootstrap, top_samples
-from .tasks import TASKS
 
 STRATEGIES = ("top", "random", "random_labels", "random_languages")
 COLUMNS = ["test_uid", "test_lang", "k", "sign", "strategy", "seed", "confidence_before", "confidence_after"]
@@ -148,7 +147,7 @@ class _Retrainer:
         from . import encoders
 
         if seed not in self.models:
-            model = encoders.load_model(self.params, TASKS[self.params["task"]].class_names, seed)
+            model = encoders.load_model(self.params, tasks.find(self.params).class_names, seed)
             encoders.cut_vocabulary(model, np.load(self.run / "checkpoints" / "vocabulary.npy"))
             self.models = {seed: model}
         return copy.deepcopy(self.models[seed])

@@ -143,14 +143,15 @@ def environment(device):
 
 
 class Stopwatch:
-    """Wall time in seconds and peak memory in GB since the process began: `Stopwatch().read()`."""
+    """Wall time in seconds, peak memory in GB since the process began, and the end in UTC: `Stopwatch().read()`."""
 
     def __init__(self):
         self.start = time.time()
 
     def read(self):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
-        return {"wall_seconds": round(time.time() - self.start, 1), "peak_memory_gb": round(peak, 2)}
+        finished = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+        return {"wall_seconds": round(time.time() - self.start, 1), "peak_memory_gb": round(peak, 2), "finished": finished}
 
 
 def write_tables(run, **tables):

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from . import data, encoders, finetune, heap, marks, runs
+from . import data, encoders, finetune, heap, marks, runs, tasks
 from .cube import Cube, ScoreError
 from .engine import Engine, batches
-from .tasks import TASKS
 from .tracin import rounding
 
 ROUNDING = (500, 10)  # training and test samples on which the effect of a lower precision is measured
@@ -142,7 +141,7 @@ def choose_test(params, run, epoch, device, borrowed=None):
     if borrowed is not None:
         pool = pool[pool["uid"].isin(borrowed)]
     inputs = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
-    parallel = TASKS[params["task"]].parallel
+    parallel = tasks.find(params).parallel
     rng = np.random.default_rng(params["test_seed"])
     if parallel:
         pool["place"] = pool["item"].map(data.test_order(pool["item"].unique(), params["test_seed"]))

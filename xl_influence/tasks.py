@@ -1,6 +1,18 @@
-"""The three tasks of section 3: where their data lies, what the columns mean, how labels become two classes."""
+"""The three tasks of section 3: where their data lies, what the columns mean, how labels become two classes.
 
+And a task of one's own, `task=own`: `train.csv`, `validation.csv` and `test.csv` in `data_root`, with the columns `text_a`,
+`label`, `lang` and, where there are any, `text_b` and `item`. Equal items are translations of each other.
+"""
+
+import functools
 from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "validation", "test")
+
+
+class TaskError(ValueError):
+    """The files of a task of one's own are missing or not as they should be."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +28,7 @@ class Task:
     classes: dict  # label in the data → class, None: the row is left out
     class_names: tuple
     parallel: bool
+    languages: tuple  # those that the data set has; (): not known
     demo_classes: dict | None = None  # the same for the demo corpus, where its labels differ
 
 
@@ -30,6 +43,7 @@ TASKS = {
         classes={0: 1, 1: 0, 2: 0},  # entailment; neutral and contradiction (Han et al., 2020)
         class_names=("not entailment", "entailment"),
         parallel=True,
+        languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
     ),
     "pawsx": Task(
         name="pawsx",
@@ -41,6 +55,7 @@ TASKS = {
         classes={0: 0, 1: 1},
         class_names=("different", "paraphrase"),
         parallel=True,
+        languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
     ),
     "marc": Task(
         name="marc",
@@ -52,16 +67,84 @@ TASKS = {
         classes={0: 0, 1: 0, 2: None, 3: 1, 4: 1},  # stars − 1; three stars are left out
         class_names=("negative", "positive"),
         parallel=False,
+        languages=("de", "en", "es", "fr", "ja", "zh"),
         demo_classes={1: 0, 2: 0, 3: None, 4: 1, 5: 1},  # stars
     ),
 }
 
 LANGUAGES = {
+    "ar": "Arabic",
+    "bg": "Bulgarian",
     "de": "German",
+    "el": "Greek",
     "en": "English",
     "es": "Spanish",
     "fr": "French",
+    "hi": "Hindi",
+    "ja": "Japanese",
     "ko": "Korean",
     "ru": "Russian",
+    "sw": "Swahili",
+    "th": "Thai",
+    "tr": "Turkish",
+    "ur": "Urdu",
+    "vi": "Vietnamese",
     "zh": "Chinese",
 }
+
+
+def find(params):
+    """The `Task` of a run; that of one's own is read off its files."""
+    return TASKS[params["task"]] if params["task"] in TASKS else _own(own_files(params))
+
+
+def own_files(params):
+    """Split → path of its CSV file."""
+    folder = Path(params["data_root"]).expanduser() if params["data_root"] else None
+    if folder is None:
+        raise TaskError(f"task={params['task']}: data_root must name the folder with train.csv, validation.csv and test.csv")
+    files = {split: folder / f"{split}.csv" for split in SPLITS}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise TaskError(
+            f"data_root {params['data_root']}: no {', '.join(missing)}; train.csv, validation.csv, test.csv are needed"
+        )
+    return files
+
+
+def read_own(path):
+    """The rows of one file, as text but for `item`, which is the row's number within its language where it is not given."""
+    import pandas as pd
+
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    needed = ("text_a", "label", "lang")
+    missing = [column for column in needed if column not in rows]
+    if missing:
+        raise TaskError(f"{path}: no column {missing[0]!r}; there are {', '.join(rows)}, needed are {', '.join(needed)}")
+    if "item" not in rows:
+        rows["item"] = rows.groupby("lang").cumcount()
+    return rows
+
+
+@functools.lru_cache
+def _read_once(path, changed):
+    return read_own(path)
+
+
+def _own(files):
+    rows = _read_once(files["train"], files["train"].stat().st_mtime_ns)
+    names = tuple(sorted(rows["label"].unique()))
+    if len(names) < 2:
+        raise TaskError(f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed")
+    return Task(
+        name="own",
+        title="Own task",
+        hub="",
+        config_is_language=False,
+        columns=("text_a", "text_b" if "text_b" in rows else None),
+        item_column="item",
+        classes={name: number for number, name in enumerate(names)},
+        class_names=names,
+        parallel=bool((rows.groupby("item")["lang"].nunique() > 1).any()),
+        languages=(),
+    )

@@ -1,4 +1,4 @@
-"""`{glued-figure}`: a numbered figure with what another document has glued.
+"""`{glued-figure}`: a numbered figure with what another document has glued; `{task-figures}`: one for each task, in tabs.
 
 myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes the document as an option:
 
@@ -8,12 +8,21 @@ myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes
 
     The caption.
     ```
+
+    ```{task-figures} composition_chart
+    :notebook: 04-cross-language-influence
+    :name: fig-where-from
+
+    the caption, which follows the task's name; the figures are called fig-where-from-xnli and so on.
+    ```
 """
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import create_pending_glue_ref
 from sphinx.util.docutils import SphinxDirective
+
+from xl_influence.tasks import TASKS
 
 
 class GluedFigure(SphinxDirective):
@@ -35,6 +44,23 @@ class GluedFigure(SphinxDirective):
         return [figure]
 
 
+class TaskFigures(SphinxDirective):
+    required_arguments = 1  # the key, without its task
+    has_content = True
+    option_spec = {name: directives.unchanged_required for name in ("notebook", "name", "tasks")}
+
+    def run(self):
+        return self.parse_text_to_nodes("\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"]))
+
+    def tabs(self):
+        for task in self.options.get("tasks", " ".join(TASKS)).split():
+            yield from (f":::{{tab-item}} {TASKS[task].title}", f":sync: {task}", "")
+            yield from (f"```{{glued-figure}} {task}_{self.arguments[0]}", f":name: {self.options['name']}-{task}")
+            yield from (f":doc: runs/{task}/{self.options['notebook']}.ipynb", "", f"{TASKS[task].title}: {self.content[0]}")
+            yield from (*self.content[1:], "```", ":::")
+
+
 def setup(app):
     app.add_directive("glued-figure", GluedFigure)
+    app.add_directive("task-figures", TaskFigures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

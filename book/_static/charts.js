@@ -15,6 +15,26 @@
     view: faint,
   };
 
+  // The menu of a chart also saves the table behind it (the largest, where a chart has several).
+  const addTable = (element, spec) => {
+    const menu = element.querySelector(".vega-actions");
+    const rows = Object.values(spec.datasets || {}).sort((a, b) => b.length - a.length)[0];
+    if (!menu || !rows?.length) return;
+    const quoted = (value) => (/[",\n]/.test(value ?? "") ? `"${value.replaceAll('"', '""')}"` : (value ?? ""));
+    const names = Object.keys(rows[0]);
+    const lines = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(quoted).join(","));
+    const link = document.createElement("a");
+    link.textContent = "Save as CSV";
+    link.download = "chart.csv";
+    link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+    menu.append(link);
+  };
+
+  // A chart as wide as its container has no width while its tab is closed.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".sd-tab-set > input")) window.dispatchEvent(new Event("resize"));
+  });
+
   window.vegaEmbed = async (element, spec, options) => {
     await bundle;
     const font = getComputedStyle(document.body).fontFamily;
@@ -28,6 +48,7 @@
     // A chart of fixed width shrinks to seven tenths on a narrow screen, and scrolls from there.
     const svg = element.querySelector("svg.marks");
     if (svg && spec.width !== "container") svg.style.minWidth = `${0.7 * svg.getAttribute("width")}px`;
+    addTable(element, spec);
     return drawn;
   };
 })();

@@ -6,12 +6,12 @@ readers.
 
 from .base import COLORS, language_scale, named, setup
 from .benchmarks import growth, rates, steps
-from .languages import composition, contributions, distribution, dynamics, own_share, shares
-from .tables import beside, compared, matrix, samples, scoreboard
+from .languages import answer, composition, contributions, distribution, dynamics, own_share, shares
+from .tables import beside, compared, matrix, pairs, samples, scoreboard
 from .training import dev_accuracy, imbalance, removal, zero_shot
 
 __all__ = [
-    "COLORS", "beside", "compared", "composition", "contributions", "dev_accuracy", "distribution", "dynamics", "growth",
-    "imbalance", "language_scale", "matrix", "named", "own_share", "rates", "removal", "samples", "scoreboard", "setup",
-    "shares", "steps", "zero_shot",
+    "COLORS", "answer", "beside", "compared", "composition", "contributions", "dev_accuracy", "distribution", "dynamics",
+    "growth", "imbalance", "language_scale", "matrix", "named", "own_share", "pairs", "rates", "removal", "samples",
+    "scoreboard", "setup", "shares", "steps", "zero_shot",
 ]  # fmt: skip

@@ -18,7 +18,19 @@ COLORS = {
     "ko": "#CC79A7",
     "ru": "#56B4E9",
     "zh": "#8C6BB1",
+    # beyond the paper's languages; so many cannot all be told apart by everyone
+    "ar": "#A6761D",
+    "bg": "#5A5A5A",
+    "el": "#E7298A",
+    "hi": "#66A61E",
+    "ja": "#7570B3",
+    "sw": "#1B9E77",
+    "th": "#B15928",
+    "tr": "#2C7A9B",
+    "ur": "#B2182B",
+    "vi": "#386CB0",
 }
+UNKNOWN = "#777777"
 SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
 SIGN_SCALE = alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"])
 
@@ -48,12 +60,12 @@ def _vega():
 def language_scale(languages):
     """The book's colours for these languages, given by name."""
     codes = {name: code for code, name in LANGUAGES.items()}
-    return alt.Scale(domain=list(languages), range=[COLORS[codes[name]] for name in languages])
+    return alt.Scale(domain=list(languages), range=[COLORS.get(codes.get(name), UNKNOWN) for name in languages])
 
 
 def named(table):
     """The table with languages by name instead of by code."""
-    return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang") if column in table})
+    return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang", "language") if column in table})
 
 
 def epochs_axis():
@@ -64,6 +76,18 @@ def epochs_axis():
 def chance_line(table):
     """A dashed line across the panel."""
     return alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+
+
+def line_with_band(base, color, title, chance, description):
+    """Shares as lines, their intervals as bands, and the layer `chance`; one panel per sign."""
+    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
+    share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
+    line = base.mark_line(point=True).encode(y=share, color=color)
+    return (
+        (band + line + chance)
+        .properties(width=260, height=220, description=description)
+        .facet(alt.Facet("sign:N", title=None, sort=list(SIGN_COLORS)), columns=2)
+    )
 
 
 def share_tooltip(*columns):

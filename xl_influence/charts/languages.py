@@ -2,7 +2,17 @@
 
 import altair as alt
 
-from .base import SIGN_COLORS, SIGN_SCALE, chance_line, epochs_axis, language_scale, named, share_tooltip
+from ..tasks import LANGUAGES
+from .base import (
+    SIGN_COLORS,
+    SIGN_SCALE,
+    chance_line,
+    epochs_axis,
+    language_scale,
+    line_with_band,
+    named,
+    share_tooltip,
+)  # fmt: skip
 
 
 def composition(table, top_k):
@@ -37,6 +47,20 @@ def composition(table, top_k):
     )
 
 
+def answer(table):
+    """Share of the top k from other languages, for each test language and all; the reader chooses the task.
+
+    `table`: `cross_language` rows of several tasks, with a column `task`.
+    """
+    table = named(table.replace({"test_lang": {"all": "all languages"}}))
+    tasks = list(dict.fromkeys(table["task"]))
+    radio = alt.binding_radio(options=tasks, name="Task: ")
+    chosen = alt.selection_point(fields=["task"], bind=radio, value=tasks[0])
+    order = ["all languages", *(name for name in LANGUAGES.values() if name in set(table["test_lang"]))]
+    chart = shares(table, "test_lang", "most influential samples from other languages", order)
+    return chart.add_params(chosen).transform_filter(chosen)
+
+
 def own_share(table):
     """Share of the test language itself per epoch, with intervals, one panel per sign (Figure 3)."""
     table = named(table[table["test_lang"] == table["train_lang"]])
@@ -46,14 +70,8 @@ def own_share(table):
         x=epochs_axis(),
         tooltip=share_tooltip("test_lang", "checkpoint"),
     )
-    share = alt.Y("share:Q", title="from the test language", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
-    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
-    line = base.mark_line(point=True).encode(y=share, color=color)
-    return (
-        (band + line + chance_line(table))
-        .properties(width=260, height=220, description="Share of the test language in its own top k, by epoch and sign.")
-        .facet(alt.Facet("sign:N", title=None, sort=list(SIGN_COLORS)), columns=2)
-    )
+    description = "Share of the test language in its own top k, by epoch and sign."
+    return line_with_band(base, color, "from the test language", chance_line(table), description)
 
 
 def dynamics(table):
@@ -119,11 +137,11 @@ def contributions(table):
     )
 
 
-def shares(table, y, title):
+def shares(table, y, title, order=None):
     """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign."""
     color = alt.Color("sign:N", scale=SIGN_SCALE, title=None)
     base = alt.Chart(table).encode(
-        y=alt.Y(f"{y}:N", title=None, sort=None),
+        y=alt.Y(f"{y}:N", title=None, sort=order),
         yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),
         tooltip=share_tooltip(y, "sign"),
     )

@@ -5,6 +5,7 @@ import html
 import math
 import re
 
+import pandas as pd
 from IPython.display import HTML
 
 from .base import named
@@ -60,6 +61,11 @@ def _unspaced(text):
 def _mark(word, in_place, elsewhere):
     tag = "" if in_place or not any(c.isalnum() for c in word) else "u" if elsewhere else "b"
     return f"<{tag}>{html.escape(word)}</{tag}>" if tag else html.escape(word)
+
+
+def pairs(values, name, value):
+    """A dict or Series as a table of two columns with these titles, as a styled frame."""
+    return pd.DataFrame(list(values.items()), columns=[name, value]).style.hide()
 
 
 def beside(table, row, column):

@@ -4,12 +4,12 @@ import altair as alt
 import pandas as pd
 
 from ..tasks import LANGUAGES
-from .base import language_scale, named, share_tooltip
+from .base import language_scale, line_with_band, named, share_tooltip
 
 
 def dev_accuracy(history, majority):
     """Development accuracy per epoch and language, and the majority class's share as a rule."""
-    history = history[["epoch", *(column for column in history if column in LANGUAGES)]].rename(columns=LANGUAGES)
+    history = history.drop(columns=["accuracy", "train_loss"], errors="ignore").rename(columns=LANGUAGES)
     languages = [column for column in history if column != "epoch"]
     frame = history.melt("epoch", languages, "language", "accuracy")
     base = alt.Chart(frame).encode(
@@ -54,7 +54,7 @@ def zero_shot(table):
 
     `table`: `composition` rows with `language` (left out, or not) and `model` ('trained on it', 'without it').
     """
-    table = named(table).assign(language=table["language"].map(LANGUAGES))
+    table = named(table)
     models = ["trained on it", "without it"]
     base = alt.Chart(table).encode(
         y=alt.Y("train_lang:N", title="training language"),
@@ -78,18 +78,13 @@ def zero_shot(table):
 
 def imbalance(table):
     """Share of a language in its own top k as it gets more training samples (Figure 5)."""
-    table = table.assign(language=table["language"].map(LANGUAGES))
-    color = alt.Color("language:N", scale=language_scale(dict.fromkeys(table["language"])))
+    table = named(table)
+    legend = alt.Legend(title="language", symbolOpacity=1)  # not the bands' opacity
+    color = alt.Color("language:N", scale=language_scale(dict.fromkeys(table["language"])), legend=legend)
     base = alt.Chart(table).encode(
         x=alt.X("percent:O", title="additional samples of the language, %", axis=alt.Axis(labelAngle=0)),
         tooltip=share_tooltip("language", "percent", "sign"),
     )
-    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
-    share = alt.Y("share:Q", title="from the language itself", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
-    line = base.mark_line(point=True).encode(y=share, color=color)
     chance = base.mark_line(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
-    return (
-        (band + line + chance)
-        .properties(width=260, height=220, description="Share of a language in its own top k by additional samples.")
-        .facet(alt.Facet("sign:N", title=None, sort=["positive", "negative"]), columns=2)
-    )
+    description = "Share of a language in its own top k by additional samples."
+    return line_with_band(base, color, "from the language itself", chance, description)

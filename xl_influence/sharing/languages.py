@@ -135,6 +135,25 @@ def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0
     return pd.concat(tables, ignore_index=True)[columns]
 
 
+def stand_ins(seen, unseen, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+    """Where a language's top k comes from, by the model trained on it and by the one that was not (Figure 4).
+
+    `seen`, `unseen`: as for `zero_shot`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `composition` rows of the summed influence, with `language` and `model` ('trained on it', 'without it').
+    """
+    choice = {"top_k": top_k, "resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    tables = []
+    for model, (scores, train, test) in (("trained on it", seen), ("without it", unseen)):
+        found = composition(scores, train, test, **choice)
+        found = found[(found["test_lang"] == language) & (found["checkpoint"] == 0)]
+        tables.append(found.assign(language=language, model=model))
+    return pd.concat(tables, ignore_index=True)
+
+
 def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
     """How many of the influential samples of a language with a script of its own are wholly in that script (section 7.1).
 

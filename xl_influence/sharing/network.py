@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence
+from ..cosine import influence, terms
 from .base import SIGNS, check, mean_of, top_samples
 
 WORDS = "embeddings"  # the group that holds the word embeddings
@@ -50,8 +50,7 @@ def contributions(scores, train, test, *, top_k, resamples=2000, confidence_leve
         shares of all groups add up to 1), `ci_low, ci_high`, `test_samples` (those with such samples in the top k).
     """
     check(scores, train, test)
-    lengths = np.sqrt(scores["test_sqnorm"].sum("group") * scores["train_sqnorm"].sum("group"))
-    parts = scores["dot"] / lengths
+    parts = terms(scores)
     if "checkpoint" in parts.dims:
         parts = parts.sum("checkpoint", skipna=False)
     parts = parts.transpose("test", "group", "train").to_numpy()

@@ -1,0 +1,109 @@
+"""What the page 'Bring your own' promises: other languages, another task, another method (another encoder: test_encoders)."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, run_python
+
+from xl_influence import cosine, data, demo, params, runs, tasks
+
+PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
+
+
+def write_task(folder, **changes):
+    """XNLI's demo corpus as CSV files, with three classes and two languages that are not the paper's."""
+    rows = pd.DataFrame(demo.load("xnli"))
+    rows = rows[rows["lang"].isin(["en", "de"])].replace({"lang": {"de": "pt"}})
+    rows["label"] = rows["label"].map({0: "entailment", 1: "neutral", 2: "contradiction"})
+    folder.mkdir()
+    for split, part in rows.groupby("split"):
+        columns = ["text_a", "text_b", "label", "lang", "item"]
+        part[columns].assign(**changes.get(split, {})).to_csv(folder / f"{split}.csv", index=False)
+    given = {"study": "smoke", "task": "own", "data_root": str(folder), "runs_root": str(folder / "runs")}
+    given |= {"languages": ["en", "pt"]} | dict.fromkeys(("zero_shot_languages", "imbalance_languages"), ["pt"])
+    return params.merge(given)
+
+
+def test_a_task_from_the_page_and_from_files(tmp_path):
+    given = write_task(tmp_path / "mine")
+    found = tasks.find(given)
+    assert found.class_names == ("contradiction", "entailment", "neutral") and found.parallel
+    samples = data.load(given)
+    assert set(samples["train"]["lang"]) == {"en", "pt"} and set(samples["train"]["label"]) == {0, 1, 2}
+    (tmp_path / "page").mkdir()
+    for split in tasks.SPLITS:
+        (tmp_path / "page" / f"{split}.csv").write_text(re.search(r"```text\n(.+?)```", PAGE, re.S)[1])
+    on_page = tasks.read_own(tmp_path / "page" / "train.csv")
+    assert list(on_page["lang"]) == ["en", "pt"] and on_page["item"].nunique() == 1
+
+
+def test_a_study_of_it_by_notebook(tmp_path):
+    given = write_task(tmp_path / "mine")
+    run_python(
+        "-m", "xl_influence.notebook", "04", "study=smoke", "task=own", "languages=[en,pt]",
+        "zero_shot_languages=[pt]", "imbalance_languages=[pt]",
+        f"data_root={given['data_root']}", f"runs_root={given['runs_root']}",
+    )  # fmt: skip
+    table = runs.read_table(runs.folder(given), "composition")
+    assert set(table["train_lang"]) == {"en", "pt"}
+    manifest = runs.read_manifest(runs.folder(given))
+    assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
+
+
+def test_what_is_wrong_with_a_task_is_said(tmp_path):
+    with pytest.raises(tasks.TaskError, match="data_root must name the folder"):
+        tasks.find(params.merge({"study": "cpu", "task": "own", "languages": ["en"]}))
+    with pytest.raises(params.ParameterError, match="languages"):
+        params.merge({"study": "smoke", "task": "own"})
+    given = write_task(tmp_path / "mine")
+    with pytest.raises(data.DataError, match="no rows in fr; there are en, pt"):
+        data.load(given | {"languages": ["en", "fr"]})
+    path = tmp_path / "mine" / "validation.csv"
+    path.write_text(path.read_text().replace("neutral", "unknown"))
+    with pytest.raises(data.DataError, match="unknown label 'unknown'; allowed are contradiction, entailment, neutral"):
+        data.load(given)
+    path.write_text("text_a,lang\nx,en\n")
+    with pytest.raises(tasks.TaskError, match="no column 'label'"):
+        data.load(given)
+    path.unlink()
+    with pytest.raises(tasks.TaskError, match="no validation.csv"):
+        data.load(given)
+
+
+def test_other_versions_must_have_the_same_label(tmp_path):
+    given = write_task(tmp_path / "mine")
+    path = tmp_path / "mine" / "train.csv"
+    rows = pd.read_csv(path)
+    rows.loc[rows["lang"] == "pt", "label"] = "neutral"
+    rows.to_csv(path, index=False)
+    with pytest.raises(data.DataError, match="misaligned translations"):
+        data.load(given)
+
+
+def test_other_languages():
+    assert params.merge({"task": "xnli", "languages": ["en", "sw", "th"]})["languages"] == ["en", "sw", "th"]
+    with pytest.raises(params.ParameterError, match="ko not in the task xnli"):
+        params.merge({"task": "xnli", "languages": ["en", "ko"]})
+
+
+def test_another_method_as_on_the_page(smoke):
+    code = re.search(r"```python\n(import numpy.+?)```", PAGE, re.S)[1]
+    code = code.replace('{"study": "demo",', f'{{"study": "smoke", "runs_root": {str(smoke)!r},').replace(
+        "top_k=20", "top_k=10"
+    )
+    assert code.count("\n") < 20
+    *before, last = code.strip().split("\n")
+    space = {}
+    exec("\n".join([*before, f"result = {last}"]), space)
+    assert set(space["result"]["test_lang"]) >= {"all", "en", "ru"} and space["values"].shape == (10, 120)
+
+
+def test_values_come_back_as_influence():
+    samples = pd.DataFrame({"uid": ["en1", "de1"], "lang": ["en", "de"], "item": 1, "label": 0})
+    values = np.array([[[0.5, -2.0], [0.0, 3.0]], [[1.0, 1.0], [0.0, 0.0]]])
+    assert np.allclose(cosine.influence(cosine.from_values(values, samples, samples)), values.sum(0))
+    assert np.allclose(cosine.influence(cosine.from_values(values[0], samples, samples)), values[0])
+    with pytest.raises(ValueError, match="allowed is .test, train. = .2, 2."):
+        cosine.from_values(values[:, :, :1], samples, samples)

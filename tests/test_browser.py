@@ -1,0 +1,168 @@
+"""The built book in a real browser: nothing is fetched from elsewhere, nothing fails, nothing is cut, all of it is accessible.
+
+Needs Chromium (Debian: `apt-get install chromium`); without it these tests are skipped, and say so.
+"""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import HOSTILE, ROOT
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+PAGES = re.findall(r"(?:root|file): ([\w/-]+)", (ROOT / "_toc.yml").read_text())
+WIDTHS = (390, 820, 1440)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
+DRAWN = """() => [...document.querySelectorAll('[id^="altair-viz"]')].every((chart) => chart.querySelector('svg.marks'))"""
+# Text that sticks out of the page, or of a box that hides what does not fit. What only screen readers see is no such box.
+CUT = """() => {
+  const page = document.documentElement, found = [];
+  if (page.scrollWidth > page.clientWidth + 1) found.push(`the page is ${page.scrollWidth - page.clientWidth} px too wide`);
+  for (const node of document.querySelectorAll('body *')) {
+    const style = getComputedStyle(node);
+    if (node.clientWidth < 8 || node.closest('svg, select, .visually-hidden, .sr-only') || !node.innerText?.trim()) continue;
+    if (['hidden', 'clip'].includes(style.overflowX) && node.scrollWidth > node.clientWidth + 1)
+      found.push(`${node.tagName}.${node.className}: ${node.innerText.slice(0, 40)}`);
+  }
+  return found;
+}"""
+SMALL = """() => [...document.querySelectorAll('[id^="altair-viz"]')].filter((chart) => chart.checkVisibility())
+  .map((chart) => chart.querySelector('svg.marks').getBoundingClientRect())
+  .filter((box) => box.width < 120 || box.height < 40).length"""
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where a server on loopback serves the book."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    """A page that must not fail, open a dialog, or ask another host for anything while the test runs."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=address)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def serious(page):
+    """What axe-core finds that is serious or critical, with the first place of each."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        (one["id"], one["help"], len(one["nodes"]), one["nodes"][0]["html"][:200], one["nodes"][0]["any"][:1])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(tab, name):
+    tab.goto(f"/{name}.html")
+    tab.wait_for_function(DRAWN)
+    assert tab.evaluate(SMALL) == 0
+    for theme in ("light", "dark"):
+        tab.emulate_media(color_scheme=theme)
+        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 900})
+            tab.wait_for_timeout(100)
+            assert tab.evaluate(CUT) == [], (theme, width)
+        assert serious(tab) == [], theme
+
+
+def test_charts_in_tabs_are_drawn_when_their_tab_is_opened(tab):
+    tab.goto("/book/cross-language-influence.html")
+    tab.wait_for_function(DRAWN)
+    charts = tab.locator(".sd-tab-content svg.marks")
+    assert charts.count() >= 3 and charts.first.is_visible() and not charts.nth(1).is_visible()
+    tab.get_by_text("PAWS-X", exact=True).and_(tab.locator("label.sd-tab-label")).first.click()
+    assert charts.nth(1).is_visible() and charts.nth(1).bounding_box()["width"] > 300
+
+
+def test_search_finds_a_word(tab):
+    tab.goto("/search.html?q=outlier")
+    expect(tab.locator("#search-results li").filter(has_text="Method").first).to_be_visible()
+
+
+def test_the_explorer_by_keyboard(tab):
+    tab.goto("/book/explorer.html")
+    title = tab.locator("#xl-test-title")
+    first = title.inner_text()
+    tab.get_by_label("Test sample", exact=True).focus()
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Tab")  # the previous sample is none, so that button is passed over
+    expect(tab.get_by_role("button", name="Next")).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(title).not_to_have_text(first)
+    second = title.inner_text()
+    expect(tab.get_by_role("button", name="Previous")).to_be_focused()  # of two samples, this was the last
+    tab.reload()
+    expect(title).to_have_text(second)
+
+
+def test_the_explorer_by_mouse(tab):
+    tab.goto("/book/explorer.html#pawsx/ko")
+    expect(tab.locator(".xl-test .xl-language")).to_have_text("Korean")
+    lists = tab.locator(".xl-list.positive > ol > li")
+    expect(lists).to_have_count(10)
+    lists.first.locator("summary").click()
+    expect(lists.first.get_by_role("heading", name="Its translations")).to_be_visible()
+    score = float(lists.first.locator(".xl-score").inner_text().replace("\u2212", "-"))
+    for table in lists.first.locator(".xl-bars").all():
+        parts = [float(text.replace("\u2212", "-")) for text in table.locator("td:last-child").all_inner_texts()]
+        assert abs(sum(parts) - score) <= 0.005 * (len(parts) + 1)  # each is rounded
+    tab.get_by_label("Training samples in").select_option("fr")
+    expect(lists).to_have_count(3)
+    assert set(tab.locator(".xl-list > ol > li > .xl-facts .xl-language").all_inner_texts()) == {"French"}
+    tab.get_by_label("Task").select_option("marc")
+    expect(lists).to_have_count(10)
+    expect(lists.first.locator(".xl-details")).to_have_count(0)
+    lists.first.locator("summary").click()
+    expect(lists.first.get_by_role("heading", name="Its translations")).to_have_count(0)  # MARC is not parallel
+
+
+def test_the_explorer_opens_from_a_disk(browser, site):
+    page = browser.new_page()
+    page.goto((site / "book" / "explorer.html").as_uri())
+    expect(page.locator(".xl-list.negative > ol > li")).to_have_count(10)
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["explorer", "runs/marc/02-influence"])
+def test_markup_in_a_review_shows_as_that_text(tab, name):
+    tab.goto(f"/book/{name}.html#marc/es")
+    shown = tab.locator(".xl-text, table.samples td span")
+    expect(shown.first).to_be_visible()
+    texts = shown.all_text_contents()
+    assert len(texts) >= 7 and all(text.startswith(HOSTILE) for text in texts)
+    tab.wait_for_load_state("networkidle")

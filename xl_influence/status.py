@@ -1,0 +1,54 @@
+"""What ran when, on what, and how long: from the manifests of runs."""
+
+import pandas as pd
+
+from . import runs
+
+STEPS = {"finetune": "fine-tuning", "scores": "influence"}
+
+
+def steps(folders):
+    """One row for each finished step of the runs in these folders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `study, task, variant, step` ('fine-tuning', 'influence'), `finished` (UTC), `minutes` (of the process that ended
+        the step), `peak_gb`, `device`, `threads`, `commit` (of this repository, empty where there is none).
+    """
+    rows = []
+    for folder in folders:
+        manifest = runs.read_manifest(folder)
+        study, task, variant = folder.parts[-3:]
+        for key, step in STEPS.items():
+            if f"{key}_cost" not in manifest:
+                continue
+            cost, environment = manifest[f"{key}_cost"], manifest[f"{key}_environment"]
+            rows.append(
+                {
+                    "study": study,
+                    "task": task,
+                    "variant": variant,
+                    "step": step,
+                    "finished": cost.get("finished", "not recorded"),
+                    "minutes": cost["wall_seconds"] / 60,
+                    "peak_gb": cost["peak_memory_gb"],
+                    "device": environment["device"],
+                    "threads": environment["threads"],
+                    "commit": (environment["git_commit"] or "")[:7],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def versions(folders):
+    """Software of these runs: Series from name to version; more than one where the runs differ."""
+    found = {}
+    for folder in folders:
+        manifest = runs.read_manifest(folder)
+        for key in STEPS:
+            environment = manifest.get(f"{key}_environment")
+            if environment:
+                for name, version in ({"Python": environment["python"]} | environment["packages"]).items():
+                    found.setdefault(name, set()).add(version)
+    return pd.Series({name: ", ".join(sorted(several)) for name, several in found.items()}, name="version", dtype=object)
