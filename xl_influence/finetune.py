@@ -45,8 +45,7 @@ def _train(params, run, mark, progress):
         sequences[split], n_cut[split] = encoders.tokenize(tokenizer, frame, params["max_length"])
     kept = encoders.tokens_in_use([s for part in sequences.values() for s in part], tokenizer)
     sequences = {split: encoders.renumber(part, kept) for split, part in sequences.items()}
-    model = encoders.load_model(params, task.class_names, params["seed"])
-    encoders.cut_vocabulary(model, kept)
+    model = encoders.load_model(params, task.class_names, params["seed"], kept)
 
     work = run / ".finetune"
     with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared

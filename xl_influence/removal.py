@@ -147,9 +147,8 @@ class _Retrainer:
         from . import encoders
 
         if seed not in self.models:
-            model = encoders.load_model(self.params, tasks.find(self.params).class_names, seed)
-            encoders.cut_vocabulary(model, np.load(self.run / "checkpoints" / "vocabulary.npy"))
-            self.models = {seed: model}
+            kept = np.load(self.run / "checkpoints" / "vocabulary.npy")
+            self.models = {seed: encoders.load_model(self.params, tasks.find(self.params).class_names, seed, kept)}
         return copy.deepcopy(self.models[seed])
 
 

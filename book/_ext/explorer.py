@@ -23,13 +23,13 @@ class Explorer(SphinxDirective):
         if not there:
             return [self.state.document.reporter.warning(f"{DATA} holds no task: gather a study first", line=self.lineno)]
         tasks = html.escape(json.dumps([[task, TASKS[task].title] for task in there]))
-        text = f'<div id="explorer" data-tasks="{tasks}"><noscript>The explorer needs JavaScript.</noscript></div>'
+        text = f'<div id="xl-explorer" data-tasks="{tasks}"><noscript>The explorer needs JavaScript.</noscript></div>'
         return [nodes.raw("", text, format="html")]
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
     """Only the page with the explorer loads its script and style."""
-    if '<div id="explorer"' in (context.get("body") or ""):
+    if '<div id="xl-explorer"' in (context.get("body") or ""):
         app.add_css_file("explorer.css")
         app.add_js_file("explorer.js", loading_method="defer")
 

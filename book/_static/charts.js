@@ -49,6 +49,7 @@
     const svg = element.querySelector("svg.marks");
     if (svg && spec.width !== "container") svg.style.minWidth = `${0.7 * svg.getAttribute("width")}px`;
     addTable(element, spec);
+    element.querySelector("summary")?.setAttribute("aria-label", "Save this chart");
     return drawn;
   };
 })();

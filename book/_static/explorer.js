@@ -2,7 +2,7 @@
 // Data: one script for each task, loaded when it is wanted (see book/_ext/explorer.py and xl_influence/explorer.py).
 // Texts are set as text, never as markup. What is shown stands in the address, as #task/language/sample.
 (() => {
-  const root = document.getElementById("explorer");
+  const root = document.getElementById("xl-explorer");
   if (!root) return;
   const folder = new URL("explorer/", document.currentScript.src);
   const tasks = JSON.parse(root.dataset.tasks);
@@ -24,8 +24,9 @@
     return node;
   };
   const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
-  const language = (lang) =>
-    el("span", { class: "xl-language", style: { "--color": data.languages[lang].color } }, data.languages[lang].name);
+  const language = (lang, count = "") =>
+    el("span", { class: "xl-language", style: { "--color": data.languages[lang].color } }, `${data.languages[lang].name} ${count}`.trim());
+  const facts = (lang, ...words) => el("p", { class: "xl-facts" }, language(lang), ...words.filter(Boolean).map((word) => el("span", {}, word)));
   const texts = (sample) => sample.texts.map((text) => el("p", { class: "xl-text", lang: sample.lang, dir: "auto" }, text));
 
   // Data ------------------------------------------------------------------------------------------------------------
@@ -40,17 +41,19 @@
     });
 
   // Parts of the page -----------------------------------------------------------------------------------------------
-  const select = (label, options, value, change) =>
-    el("label", {}, el("span", {}, label),
-      el("select", { onchange: (event) => change(event.target.value) },
-        ...options.map(([key, text]) => el("option", { value: key, selected: key === value }, text))));
+  const select = (label, options, value, change) => {
+    const id = `xl-${label.toLowerCase().replaceAll(" ", "-")}`;
+    const choices = options.map(([key, text]) => el("option", { value: key, selected: key === value }, text));
+    return el("div", { class: "xl-control" }, el("label", { for: id }, label),
+      el("select", { id, onchange: (event) => change(event.target.value) }, ...choices));
+  };
 
   const controls = () => {
     const ours = data.tests.filter((test) => test.lang === state.lang);
     const at = ours.findIndex((test) => test.uid === state.uid);
-    const step = (by, text) =>
-      el("button", { type: "button", class: "xl-step", disabled: !ours[at + by], "data-step": by,
-        onclick: () => go({ uid: ours[at + by].uid }) }, text);
+    const step = (by, arrow, name) =>
+      el("button", { type: "button", "aria-label": name, title: name, disabled: !ours[at + by],
+        onclick: () => go({ uid: ours[at + by].uid }) }, arrow);
     const languages = [...new Set(data.tests.map((test) => test.lang))];
     const trained = [["", "all languages"], ...Object.keys(data.trained).map((lang) => [lang, data.languages[lang].name])];
     return el("form", { class: "xl-controls", onsubmit: (event) => event.preventDefault() },
@@ -59,15 +62,15 @@
         (lang) => go({ lang, uid: "" })),
       select("Test sample", ours.map((test) => [test.uid, `${test.uid}: ${test.texts[0]}`]), state.uid, (uid) => go({ uid })),
       select("Training samples in", trained, state.from, (from) => go({ from })),
-      el("div", { class: "xl-steps" }, step(-1, "← Previous"), step(1, "Next →")));
+      el("div", { class: "xl-steps" }, step(-1, "←", "Previous test sample"), step(1, "→", "Next test sample")));
   };
 
   const testCard = (test) =>
     el("section", { class: "xl-test", "aria-labelledby": "xl-test-title" },
       el("h2", { id: "xl-test-title" }, `Test sample ${test.uid}`),
       ...texts(test),
-      el("p", { class: "xl-facts" }, language(test.lang), `labelled “${data.classes[test.label]}”, correctly`,
-        `confidence ${(100 * test.confidence).toFixed(0)} %`, ...(test.phenomenon ? [`tests: ${test.phenomenon}`] : [])));
+      facts(test.lang, `labelled “${data.classes[test.label]}”, correctly`, `confidence ${(100 * test.confidence).toFixed(0)} %`,
+        test.phenomenon && `tests: ${test.phenomenon}`));
 
   const composition = (test, sign) => {
     const counts = Object.entries(test.shares[sign]);
@@ -82,7 +85,7 @@
         ...counts.filter(([, n]) => n).map(([lang, n]) =>
           el("span", { style: { "flex-grow": n, "--color": data.languages[lang].color }, title: `${data.languages[lang].name}: ${n}` }))),
       el("p", { class: "xl-legend", "aria-hidden": "true" },
-        ...counts.map(([lang, n]) => el("span", {}, language(lang), ` ${n}`))));
+        ...counts.map(([lang, n]) => language(lang, n))));
   };
 
   const bars = (caption, names, values) => {
@@ -108,8 +111,7 @@
     const more = el("details", {}, el("summary", {}, "epochs, layers" + (row.translations.length ? ", translations" : "")));
     more.addEventListener("toggle", () => more.open && more.childElementCount === 1 && more.append(details(row)));
     return el("li", { value: row.rank },
-      el("p", { class: "xl-facts" }, el("span", { class: "xl-rank" }, `${row.rank}.`), language(sample.lang), row.uid,
-        data.classes[sample.label], ...(sample.phenomenon ? [sample.phenomenon] : [])),
+      facts(sample.lang, `rank ${row.rank}`, row.uid, data.classes[sample.label], sample.phenomenon),
       el("p", { class: "xl-score" }, el("span", { class: "xl-bar", style: {
         "--part": Math.abs(row.influence) / most, "--color": data.languages[sample.lang].color } }), el("b", {}, signed(row.influence))),
       ...texts(sample), more);

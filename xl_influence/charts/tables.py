@@ -85,4 +85,5 @@ def scoreboard(claims):
     shown = claims[["section", "statement", "paper_value", "value"]]
     shown = shown.assign(interval=interval, verdict=claims["holds"].map(marks))
     shown = shown.rename(columns={"paper_value": "paper", "value": "this run"})
-    return shown.style.hide().format({"paper": "{:.2f}", "this run": "{:.2f}"}, na_rep="–")
+    style = shown.style.hide().format({"paper": "{:.2f}", "this run": "{:.2f}"}, na_rep="–")
+    return style.set_table_attributes('class="sentences"')

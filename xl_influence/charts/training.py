@@ -41,7 +41,7 @@ def removal(table):
     )
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("ci_low:Q", title="change of confidence"), y2="ci_high:Q", color=color)
     points = base.mark_point(filled=True, size=60, opacity=1).encode(y="change:Q", color=color)
-    zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y=alt.datum(0))
+    zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False).encode(y=alt.datum(0))
     return (
         (bars + points + zero)
         .properties(width=250, height=220, description="Change of confidence after training without k samples.")
