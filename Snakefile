@@ -70,9 +70,11 @@ rule all:
 for (STUDY, TASK, VARIANT), RUN in RUNS.items():
     WHOLE = RUN["study"] == MERGED[TASK][0]["study"] and RUN["variant"] == MERGED[TASK][0]["variant"]
     for NAME, BEFORE in pages.PER_TASK.items():
-        if not WHOLE and NAME not in ("01-data-and-fine-tuning", "02-influence"):
+        # Of a variant 01 and 02 are run; of another study 02 alone, which fine-tunes first.
+        wanted = {"01-data-and-fine-tuning", "02-influence"} if STUDY == MERGED[TASK][0]["study"] else {"02-influence"}
+        if not WHOLE and NAME not in wanted:
             continue
-        NEEDS = needed(TASK, NAME) if WHOLE else [executed(RUN, before) for before in BEFORE]
+        NEEDS = needed(TASK, NAME) if WHOLE else [executed(RUN, before) for before in BEFORE if before in wanted]
         if NAME == "02-influence" and RUN["test_from"]:
             NEEDS.append(executed(RUNS[STUDY, TASK, RUN["test_from"]], NAME))
 

@@ -69,7 +69,7 @@ def tab(browser, address):
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: request.url.startswith("blob:") or wrong.append(f"failed: {request.url}"))
     page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url))
     yield page
     context.close()
@@ -100,6 +100,26 @@ def test_page(tab, name):
             tab.wait_for_timeout(100)
             assert tab.evaluate(CUT) == [], (theme, width)
         assert serious(tab) == [], theme
+
+
+def test_the_reader_chooses_the_task_of_the_answer(tab):
+    tab.goto("/book/index.html")
+    chart = tab.locator("svg.marks").first
+    expect(chart.get_by_text("Russian", exact=True)).to_have_count(1)
+    tab.get_by_label("XNLI", exact=True).focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    expect(chart.get_by_text("Chinese", exact=True)).to_have_count(1)
+    expect(chart.get_by_text("Russian", exact=True)).to_have_count(0)
+
+
+def test_a_chart_saves_the_table_behind_it(tab):
+    tab.goto("/book/index.html")
+    tab.get_by_label("Save this chart").first.click()
+    with tab.expect_download() as download:
+        tab.get_by_text("Save as CSV").first.click()
+    head, *rows = download.value.path().read_text().splitlines()
+    assert head.startswith("test_lang,sign,share,ci_low,ci_high,chance") and len(rows) == 36
 
 
 def test_charts_in_tabs_are_drawn_when_their_tab_is_opened(tab):

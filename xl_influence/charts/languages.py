@@ -57,7 +57,7 @@ def answer(table):
     radio = alt.binding_radio(options=tasks, name="Task: ")
     chosen = alt.selection_point(fields=["task"], bind=radio, value=tasks[0])
     order = ["all languages", *(name for name in LANGUAGES.values() if name in set(table["test_lang"]))]
-    chart = shares(table, "test_lang", "most influential samples from other languages", order)
+    chart = shares(table, "test_lang", "from other languages", order)
     return chart.add_params(chosen).transform_filter(chosen)
 
 
@@ -139,7 +139,7 @@ def contributions(table):
 
 def shares(table, y, title, order=None):
     """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign."""
-    color = alt.Color("sign:N", scale=SIGN_SCALE, title=None)
+    color = alt.Color("sign:N", scale=SIGN_SCALE, title=None, legend=alt.Legend(orient="top"))
     base = alt.Chart(table).encode(
         y=alt.Y(f"{y}:N", title=None, sort=order),
         yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),

@@ -6,7 +6,7 @@ import math
 import re
 
 import pandas as pd
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 
 from .base import named
 
@@ -61,6 +61,11 @@ def _unspaced(text):
 def _mark(word, in_place, elsewhere):
     tag = "" if in_place or not any(c.isalnum() for c in word) else "u" if elsewhere else "b"
     return f"<{tag}>{html.escape(word)}</{tag}>" if tag else html.escape(word)
+
+
+def note(text):
+    """A sentence that stands where a table or chart would."""
+    return Markdown(f"*{text}*")
 
 
 def pairs(values, name, value):
