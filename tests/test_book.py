@@ -31,6 +31,12 @@ def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
     assert f"between {pages.percent(min(positive))} and {pages.percent(max(positive))}" in text
 
 
+def test_every_number_is_pasted(site):
+    for page in (site / "book").rglob("*.html"):
+        text = bs4.BeautifulSoup(page.read_text(), "html.parser").select_one("article").get_text()
+        assert not re.search(r"\{(glue|numref|cite|doc|eq)\b", text), page
+
+
 def test_links_and_their_anchors_lead_somewhere(site):
     found = {path.resolve(): bs4.BeautifulSoup(path.read_text(), "html.parser") for path in site.rglob("*.html")}
     ids = {path: {tag["id"] for tag in soup.find_all(id=True)} for path, soup in found.items()}
