@@ -94,7 +94,7 @@ def test_page(tab, name):
     assert tab.evaluate(SMALL) == 0
     for theme in ("light", "dark"):
         tab.emulate_media(color_scheme=theme)
-        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
         for width in WIDTHS:
             tab.set_viewport_size({"width": width, "height": 900})
             tab.wait_for_timeout(100)
