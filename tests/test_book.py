@@ -37,6 +37,11 @@ def test_every_number_is_pasted(site):
         assert not re.search(r"\{(glue|numref|cite|doc|eq)\b", text), page
 
 
+def test_only_pages_with_formulas_load_mathjax(site):
+    loads = {name: "mathjax" in (site / "book" / f"{name}.html").read_text() for name in ("index", "explorer", "method")}
+    assert loads == {"index": False, "explorer": False, "method": True}
+
+
 def test_links_and_their_anchors_lead_somewhere(site):
     found = {
         path.resolve(): bs4.BeautifulSoup(path.read_text(), "html.parser")
