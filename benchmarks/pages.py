@@ -1,4 +1,4 @@
-"""How heavy the built book is, and how soon a reader sees something: `python benchmarks/pages.py`, after `make book`.
+"""How heavy the built book is, and how soon a reader sees something: `.venv/bin/python benchmarks/pages.py` after `make book`.
 
 Chromium loads pages from a server on loopback, with an empty cache: what it fetches, and when the first chart is there.
 """

@@ -114,6 +114,13 @@ def own_files(params):
 
 def read_own(path):
     """The rows of one file, as text but for `item`, which is the row's number within its language where it is not given."""
+    state = path.stat()
+    return _read_own(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(len(SPLITS))
+def _read_own(path, *state):
+    """Once for all languages, as long as the file stays what it is."""
     import pandas as pd
 
     rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -126,13 +133,8 @@ def read_own(path):
     return rows
 
 
-@functools.lru_cache
-def _read_once(path, changed):
-    return read_own(path)
-
-
 def _own(files):
-    rows = _read_once(files["train"], files["train"].stat().st_mtime_ns)
+    rows = read_own(files["train"])
     names = tuple(sorted(rows["label"].unique()))
     if len(names) < 2:
         raise TaskError(f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed")
