@@ -28,9 +28,9 @@ CASES = (  # what is compared, with the training samples of our runs: one and tw
     ({"shape": "xlm-r"}, (168, 336)),
 )
 PEERS = ("dattri-llm", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
-FEW = {"pairs": (1, 3, 11)}  # training samples of the runs of the others, as long as they differ too little
-USUALLY = (8, 24, 88)
-DIFFERENCE = 8  # seconds that tell the time of a training sample from noise
+FEW = {"pairs": (1, 3, 11, 43)}  # training samples of the runs of the others, as long as they differ too little
+USUALLY = (8, 24, 88, 280)
+DIFFERENCE = 30  # seconds that tell the time of training samples from noise: the fixed part varies by several
 TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
 GROWTH = {
     "n_train": (250, 500, 1000),

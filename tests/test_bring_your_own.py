@@ -1,4 +1,4 @@
-"""What the page 'Bring your own' promises: other languages, another task, another method (another encoder: test_encoders)."""
+"""What the page 'Bring your own' promises: other languages, another task, another encoder, another method."""
 
 import re
 
@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_python
 
-from xl_influence import cosine, data, demo, params, runs, tasks
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from xl_influence import cosine, data, demo, encoders, params, runs, tasks
 
 PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
 
@@ -86,6 +88,20 @@ def test_other_languages():
     assert params.merge({"task": "xnli", "languages": ["en", "sw", "th"]})["languages"] == ["en", "sw", "th"]
     with pytest.raises(params.ParameterError, match="ko not in the task xnli"):
         params.merge({"task": "xnli", "languages": ["en", "ko"]})
+
+
+def test_an_encoder_in_a_local_folder(smoke, tmp_path):
+    folder = tmp_path / "encoder"
+    encoders.export(smoke / "smoke" / "xnli" / "base", 1, tmp_path / "classifier")
+    AutoModelForSequenceClassification.from_pretrained(tmp_path / "classifier").base_model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tmp_path / "classifier").save_pretrained(folder)
+    given = {"study": "smoke", "task": "marc", "encoder": str(folder), "encoder_layers": 1, "runs_root": str(tmp_path)}
+    run_python("-m", "xl_influence.scores", *(f"{key}={value}" for key, value in given.items()))
+    run = runs.folder(params.merge(given))
+    assert runs.read_manifest(run)["encoder"] == {"source": str(folder), "revision": None}
+    assert encoders.load_checkpoint(run / "checkpoints" / "epoch-1").config.num_hidden_layers == 1
+    run_python("-m", "xl_influence.notebook", "04", *(f"{key}={value}" for key, value in given.items()))
+    assert len(runs.read_table(run, "composition"))
 
 
 def test_another_method_as_on_the_page(smoke):

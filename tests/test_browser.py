@@ -113,6 +113,25 @@ def test_the_reader_chooses_the_task_of_the_answer(tab):
     expect(chart.get_by_text("Russian", exact=True)).to_have_count(0)
 
 
+def test_a_click_on_a_test_language_shows_its_samples(tab):
+    tab.goto("/book/runs/pawsx/04-cross-language-influence.html")
+    tab.wait_for_function(DRAWN)
+    chart = tab.locator("#fig-composition svg.marks, figure:has(#fig-composition) svg.marks").first
+    marks = chart.locator("path[aria-label*='test sample']")
+    before = marks.count()
+    chart.locator("path[aria-label*='test language: Korean']").first.click()
+    expect(marks).to_have_count(before // 5)
+    assert all("ko" in label for label in (mark.get_attribute("aria-label") for mark in marks.all()))
+
+
+def test_a_click_on_the_legend_fades_the_others(tab):
+    tab.goto("/book/runs/pawsx/06-sharing-dynamics.html")
+    tab.wait_for_function(DRAWN)
+    chart = tab.locator("svg.marks").first
+    chart.locator(".role-legend-symbol path").first.click()
+    expect(chart.locator("path[aria-roledescription='line mark'][opacity='0.15']").first).to_be_attached()
+
+
 def test_a_chart_saves_the_table_behind_it(tab):
     tab.goto("/book/index.html")
     tab.get_by_label("Save this chart").first.click()

@@ -15,6 +15,7 @@ from xl_influence import pages, params, runs
 TASKS = ["xnli", "pawsx", "marc"]
 COLUMNS = {
     "composition": ["test_lang", "train_lang", "sign", "checkpoint", "share", "ci_low", "ci_high", "chance"],
+    "composition_by_sample": ["test", "test_lang", "train_lang", "sign", "share", "chance"],
     "mean_influence": ["test_lang", "train_lang", "mean", "ci_low", "ci_high"],
     "cross_language": ["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"],
     "distribution": ["test_lang", "train_lang", "low", "high", "share"],

@@ -46,6 +46,22 @@ def lookup(table, **where):
     return table.iloc[0]
 
 
+def test_composition_is_the_mean_of_its_samples(small):
+    each = sharing.composition_by_sample(*small, top_k=2)
+    assert list(each.columns) == ["test", "test_lang", "train_lang", "sign", "share", "chance"]
+    assert lookup(each, test="en7", train_lang="de", sign="positive")["share"] == 0.5  # en0 1.0, de0 .6
+    assert lookup(each, test="de7", train_lang="de", sign="positive")["share"] == 1
+    both = [
+        cube(np.concatenate([VALUES, VALUES[:, ::-1]], 1), TRAIN, two := TEST.iloc[[0, 1, 1, 0]].assign(uid=list("abcd"))),
+        TRAIN,
+        two,
+    ]
+    mean = sharing.composition_by_sample(*both, top_k=2).groupby(["test_lang", "train_lang", "sign"])["share"].mean()
+    whole = sharing.composition(*both, top_k=2, resamples=10)
+    whole = whole[whole["checkpoint"] == 0].set_index(["test_lang", "train_lang", "sign"])["share"]
+    assert np.allclose(mean.loc[whole.index], whole)
+
+
 def test_composition_by_hand(small):
     # sums: en7: en0 1.0, en1 .5, de0 .6, de1 -.9; de7: en0 .4, en1 -.1, de0 1.0, de1 .6
     table = sharing.composition(*small, top_k=2, resamples=50)

@@ -63,6 +63,9 @@ def test_growth_and_steps(rows):
     table = speed.growth(rows)
     train = table[table["axis"] == "training samples"]
     assert train[["value", "seconds", "low", "high"]].to_numpy().tolist() == [[250, 26, 25, 27], [500, 51, 50, 52]]
+    along = speed.ratios(rows).set_index("axis").loc["training samples"]
+    assert along[["smallest", "largest", "times", "repeats"]].tolist() == [250, 500, 2, 3]
+    assert along[["median", "low", "high"]].tolist() == pytest.approx([51 / 26, 52 / 27, 50 / 25])
     assert speed.steps(rows).to_numpy().tolist() == [["norms", 0.01]]
 
 

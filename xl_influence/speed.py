@@ -105,17 +105,39 @@ def headline(table):
 
 def growth(rows):
     """Time of ours along each axis: `axis, value, seconds, low, high` (median, least and most of the repeats)."""
+    table = [
+        {"axis": AXES[axis], "value": value, "seconds": part.median(), "low": part.min(), "high": part.max()}
+        for axis, own in _along_axes(rows)
+        for value, part in own.groupby(axis)["seconds"]
+    ]
+    return pd.DataFrame(table, columns=["axis", "value", "seconds", "low", "high"])
+
+
+def ratios(rows):
+    """How often as long ours takes at the largest value of each axis as at the smallest, both of one repeat.
+
+    Returns `axis, smallest, largest, times` (largest / smallest), `median, low, high` (of the repeats' ratios of time),
+    `repeats`.
+    """
+    table = []
+    for axis, own in _along_axes(rows):
+        smallest, largest = own[axis].min(), own[axis].max()
+        seconds = own.pivot(index="repeat", columns=axis, values="seconds")[[smallest, largest]].dropna()
+        found = seconds[largest] / seconds[smallest]
+        row = {"axis": AXES[axis], "smallest": smallest, "largest": largest, "times": largest / smallest}
+        table.append(row | {"median": found.median(), "low": found.min(), "high": found.max(), "repeats": len(found)})
+    return pd.DataFrame(table, columns=["axis", "smallest", "largest", "times", "median", "low", "high", "repeats"])
+
+
+def _along_axes(rows):
+    """(axis, measurements of ours in which only that axis differs from the usual), for each axis that was measured."""
     usual = USUAL | {"n_train": 250, "n_test": N_TEST}
     own = rows[(rows["what"] == "ours") & rows["repeat"].notna() & rows["seconds"].notna() & ~_with_steps(rows)]
-    table = []
-    for axis, title in AXES.items():
+    for axis in AXES:
         others = {name: value for name, value in usual.items() if name != axis}
-        for value, part in own[(own[list(others)] == pd.Series(others)).all(axis=1)].groupby(axis):
-            seconds = part["seconds"]
-            table.append(
-                {"axis": title, "value": value, "seconds": seconds.median(), "low": seconds.min(), "high": seconds.max()}
-            )
-    return pd.DataFrame(table, columns=["axis", "value", "seconds", "low", "high"])
+        part = own[(own[list(others)] == pd.Series(others)).all(axis=1)]
+        if len(part):
+            yield axis, part
 
 
 def steps(rows):

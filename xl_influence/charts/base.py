@@ -68,6 +68,12 @@ def named(table):
     return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang", "language") if column in table})
 
 
+def focus(field):
+    """A click into the legend fades all other series: the selection, and a function from an opacity to its condition."""
+    chosen = alt.selection_point(name=f"focus_{field}", fields=[field], bind="legend")
+    return chosen, lambda opacity: alt.condition(chosen, alt.value(opacity), alt.value(opacity * 0.15))
+
+
 def epochs_axis():
     """The axis of the checkpoints: no ticks between them."""
     return alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0))
@@ -78,11 +84,18 @@ def chance_line(table):
     return alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
 
 
-def line_with_band(base, color, title, chance, description):
-    """Shares as lines, their intervals as bands, and the layer `chance`; one panel per sign."""
-    band = base.mark_area(opacity=0.12).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q", color=color)
+def line_with_band(base, field, languages, title, chance, description):
+    """Shares as lines, their intervals as bands, and the layer `chance`; one panel per sign.
+
+    `field`: the column of the languages that the lines are of.
+    """
+    legend = alt.Legend(title=field.replace("_lang", " language"), symbolOpacity=1)  # not the bands' opacity
+    color = alt.Color(f"{field}:N", scale=language_scale(languages), legend=legend)
+    chosen, faded = focus(field)
+    low = alt.Y("ci_low:Q", title="")
+    band = base.mark_area().encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
     share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
-    line = base.mark_line(point=True).encode(y=share, color=color)
+    line = base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
     return (
         (band + line + chance)
         .properties(width=260, height=220, description=description)

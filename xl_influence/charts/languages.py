@@ -15,9 +15,14 @@ from .base import (
 )  # fmt: skip
 
 
-def composition(table, top_k):
-    """Share of each training language in the top k of each test language, both signs side by side (Figure 2)."""
-    table = named(table)
+def composition(table, each, top_k):
+    """Share of each training language in the top k of each test language, both signs side by side (Figure 2).
+
+    Below, the same for single test samples (`each`, of `sharing.composition_by_sample`): a click on a test language in the
+    heat maps leaves its samples alone.
+    """
+    table, each = named(table), named(each)
+    chosen = alt.selection_point(name="test_language", fields=["test_lang"])
     languages = list(dict.fromkeys(table["train_lang"]))
     panels = []
     for sign, scheme in SIGN_COLORS.items():
@@ -32,19 +37,35 @@ def composition(table, top_k):
             *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")],
         ]
         scale = alt.Scale(scheme=scheme, domain=[0, float(table["share"].max())])
-        cells = base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None), tooltip=tooltip)
+        color = alt.Color("share:Q", scale=scale, legend=None)
+        opacity = alt.condition(chosen, alt.value(1), alt.value(0.25))
+        cells = base.mark_rect().encode(color=color, tooltip=tooltip, opacity=opacity).add_params(chosen)
         dark = alt.datum.share > 0.6 * float(table["share"].max())
         text = base.mark_text(fontSize=12).encode(
             text=alt.Text("share:Q", format=".0%"), color=alt.condition(dark, alt.value("white"), alt.value("black"))
         )
         panels.append((cells + text).properties(width=230, height=230))
-    return (
-        alt.hconcat(*panels)
-        .resolve_scale(color="independent")
-        .properties(
-            description=f"Percent of the top {top_k} training samples that come from each language, for each test language."
-        )
+    heat = alt.hconcat(*panels).resolve_scale(color="independent")
+    return (heat & _spread(each, languages, chosen)).properties(
+        description=f"Percent of the top {top_k} training samples that come from each language, for each test language; "
+        "below, for each test sample."
     )
+
+
+def _spread(each, languages, chosen):
+    """Shares of single test samples as ticks, of the test language that is chosen or of all."""
+    base = alt.Chart(each, title="each test sample").encode(
+        y=alt.Y("train_lang:N", sort=languages, title="training language"),
+        yOffset=alt.YOffset("sign:N", sort=list(SIGN_COLORS)),
+    )
+    x = alt.X("share:Q", title="share of its top k", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    ticks = base.mark_tick(thickness=3, size=13, opacity=0.5).encode(
+        x=x,
+        color=alt.Color("sign:N", scale=SIGN_SCALE, title=None, legend=alt.Legend(orient="top", symbolOpacity=1)),
+        tooltip=[alt.Tooltip("test", title="test sample"), "train_lang", "sign", alt.Tooltip("share", format=".1%")],
+    )
+    chance = base.mark_tick(color="gray", thickness=2, size=15).encode(x="mean(chance):Q")
+    return (ticks + chance).transform_filter(chosen).properties(width=520, height={"step": 15})
 
 
 def answer(table):
@@ -64,14 +85,13 @@ def answer(table):
 def own_share(table):
     """Share of the test language itself per epoch, with intervals, one panel per sign (Figure 3)."""
     table = named(table[table["test_lang"] == table["train_lang"]])
-    legend = alt.Legend(title="test language", symbolOpacity=1)  # not the bands' opacity
-    color = alt.Color("test_lang:N", scale=language_scale(dict.fromkeys(table["test_lang"])), legend=legend)
+    languages = dict.fromkeys(table["test_lang"])
     base = alt.Chart(table).encode(
         x=epochs_axis(),
         tooltip=share_tooltip("test_lang", "checkpoint"),
     )
     description = "Share of the test language in its own top k, by epoch and sign."
-    return line_with_band(base, color, "from the test language", chance_line(table), description)
+    return line_with_band(base, "test_lang", languages, "from the test language", chance_line(table), description)
 
 
 def dynamics(table):
@@ -79,13 +99,15 @@ def dynamics(table):
     table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
     base = alt.Chart(table).encode(x=epochs_axis())
+    chosen, faded = focus("train_lang")
     line = base.mark_line(point=True).encode(
+        opacity=faded(1),
         y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
         color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
         tooltip=["test_lang", "train_lang", "checkpoint", alt.Tooltip("share", format=".1%")],
     )
     return (
-        (line + chance_line(table))
+        (line.add_params(chosen) + chance_line(table))
         .properties(width=105, height=110, description="Share of each training language by epoch, test language and sign.")
         .facet(
             row=alt.Row("sign:N", title=None, sort=list(SIGN_COLORS)),
@@ -98,15 +120,18 @@ def distribution(table):
     """Distribution of influence scores per training language, one panel per test language (Figures 9 to 11)."""
     table = named(table)
     languages = list(dict.fromkeys(table["train_lang"]))
+    chosen, faded = focus("train_lang")
     return (
         alt.Chart(table)
         .mark_line(interpolate="step-after")
         .encode(
+            opacity=faded(1),
             x=alt.X("low:Q", title="influence"),
             y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="training samples"),
             color=alt.Color("train_lang:N", scale=language_scale(languages), title="training language"),
             tooltip=["train_lang", alt.Tooltip("low", format=".2f"), alt.Tooltip("share", format=".1%")],
         )
+        .add_params(chosen)
         .properties(width=170, height=120, description="Distribution of influence scores by training language.")
         .facet(alt.Facet("test_lang:N", title="test language", sort=languages), columns=3)
     )

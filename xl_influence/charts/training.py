@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from ..tasks import LANGUAGES
-from .base import language_scale, line_with_band, named, share_tooltip
+from .base import focus, language_scale, line_with_band, named, share_tooltip
 
 
 def dev_accuracy(history, majority):
@@ -12,14 +12,16 @@ def dev_accuracy(history, majority):
     history = history.drop(columns=["accuracy", "train_loss"], errors="ignore").rename(columns=LANGUAGES)
     languages = [column for column in history if column != "epoch"]
     frame = history.melt("epoch", languages, "language", "accuracy")
+    chosen, faded = focus("language")
     base = alt.Chart(frame).encode(
+        opacity=faded(1),
         x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=20)),
         y=alt.Y("accuracy:Q", axis=alt.Axis(format="%"), title="dev accuracy", scale=alt.Scale(zero=False)),
         color=alt.Color("language:N", scale=language_scale(languages), title=None),
         tooltip=["language", "epoch", alt.Tooltip("accuracy", format=".1%")],
     )
     rule = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    return (base.mark_line() + base.mark_point(filled=True, size=50) + rule).properties(
+    return (base.mark_line().add_params(chosen) + base.mark_point(filled=True, size=50) + rule).properties(
         width="container",
         height=240,
         description="Development accuracy of each language after each epoch; dashed: majority class.",
@@ -79,12 +81,11 @@ def zero_shot(table):
 def imbalance(table):
     """Share of a language in its own top k as it gets more training samples (Figure 5)."""
     table = named(table)
-    legend = alt.Legend(title="language", symbolOpacity=1)  # not the bands' opacity
-    color = alt.Color("language:N", scale=language_scale(dict.fromkeys(table["language"])), legend=legend)
+    languages = dict.fromkeys(table["language"])
     base = alt.Chart(table).encode(
         x=alt.X("percent:O", title="additional samples of the language, %", axis=alt.Axis(labelAngle=0)),
         tooltip=share_tooltip("language", "percent", "sign"),
     )
     chance = base.mark_line(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
     description = "Share of a language in its own top k by additional samples."
-    return line_with_band(base, color, "from the language itself", chance, description)
+    return line_with_band(base, "language", languages, "from the language itself", chance, description)

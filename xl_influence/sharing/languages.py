@@ -39,6 +39,27 @@ def composition(scores, train, test, *, top_k, resamples=2000, confidence_level=
     return pd.DataFrame(rows)
 
 
+def composition_by_sample(scores, train, test, *, top_k):
+    """How much of each test sample's top k comes from each language: what `composition` is the mean of.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test` (uid), `test_lang, train_lang, sign, share`, `chance` (the language's share of the training samples).
+    """
+    check(scores, train, test)
+    languages, chance = languages_of(train)
+    values = influence(scores).to_numpy()
+    tables = []
+    for sign in SIGNS:
+        lang_of = train["lang"].to_numpy()[top_samples(values, top_k, sign)]  # (test, k)
+        for train_lang in languages:
+            table = test[["uid", "lang"]].rename(columns={"uid": "test", "lang": "test_lang"})
+            share = (lang_of == train_lang).mean(1)
+            tables.append(table.assign(train_lang=train_lang, sign=sign, share=share, chance=chance[train_lang]))
+    return pd.concat(tables, ignore_index=True)
+
+
 def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
     """How much of the top k comes from languages other than the test sample's own.
 
