@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, run_python
-
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from xl_influence import cosine, data, demo, encoders, params, runs, tasks

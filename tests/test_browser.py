@@ -116,7 +116,7 @@ def test_the_reader_chooses_the_task_of_the_answer(tab):
 def test_a_click_on_a_test_language_shows_its_samples(tab):
     tab.goto("/book/runs/pawsx/04-cross-language-influence.html")
     tab.wait_for_function(DRAWN)
-    chart = tab.locator("#fig-composition svg.marks, figure:has(#fig-composition) svg.marks").first
+    chart = tab.locator("#fig-composition-pawsx svg.marks")
     marks = chart.locator("path[aria-label*='test sample']")
     before = marks.count()
     chart.locator("path[aria-label*='test language: Korean']").first.click()

@@ -1,5 +1,7 @@
 """Charts of section 7 and 8: which languages influence comes from."""
 
+import warnings
+
 import altair as alt
 
 from ..tasks import LANGUAGES
@@ -8,6 +10,7 @@ from .base import (
     SIGN_SCALE,
     chance_line,
     epochs_axis,
+    focus,
     language_scale,
     line_with_band,
     named,
@@ -38,15 +41,17 @@ def composition(table, each, top_k):
         ]
         scale = alt.Scale(scheme=scheme, domain=[0, float(table["share"].max())])
         color = alt.Color("share:Q", scale=scale, legend=None)
-        opacity = alt.condition(chosen, alt.value(1), alt.value(0.25))
-        cells = base.mark_rect().encode(color=color, tooltip=tooltip, opacity=opacity).add_params(chosen)
+        outline = alt.condition(chosen, alt.value("#D55E00"), alt.value("transparent"), empty=False)
+        cells = base.mark_rect(strokeWidth=3).encode(color=color, tooltip=tooltip, stroke=outline).add_params(chosen)
         dark = alt.datum.share > 0.6 * float(table["share"].max())
         text = base.mark_text(fontSize=12).encode(
             text=alt.Text("share:Q", format=".0%"), color=alt.condition(dark, alt.value("white"), alt.value("black"))
         )
         panels.append((cells + text).properties(width=230, height=230))
-    heat = alt.hconcat(*panels).resolve_scale(color="independent")
-    return (heat & _spread(each, languages, chosen)).properties(
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Automatically deduplicated selection")  # one selection in both panels, as meant
+        chart = alt.hconcat(*panels).resolve_scale(color="independent") & _spread(each, languages, chosen)
+    return chart.resolve_scale(color="independent").properties(
         description=f"Percent of the top {top_k} training samples that come from each language, for each test language; "
         "below, for each test sample."
     )
@@ -65,7 +70,7 @@ def _spread(each, languages, chosen):
         tooltip=[alt.Tooltip("test", title="test sample"), "train_lang", "sign", alt.Tooltip("share", format=".1%")],
     )
     chance = base.mark_tick(color="gray", thickness=2, size=15).encode(x="mean(chance):Q")
-    return (ticks + chance).transform_filter(chosen).properties(width=520, height={"step": 15})
+    return (chance + ticks).transform_filter(chosen).properties(width=520, height={"step": 15})
 
 
 def answer(table):

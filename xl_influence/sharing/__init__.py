@@ -22,6 +22,7 @@ from .translations import parallel, reinforcement, translation_rank, zero_shot
 
 __all__ = [
     "FEWEST", "SIGNS", "SharingError", "bootstrap", "by_group", "composition", "composition_by_sample", "contributions",
-    "cross_language", "distribution", "epoch_tests", "imbalance", "influential_samples", "mean_influence", "parallel", "planted",
-    "reinforcement", "scripts", "shared_tokens", "stand_ins", "token_kinds", "top_samples", "translation_rank", "zero_shot",
+    "cross_language", "distribution", "epoch_tests", "imbalance", "influential_samples", "mean_influence", "parallel",
+    "planted", "reinforcement", "scripts", "shared_tokens", "stand_ins", "token_kinds", "top_samples", "translation_rank",
+    "zero_shot",
 ]  # fmt: skip
