@@ -22,18 +22,15 @@ def composition(scores, train, test, *, top_k, resamples=2000, confidence_level=
         `ci_low, ci_high`, `chance` (the language's share of the training samples).
     """
     check(scores, train, test)
-    languages, chance = languages_of(train)
+    _, chance = languages_of(train)
     rows = []
     for checkpoint, values in by_checkpoint(scores):
-        for sign in SIGNS:
-            top = top_samples(values, top_k, sign)
-            lang_of = train["lang"].to_numpy()[top]  # (test, k)
+        for sign, shares in _shares(values, train, top_k):
             for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
-                for train_lang in languages:
-                    each = (lang_of[part.index] == train_lang).mean(1)  # (test samples,)
+                for train_lang, each in shares.items():
                     rows.append(
                         {"test_lang": test_lang, "train_lang": train_lang, "sign": sign, "checkpoint": checkpoint}
-                        | mean_of(each, resamples, confidence_level, seed)
+                        | mean_of(each[part.index], resamples, confidence_level, seed)
                         | {"chance": chance[train_lang]}
                     )
     return pd.DataFrame(rows)
@@ -48,16 +45,22 @@ def composition_by_sample(scores, train, test, *, top_k):
         `test` (uid), `test_lang, train_lang, sign, share`, `chance` (the language's share of the training samples).
     """
     check(scores, train, test)
-    languages, chance = languages_of(train)
-    values = influence(scores).to_numpy()
-    tables = []
+    _, chance = languages_of(train)
+    samples = test[["uid", "lang"]].rename(columns={"uid": "test", "lang": "test_lang"})
+    tables = [
+        samples.assign(train_lang=train_lang, sign=sign, share=each, chance=chance[train_lang])
+        for sign, shares in _shares(influence(scores).to_numpy(), train, top_k)
+        for train_lang, each in shares.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _shares(values, train, top_k):
+    """For each sign: (sign, training language → its share of each test sample's top k, an array (test,))."""
+    languages, _ = languages_of(train)
     for sign in SIGNS:
         lang_of = train["lang"].to_numpy()[top_samples(values, top_k, sign)]  # (test, k)
-        for train_lang in languages:
-            table = test[["uid", "lang"]].rename(columns={"uid": "test", "lang": "test_lang"})
-            share = (lang_of == train_lang).mean(1)
-            tables.append(table.assign(train_lang=train_lang, sign=sign, share=share, chance=chance[train_lang]))
-    return pd.concat(tables, ignore_index=True)
+        yield sign, {lang: (lang_of == lang).mean(1) for lang in languages}
 
 
 def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
