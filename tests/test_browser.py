@@ -69,11 +69,17 @@ def tab(browser, address):
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: request.url.startswith("blob:") or wrong.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: _stopped(request) or wrong.append(f"{request.failure}: {request.url}"))
+    page.on("response", lambda answer: answer.status < 400 or wrong.append(f"{answer.status}: {answer.url}"))
     page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url))
     yield page
     context.close()
     assert not wrong
+
+
+def _stopped(request):
+    """Whether the browser gave the request up itself: for a download, or as the tab moved on before the icon had come."""
+    return request.url.startswith("blob:") or (request.failure == "net::ERR_ABORTED" and "favicon" in request.url)
 
 
 def serious(page):

