@@ -60,7 +60,11 @@ def test_a_way_that_cannot_do_the_work_is_listed_with_the_reason(rows):
     table = speed.comparison(rows).set_index("way")
     assert table["failed"].dropna().to_dict() == {"captum TracInCP": "it broke"}
     found = speed.headline(table.reset_index())
-    assert (found["speed_peers"], found["speed_same_products"], found["speed_of_bound"]) == ("10", "2.5", "50\N{NO-BREAK SPACE}%")
+    assert (found["speed_peers"], found["speed_same_products"], found["speed_of_bound"]) == (
+        "10",
+        "2.5",
+        "50\N{NO-BREAK SPACE}%",
+    )
 
 
 def test_the_limit_is_the_faster_product_of_this_machine(rows):

@@ -118,11 +118,16 @@ def headline(table):
     exact = case[case["exact"]].set_index("way")["ratio"]
     others = exact.drop([NAMES[way] for way in ("ours", "pairs", "loop", "dattri-llm-fast")], errors="ignore")
     return {
-        "speed_peers": f"{others.min():.0f}" if len(others) else "?",
-        "speed_same_products": f"{exact.get(NAMES['dattri-llm-fast'], math.nan):.1f}",
-        "speed_pairs": f"{exact.get(NAMES['pairs'], math.nan):,.0f}",
+        "speed_peers": _number(others.min()),
+        "speed_same_products": _number(exact.get(NAMES["dattri-llm-fast"])),
+        "speed_pairs": _number(exact.get(NAMES["pairs"])),
         "speed_of_bound": percent(case.set_index("way")["of_bound"][NAMES["ours"]]),
     }
+
+
+def _number(ratio):
+    """A ratio for the prose: two digits up to ten, whole above; a question mark for what was not measured."""
+    return "?" if pd.isna(ratio) else f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def growth(rows):
