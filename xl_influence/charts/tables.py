@@ -10,6 +10,8 @@ from IPython.display import HTML, Markdown
 
 from .base import named
 
+START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
+
 
 def matrix(table, value="mean"):
     """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
@@ -27,7 +29,7 @@ def samples(table, class_names, scores=True, marked=False):
 
     `marked`: words of a pair that its other text has at another place are underlined, words that it lacks are bold.
     """
-    head = f"<tr><th>uid</th>{'<th>influence</th>' * scores}<th>text</th><th>label</th></tr>"
+    head = f"<tr><th>uid</th>{'<th>influence</th>' * scores}<th{START}>text</th><th{START}>label</th></tr>"
     body = []
     for row in table.itertuples():
         texts = [row.text_a, *([row.text_b] if isinstance(row.text_b, str) else [])]
@@ -35,8 +37,8 @@ def samples(table, class_names, scores=True, marked=False):
         text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts)
         score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
         phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
-        label = html.escape(class_names[row.label])
-        body.append(f'<tr class="{row.sign}"><td>{row.uid}</td>{score}<td>{text}</td><td>{label}{phenomenon}</td></tr>')
+        words = f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
+        body.append(f'<tr class="{row.sign}"><td>{row.uid}</td>{score}{words}</tr>')
     return HTML(f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>')
 
 
