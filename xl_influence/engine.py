@@ -126,12 +126,12 @@ class Engine:
             store, order = self._collect(train, portion, tick=tick.to)
             sums = torch.zeros(n_groups, n_test, len(order), dtype=torch.float64, device=self.device)
             norms = torch.zeros(n_groups, len(order), dtype=torch.float64, device=self.device)
-            for number, (name, group) in enumerate(self.group.items()):
-                with arithmetic(self.device, self.precision):
+            with arithmetic(self.device, self.precision):
+                for number, (name, group) in enumerate(self.group.items()):
                     product, norm = multiply(name, held.store, store, self._scratch)
-                sums[self.groups.index(group)] += product
-                norms[self.groups.index(group)] += norm
-                tick.to(PASSES + (1 - PASSES) * (number + 1) / len(self.group))
+                    sums[self.groups.index(group)] += product
+                    norms[self.groups.index(group)] += norm
+                    tick.to(PASSES + (1 - PASSES) * (number + 1) / len(self.group))
             dot[:, held.order[:, None], order] = sums.cpu().numpy()
             square[:, order] = norms.cpu().numpy()
             del store  # before the next portion takes its memory

@@ -27,17 +27,9 @@ AXES = {  # what grows → its title
     "n_train": "training samples", "n_test": "test samples", "length": "tokens per sample", "vocabulary": "vocabulary rows",
     "layers": "layers",
 }  # fmt: skip
-COLUMNS = (
-    "gemm_fast",
-    "repeat",
-    "steps",
-    "check",
-    "failed",
-    "seconds",
-    "max_error",
-    "covered",
-    "parameters",
-)  # that only some have
+COLUMNS = (  # that only some have
+    "gemm_fast", "repeat", "steps", "check", "failed", "seconds", "max_error", "covered", "parameters",
+)  # fmt: skip
 
 
 def load(path=None):
@@ -62,7 +54,7 @@ def comparison(rows):
     paper's 10,000 × 125 at one checkpoint; `passes`: backward passes for it; `of_bound`: share of what the rate of a plain
     matrix product (`products`, the faster) allows; `failed`: why a way has no rate.
     """
-    limit = products(rows)["ours"]
+    limit = products(rows).loc["ours", "median"]
     usual = (rows["layers"] == 12) & (rows["length"] == 48) & rows["repeat"].isna()
     table = []
     for (shape, vocabulary), title in CASES.items():
@@ -87,11 +79,12 @@ def comparison(rows):
 
 
 def products(rows):
-    """FLOP/s of a plain matrix product on this machine, the median of all that was measured beside the runs.
+    """FLOP/s of a plain matrix product on this machine, of all that was measured beside the runs: `median, low, high`.
 
-    Returns a Series: `usual`, as PyTorch makes it by itself; `ours`, as `arithmetic` lets it.
+    Rows: `usual`, as PyTorch makes it by itself; `ours`, as `arithmetic` lets it.
     """
-    return rows[["gemm", "gemm_fast"]].median().set_axis(["usual", "ours"])
+    found = rows[["gemm", "gemm_fast"]].agg(["median", "min", "max"]).T
+    return found.set_axis(["usual", "ours"]).set_axis(["median", "low", "high"], axis=1)
 
 
 def _cost(what, few, more, limit):
