@@ -16,7 +16,11 @@ COMPUTING = {"01-data-and-fine-tuning": 3, "02-influence": 2, "03-quality": 1}
 # Snakemake sets OMP_NUM_THREADS to it.
 THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
 GPU = shutil.which("nvidia-smi") is not None  # one notebook at a time uses it
-GIVEN = {key: value for key, value in config.items() if key not in ("task", "tasks", "threads")}
+GIVEN = {  # Snakemake leaves whole numbers inside a list as text
+    key: [int(entry) if str(entry).isdecimal() else entry for entry in value] if isinstance(value, list) else value
+    for key, value in config.items()
+    if key not in ("task", "tasks", "threads")
+}
 try:
     MERGED = {}  # task → its parameters, with where they come from
     for task in TASKS:
@@ -56,7 +60,7 @@ def given(merged):
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
     "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
-    "11-how-fast": ["benchmarks/results.json"],
+    "11-how-fast": ["benchmarks/results.json", "benchmarks/results-cuda.json"],
     "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS],
 } if set(TASKS) >= set(pages.TASKS) else {}
 

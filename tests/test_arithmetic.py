@@ -33,6 +33,13 @@ def test_nothing_of_torch_is_changed_after(tried_anew):
     assert not torch.is_autocast_enabled("cpu") and torch.equal(torch.get_rng_state(), before[2])
 
 
+def test_a_gpu_adds_up_in_one_order_in_the_products_alone():
+    for passes in (False, True):
+        with arithmetic.arithmetic(torch.device("cuda"), passes=passes):
+            assert torch.are_deterministic_algorithms_enabled() is not passes
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_onednn_is_not_asked_where_it_rounds(tried_anew, monkeypatch):
     """A processor with AMX: products differ as those of numbers cut to bf16 do."""
 

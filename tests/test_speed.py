@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import psutil
 import pytest
 import torch
@@ -72,6 +73,18 @@ def test_the_limit_is_the_faster_product_of_this_machine(rows):
     found = speed.products(rows)
     assert found.loc["usual", ["median", "low", "high"]].tolist() == pytest.approx([GEMM / 2, GEMM / 4, GEMM / 2])
     assert found.loc["ours", ["median", "low", "high"]].tolist() == pytest.approx([GEMM, GEMM, GEMM])
+
+
+def test_a_less_precise_way_has_a_limit_of_its_own_and_is_no_peer(rows):
+    first, last = (row(seconds, what="ours-tf32", n_train=n, **more) for seconds, n, more in (
+        (10, 100, {}), (20, 10_000, {"shape": "xlm-r", "vocabulary": 250_002, "length": 64})))  # fmt: skip
+    more = pd.DataFrame([speed.USUAL | r["spec"] | r | {"gemm_fast": 4 * GEMM, "repeat": None} for r in (first, last)])
+    rows = pd.concat([rows, more], ignore_index=True)
+    assert speed.products(rows)["median"].to_dict() == pytest.approx({"usual": GEMM / 2, "ours": GEMM, "ours-tf32": 4 * GEMM})
+    assert speed.headline(speed.comparison(rows))["speed_peers"] == "10"
+    found = speed.paper_scale(rows)
+    work = (6 * 64 + 2 * 125) * 2e7 * 10_000 / 20
+    assert found.to_numpy().tolist() == [["xl-influence, tf32", 20, 2.0, pytest.approx(work / (4 * GEMM))]]
 
 
 def test_growth_and_steps(rows):

@@ -89,6 +89,15 @@ def test_duplicates_order_and_batches_do_not_matter(samples):
     assert np.array_equal(whole[:, :, 41], whole[:, :, 42]) or np.allclose(whole[:, :, 41], whole[:, :, 42], rtol=1e-12)
 
 
+def test_batches_are_of_similar_length_within_both_limits():
+    samples = [{"input_ids": [5] * length} for length in (9, 2, 8, 3, 3, 2, 30)]
+    found = list(engine.batches(samples, 18, most=3))
+    assert found == [[1, 5, 3], [4, 2], [0], [6]]  # by number; by tokens with padding; alone, though too long
+    assert list(engine.batches(samples, 18)) == [[1, 5, 3, 4], [2, 0], [6]]
+    many = [{"input_ids": [5]}] * 100 + [{"input_ids": [5] * 40}] * 30  # 32 at once where there are more
+    assert [len(rows) for rows in engine.batches(many, 50)] == [32, 32, 32, 4, *[1] * 30]
+
+
 def test_tiles_of_the_test_set_give_the_same(samples):
     train, test = samples
     model = tiny("bert")
@@ -126,7 +135,7 @@ def test_every_route_gives_the_same(samples, monkeypatch, cheaper):
     train, test = samples
     model = tiny("xlm-roberta")
     monkeypatch.setattr(products, "ghost_is_cheaper", lambda *args: cheaper)
-    monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, 1 << 12))
+    monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, 1 << 12, 512))
     scores = gradient_products(model, train, test, max_tokens=120)
     assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-5
 

@@ -26,17 +26,28 @@ def arithmetic(device, precision="float32", passes=False):
     """Matrix products on this device as `precision` says, until the context ends.
 
     float32: exact to its 24 bits. tf32: 11 bits on CUDA, float32 on a CPU. bf16: bf16 in forward and backward passes
-    (`passes`), tf32 elsewhere.
+    (`passes`), tf32 elsewhere. On CUDA, what adds up in any order by default (embeddings' gradients) does so in one order.
     """
     cpu, cuda = CPU.fp32_precision, CUDA.fp32_precision
     CPU.fp32_precision = "bf16" if device.type == "cpu" and onednn_is_exact() else "ieee"
     CUDA.fp32_precision = "ieee" if precision == "float32" else "tf32"
+    order = _one_order() if device.type == "cuda" and not passes else contextlib.nullcontext()
     attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
     try:
-        with attention, torch.autocast(device.type, torch.bfloat16, enabled=passes and precision == "bf16"):
+        with order, attention, torch.autocast(device.type, torch.bfloat16, enabled=passes and precision == "bf16"):
             yield
     finally:
         CPU.fp32_precision, CUDA.fp32_precision = cpu, cuda
+
+
+@contextlib.contextmanager
+def _one_order():
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @functools.cache

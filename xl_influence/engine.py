@@ -15,9 +15,10 @@ import xarray as xr
 from .arithmetic import PRECISIONS, arithmetic
 from .coverage import group_of, probe
 from .gradients import Recorder, trainable
-from .products import Store, multiply, squares
+from .products import Store, even, multiply, squares
 
-MAX_TOKENS = {"cpu": 1024, "cuda": 16384}  # in a batch, padding included; on a CPU, what stays near its caches
+MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch, padding included; on a CPU, what stays near its caches
+PORTION = {"cpu": 0, "cuda": 2048}  # training samples in a product, where the memory allows: a GPU is slow on small work
 STORAGE = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: the model's own
 PASSES = 0.5  # share of the time that forward and backward passes take, for the progress bar
 
@@ -102,15 +103,16 @@ class Engine:
             )
         at_once = max(1, int(budget / 2 // each))
         tile = math.ceil(len(test) / math.ceil(len(test) / at_once))  # tiles of equal size
-        enough = math.ceil(typical * tile / (0.05 * (3 * typical + tile)))
+        enough = max(PORTION.get(self.device.type, 0), math.ceil(typical * tile / (0.05 * (3 * typical + tile))))
         return tile, max(1, min(enough, int((budget - tile * each) // self.bytes_per_sample(typical))))
 
     def hold(self, test):
         """Gradients of these test samples, kept for `products`."""
         store, order = self._collect(test, list(self._batches(test)), self.storage)
         square = torch.zeros(len(self.groups), len(test), dtype=torch.float64, device=self.device)
-        for name, group in self.group.items():
-            square[self.groups.index(group)] += squares(name, store)
+        with arithmetic(self.device, self.precision):
+            for name, group in self.group.items():
+                square[self.groups.index(group)] += squares(name, store)
         return Held(store, order, square.cpu().numpy()[:, np.argsort(order)])
 
     def products(self, held, train, together=0, progress=None):
@@ -121,7 +123,7 @@ class Engine:
         n_groups, n_test = len(self.groups), len(held.order)
         exact = np.float64 if self.dtype == torch.float64 else np.float32
         dot, square = np.zeros((n_groups, n_test, len(train)), dtype=exact), np.zeros((n_groups, len(train)))
-        for portion in _portions(self._batches(train), together):
+        for portion in _portions(self._batches(train, together), together):
             tick = _Ticks(progress, sum(map(len, portion)))
             store, order = self._collect(train, portion, tick=tick.to)
             sums = torch.zeros(n_groups, n_test, len(order), dtype=torch.float64, device=self.device)
@@ -170,8 +172,8 @@ class Engine:
         store.finish(self.max_tokens if self.plan.alone else 0)
         return store, np.concatenate([np.array(rows) for rows in portion])
 
-    def _batches(self, samples):
-        return batches(samples, 1 if self.plan.alone else self.max_tokens)
+    def _batches(self, samples, most=0):
+        return batches(samples, 1 if self.plan.alone else self.max_tokens, most)
 
     def _scratch(self, name, size):
         """A flat buffer that is used again: fresh ones of this size cost twice the time."""
@@ -181,7 +183,8 @@ class Engine:
 
     def _free(self):
         if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0]
+            unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return torch.cuda.mem_get_info(self.device)[0] + unused  # PyTorch keeps what it has freed
         return psutil.virtual_memory().available
 
 
@@ -218,14 +221,16 @@ def _portions(batches, together):
     yield portion
 
 
-def batches(samples, max_tokens):
-    """Lists of row numbers: samples of similar length, at most `max_tokens` tokens with padding (or one sample)."""
+def batches(samples, max_tokens, most=0):
+    """Lists of row numbers: at most `most` (0: any number) samples of similar length, at most `max_tokens` tokens with
+    padding (or one sample)."""
     order = np.argsort([len(sample["input_ids"]) for sample in samples], kind="stable")
     batch = []
     for row in order:
-        if batch and (len(batch) + 1) * len(samples[row]["input_ids"]) > max_tokens:
-            yield batch
-            batch = []
+        while batch and (len(batch) == most or (len(batch) + 1) * len(samples[row]["input_ids"]) > max_tokens):
+            now = even(len(batch))
+            yield batch[:now]
+            batch = batch[now:]
         batch.append(int(row))
     if batch:
         yield batch

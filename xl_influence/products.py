@@ -22,10 +22,16 @@ class Machine:
     flops: float  # of a large matrix product, per second
     bandwidth: float  # bytes per second
     block: int  # bytes of gradients built at once
+    gang: int  # training samples in one matrix product
 
 
-GANG = 512  # training samples in one matrix product
-MACHINES = {"cpu": Machine(1e11, 1e10, 128 << 20), "cuda": Machine(4e13, 2e12, 1 << 30)}
+EVEN = 32  # sizes that are a multiple of it start where memory is read fastest, which tensor cores need
+MACHINES = {"cpu": Machine(1e11, 5e10, 128 << 20, 512), "cuda": Machine(4e13, 2e12, 2 << 30, 1024)}
+
+
+def even(size):
+    """The largest multiple of `EVEN` up to a size, or a smaller size itself."""
+    return size - size % EVEN if size > EVEN else size
 
 
 @dataclass
@@ -111,7 +117,9 @@ def multiply(name, test, train, scratch):
     else:
         if Rows in kinds:  # an embedding used as a Linear elsewhere
             ours, theirs = ([replace(p, factor=Vector(dense(p.factor, shape))) for p in parts] for parts in (ours, theirs))
-        _blocks(ours, theirs, shape, product, square, scratch, _machine(train).block)
+        apart = kinds == {Outer} and norms_are_cheaper_apart(_machine(train), shape, _positions(theirs) / train.count)
+        _blocks(ours, theirs, shape, product, None if apart else square, scratch, _machine(train))
+        square = squares(name, train) if apart else square
     for part in ours:
         if part.scale is not None:
             product[part.here] *= part.scale[:, None]
@@ -148,14 +156,22 @@ def ghost_is_cheaper(machine, shape, ours, theirs, n_test, n_train):
     return ghost < build
 
 
-def _blocks(ours, theirs, shape, product, square, scratch, most):
-    """Gradients block by block of rows: built, multiplied, dropped. Adds to `product` and `square`."""
+def norms_are_cheaper_apart(machine, shape, positions):
+    """Whether a norm from products of a sample's `positions` costs less than reading its gradient once more."""
+    rows, columns = shape
+    apart = 2 * positions**2 * (rows + columns) / machine.flops + 4 * 3 * positions**2 / machine.bandwidth
+    return apart < 4 * rows * columns / machine.bandwidth
+
+
+def _blocks(ours, theirs, shape, product, square, scratch, machine):
+    """Gradients block by block of rows: built, multiplied, dropped. Adds to `product` and, where it is wanted, `square`."""
     rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
     if rows < columns and all(isinstance(part.factor, Outer) for part in (*ours, *theirs)):
         ours, theirs, rows, columns = _turned(ours), _turned(theirs), columns, rows  # many short rows build faster
-    gangs = list(_gangs(theirs))
+    gangs = list(_gangs(theirs, machine.gang))
     widest, count = max(map(_samples, gangs)), len(product)
-    step = max(1, min(rows, most // (columns * (count + widest) * product.element_size())))
+    step = max(1, min(rows, machine.block // (columns * (count + widest) * product.element_size())))
+    step = even(step) if step < rows else rows
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         size = (stop - start) * columns
@@ -168,7 +184,8 @@ def _blocks(ours, theirs, shape, product, square, scratch, most):
             for part in gang:
                 _build(part.factor, start, stop, columns, grad[part.row - first : part.row - first + part.size])
             product[:, first : first + n].addmm_(held, grad.T)
-            square[first : first + n] += torch.linalg.vector_norm(grad, dim=1).square_()
+            if square is not None:
+                square[first : first + n] += torch.linalg.vector_norm(grad, dim=1).square_()
 
 
 def _turned(parts):
@@ -176,11 +193,11 @@ def _turned(parts):
     return [replace(part, factor=Outer(part.factor.right, part.factor.left)) for part in parts]
 
 
-def _gangs(parts):
-    """Lists of neighbouring parts with about `GANG` samples in all: wide matrix products are faster than narrow ones."""
+def _gangs(parts, most):
+    """Lists of neighbouring parts with about `most` samples in all: wide matrix products are faster than narrow ones."""
     gang = []
     for part in parts:
-        if gang and _samples(gang) + part.size > GANG:
+        if gang and _samples(gang) + part.size > most:
             yield gang
             gang = []
         gang.append(part)

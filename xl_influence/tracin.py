@@ -32,7 +32,7 @@ def gradient_products(
     pad_token_id : int, optional
         For batches of different lengths; default: the model's own, else 0.
     max_tokens : int
-        Tokens in one batch, padding included; 0: 1,024 on the CPU, 16,384 elsewhere.
+        Tokens in one batch, padding included; 0: 1,024 on the CPU, 65,536 elsewhere.
     test_memory : float, optional
         GB for gradients that are kept, half of it at most for test samples. Where those do not fit at once the training
         samples are passed once per tile of test samples. Default: half of the memory that is free.

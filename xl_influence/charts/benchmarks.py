@@ -4,6 +4,12 @@ import altair as alt
 
 from .base import COLORS
 
+WAYS = {  # column of `speed.comparison` → its title and format
+    "case": ("case", "{}"), "way": ("way", "{}"), "rate": ("samples/s", "{:,.3g}"), "ratio": ("× slower", "{:,.3g}"),
+    "of_bound": ("of the limit", "{:.2%}"), "peak_gb": ("peak GB", "{:.1f}"), "passes": ("backward passes", "{:,.0f}"),
+    "covered": ("covers", "{}"), "max_error": ("error", "{:.0e}"), "tile": ("tile", "{:.0f}"), "hours": ("hours", "{:,.2g}"),
+}  # fmt: skip
+
 
 def growth(table):
     """Seconds against what grows, one panel per axis; a line would be straight through equal ratios (log scales)."""
@@ -48,6 +54,12 @@ def rates(table):
         )
         .resolve_scale(y="independent")
     )
+
+
+def ways(table, columns):
+    """These columns of `speed.comparison` as a styled table."""
+    shown = table[list(columns)].rename(columns={name: WAYS[name][0] for name in columns})
+    return shown.style.hide().format(dict(WAYS[name] for name in columns), na_rep="–")
 
 
 def steps(table):
