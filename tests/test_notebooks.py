@@ -140,6 +140,12 @@ def test_again_is_no_work(smoke):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_lists_of_numbers_on_the_command_line(tmp_path):
+    done = run_python("-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock", "--dry-run",
+                      "--config", "study=smoke", "tasks=xnli", f"runs_root={tmp_path}", "imbalance_percents=[50,75]")  # fmt: skip
+    assert {"xnli_smoke_plus_50_es_02", "xnli_smoke_plus_75_es_02"} <= set((done.stdout + done.stderr).split())
+
+
 def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
     run_python(
         "-m", "papermill", "notebooks/04-cross-language-influence.ipynb", f"{tmp_path}/out.ipynb",

@@ -4,8 +4,13 @@ import altair as alt
 
 from .base import COLORS
 
+
+def _three_digits(number):
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 WAYS = {  # column of `speed.comparison` → its title and format
-    "case": ("case", "{}"), "way": ("way", "{}"), "rate": ("samples/s", "{:,.3g}"), "ratio": ("× slower", "{:,.3g}"),
+    "case": ("case", "{}"), "way": ("way", "{}"), "rate": ("samples/s", _three_digits), "ratio": ("× slower", _three_digits),
     "of_bound": ("of the limit", "{:.2%}"), "peak_gb": ("peak GB", "{:.1f}"), "passes": ("backward passes", "{:,.0f}"),
     "covered": ("covers", "{}"), "max_error": ("error", "{:.0e}"), "tile": ("tile", "{:.0f}"), "hours": ("hours", "{:,.2g}"),
 }  # fmt: skip
