@@ -142,7 +142,8 @@ def test_again_is_no_work(smoke):
 
 def test_lists_of_numbers_on_the_command_line(tmp_path):
     done = run_python("-m", "snakemake", "--profile", "profiles/local", "--cores", "1", "--nolock", "--dry-run",
-                      "--config", "study=smoke", "tasks=xnli", f"runs_root={tmp_path}", "imbalance_percents=[50,75]")  # fmt: skip
+                      "--config", "study=smoke", "tasks=xnli", f"runs_root={tmp_path}",
+                      "imbalance_percents=[50,75]")  # fmt: skip
     assert {"xnli_smoke_plus_50_es_02", "xnli_smoke_plus_75_es_02"} <= set((done.stdout + done.stderr).split())
 
 
