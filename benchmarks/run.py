@@ -100,7 +100,7 @@ class Measurer:
     def __init__(self, what, threads):
         self.what, self.errors = what, tempfile.TemporaryFile("w+")
         environment = {
-            "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path[1:]]),
+            "OMP_NUM_THREADS": str(threads), "PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}",
             "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
         }  # fmt: skip
         self.process = subprocess.Popen(
