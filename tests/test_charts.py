@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from xl_influence import charts
+from xl_influence import charts, runs
 
 
 @pytest.mark.parametrize("draw", [charts.own_share, charts.dynamics])
@@ -47,3 +47,9 @@ def test_the_scoreboard_names_every_verdict():
     shown = charts.scoreboard(claims).to_html()
     for part in ("✓ holds", "? cannot be told", "0.55 to 0.65", "–"):
         assert part in shown
+
+
+def test_models_at_chance_are_named():
+    manifest = {"chosen_epoch": 1, "dev_accuracy": [{"epoch": 1, "accuracy": 0.6}], "majority_share": {"validation": 0.56}}
+    assert runs.at_chance(manifest) and not runs.at_chance(manifest | {"majority_share": {"validation": 0.54}})
+    assert "Spanish" in charts.at_chance(["Spanish"], "fine").data and charts.at_chance([], "fine").data == "fine"

@@ -20,6 +20,7 @@ import filelock
 
 from .params import root
 
+CHANCE = 0.05  # points above the most frequent class, below which a model is said to be at chance
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy", "pandas", "xarray", "zarr", "xl-influence")
 
 
@@ -52,6 +53,11 @@ def read_manifest(run):
 def accuracy(manifest, lang="accuracy"):
     """Development accuracy at the chosen epoch, of one language or of all that were trained on."""
     return next(row[lang] for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"])
+
+
+def at_chance(manifest):
+    """Whether the development accuracy is less than `CHANCE` above the share of the most frequent class."""
+    return accuracy(manifest) - manifest["majority_share"]["validation"] < CHANCE
 
 
 def write_manifest(run, **entries):

@@ -70,6 +70,14 @@ def note(text):
     return Markdown(f"*{text}*")
 
 
+def at_chance(names, else_):
+    """What a page says of models or languages that are at chance (`runs.CHANCE`), and `else_` where none is."""
+    if not names:
+        return Markdown(else_)
+    return Markdown(f"**At chance**: {', '.join(names)}; less than five points above the most frequent class. Do not trust "
+                    "what follows of them.")  # fmt: skip
+
+
 def pairs(values, name, value):
     """A dict or Series as a table of two columns with these titles, as a styled frame."""
     return pd.DataFrame(list(values.items()), columns=[name, value]).style.hide()
