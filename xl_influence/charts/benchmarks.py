@@ -9,10 +9,11 @@ def _three_digits(number):
     return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
-WAYS = {  # column of `speed.comparison` → its title and format
+WAYS = {  # column → its title and format
     "case": ("case", "{}"), "way": ("way", "{}"), "rate": ("samples/s", _three_digits), "ratio": ("× slower", _three_digits),
-    "of_bound": ("of the limit", "{:.2%}"), "peak_gb": ("peak GB", "{:.1f}"), "passes": ("backward passes", "{:,.0f}"),
-    "covered": ("covers", "{}"), "max_error": ("error", "{:.0e}"), "tile": ("tile", "{:.0f}"), "hours": ("hours", "{:,.2g}"),
+    "of_bound": ("of the limit", "{:.2%}"), "peak_gb": ("peak GB", "{:.1f}"), "seconds": ("seconds", "{:.1f}"),
+    "passes": ("backward passes", "{:,.0f}"), "covered": ("covers", "{}"), "max_error": ("error", "{:.0e}"),
+    "tile": ("tile", "{:.0f}"), "hours": ("hours", "{:,.2g}"),
 }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def rates(table):
 
 
 def ways(table, columns):
-    """These columns of `speed.comparison` as a styled table."""
+    """These columns of `speed.comparison` or `speed.paper_scale` as a styled table."""
     shown = table[list(columns)].rename(columns={name: WAYS[name][0] for name in columns})
     return shown.style.hide().format(dict(WAYS[name] for name in columns), na_rep="–")
 
