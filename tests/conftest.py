@@ -53,6 +53,14 @@ def random_samples(n, seed, longest=20):
     ]
 
 
+@pytest.fixture(scope="session")
+def samples():
+    """(train, test): a test sample, duplicates and a single token among the training samples."""
+    test = random_samples(7, seed=1)
+    train = random_samples(40, seed=2)
+    return [*train, test[0], train[3], train[3], {"input_ids": [5], "label": 1}], test
+
+
 def run_python(*arguments, check=True, **environment):
     """Run this environment's Python at the project's root; returns the finished process."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment

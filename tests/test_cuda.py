@@ -15,13 +15,6 @@ from xl_influence.tracin import gradient_products, influence, rounding
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
-@pytest.fixture(scope="module")
-def samples():
-    test = random_samples(7, seed=1)
-    train = random_samples(40, seed=2)
-    return [*train, test[0], train[3], train[3], {"input_ids": [5], "label": 1}], test
-
-
 def error(model, train, test, **options):
     """Largest difference of a cosine from float64 autograd's."""
     truth = cosines(plain(model, test), plain(model, train))

@@ -36,13 +36,6 @@ def cosines(a, b):
     return a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
 
 
-@pytest.fixture(scope="module")
-def samples():
-    test = random_samples(7, seed=1)
-    train = random_samples(40, seed=2)
-    return [*train, test[0], train[3], train[3], {"input_ids": [5], "label": 1}], test
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_cosine_equals_float64_autograd(kind, samples):
     train, test = samples
@@ -129,13 +122,16 @@ def test_no_more_than_one_portion_of_gradients_is_held(samples, monkeypatch):
     assert len(most) > 3 and max(most) == 2  # the test samples' and one portion's
 
 
+@pytest.mark.parametrize("block", [1 << 12, 300_000])
+@pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("cheaper", [True, False])
-def test_every_route_gives_the_same(samples, monkeypatch, cheaper):
-    """Products of positions and products of gradients built in blocks of a few rows."""
+def test_every_route_gives_the_same(samples, monkeypatch, cheaper, apart, block):
+    """Products of positions, and of gradients built in blocks of one or of many rows; norms of either."""
     train, test = samples
     model = tiny("xlm-roberta")
     monkeypatch.setattr(products, "ghost_is_cheaper", lambda *args: cheaper)
-    monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, 1 << 12, 512))
+    monkeypatch.setattr(products, "norms_are_cheaper_apart", lambda *args: apart)
+    monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, block, 512))
     scores = gradient_products(model, train, test, max_tokens=120)
     assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-5
 
@@ -145,6 +141,10 @@ def test_the_cheaper_route_is_taken():
     one = (10, 1000)  # positions of 10 test and of 1000 training samples with one position each: rank one
     assert products.ghost_is_cheaper(machine, (384, 384), *one, 10, 1000)
     assert not products.ghost_is_cheaper(machine, (384, 384), 48 * 125, 48 * 1000, 125, 1000)
+    assert products.norms_are_cheaper_apart(machine, (384, 384), 8) and not products.norms_are_cheaper_apart(
+        machine, (384, 384), 48
+    )
+    assert products.norms_are_cheaper_apart(products.MACHINES["cuda"], (384, 384), 48)
 
 
 @pytest.mark.parametrize(("storage", "most"), [("bfloat16", 1e-2), ("float16", 1e-3)])

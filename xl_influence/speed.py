@@ -72,7 +72,7 @@ def comparison(rows):
                 row["exact"] = bool(check["covered"] == check["parameters"])
             whole = timed[timed["seconds"].notna()]
             if len(whole) >= 2:
-                row |= _cost(what, whole.iloc[0], whole.iloc[-1], limits[what if what in LESS_PRECISE else "ours"])
+                row |= _cost(what, whole.iloc[0], whole.iloc[-1], limits.get(what, limits["ours"]))
             else:
                 row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
             table.append(row)
@@ -184,7 +184,7 @@ def paper_scale(rows):
     limits = products(rows)["median"]
     asked = {"shape": "xlm-r", "vocabulary": 250_002, "length": 64, "n_train": N_TRAIN, "n_test": N_TEST}
     found = rows[(rows[list(asked)] == pd.Series(asked)).all(axis=1) & rows["seconds"].notna()]
-    limit = found["what"].map(lambda what: limits[what if what in LESS_PRECISE else "ours"])
+    limit = found["what"].map(lambda what: limits.get(what, limits["ours"]))
     work = _work(found["weights"], found["length"], N_TEST) * N_TRAIN
     table = found.assign(way=found["what"].map(NAMES), of_bound=work / found["seconds"] / limit)
     return table[["way", "seconds", "peak_gb", "of_bound"]].reset_index(drop=True)

@@ -8,6 +8,7 @@ import re
 import pandas as pd
 from IPython.display import HTML, Markdown
 
+from ..runs import CHANCE
 from .base import named
 
 START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
@@ -70,12 +71,12 @@ def note(text):
     return Markdown(f"*{text}*")
 
 
-def at_chance(names, else_):
-    """What a page says of models or languages that are at chance (`runs.CHANCE`), and `else_` where none is."""
+def at_chance(names, kind="model"):
+    """What a page says of models or languages: which are at chance by `runs.CHANCE`, or that none is."""
+    points = f"{100 * CHANCE:.0f} points above the most frequent class"
     if not names:
-        return Markdown(else_)
-    return Markdown(f"**At chance**: {', '.join(names)}; less than five points above the most frequent class. Do not trust "
-                    "what follows of them.")  # fmt: skip
+        return Markdown(f"Every {kind} is at least {points}.")
+    return Markdown(f"**At chance**: {', '.join(names)}; less than {points}. Do not trust what follows of them.")
 
 
 def pairs(values, name, value):
