@@ -1,19 +1,20 @@
-# make book    the demo study for all tasks, then the book            make test   all tests
+# make book    the demo study, the pages of the published study `real`, the book          make test   all tests
 # make lab     the notebooks in JupyterLab                            make clean  what can be made again
 # make figure  the README's figure, from a study that ran
+# make publish what may be published of a run, from runs/ to results/: STUDY=real TASK=xnli VARIANT=base DATA_ROOT=~/data
 # make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
 # make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-STUDY ?= demo
+STUDY ?= real
 TASK ?= xnli pawsx marc
 VARIANT ?= base
 DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure test lab study bench clean
+.PHONY: book html figure publish test lab study bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -28,19 +29,26 @@ BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python
 	@touch $@
 
 SNAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles/local --cores $(CORES)
-CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))") $(SET)
+DATA = $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))")
+CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(DATA) $(SET)
+# Where the book's main study lies: published in results/, or computed here in runs/
+ROOT = $(if $(wildcard results/$(STUDY)),results,runs)
 
 book: .venv/installed
-	$(SNAKE) --config $(CHOICE)
+	$(SNAKE) --config study=demo once=
+	$(SNAKE) --config study="$(STUDY)" runs_root=$(ROOT) $(DATA) $(SET)
 	$(MAKE) --no-print-directory html
 
 html:
-	$(BIN)/python -m xl_influence.pages --study "$(STUDY)"
+	$(BIN)/python -m xl_influence.pages --study "$(STUDY)" --runs-root $(ROOT)
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 figure:
-	cp runs/$(STUDY)/xnli/$(VARIANT)/answer.svg book/answer.svg
+	cp $(ROOT)/$(STUDY)/xnli/$(VARIANT)/answer.svg book/answer.svg
+
+publish: .venv/installed
+	for task in $(TASK); do $(BIN)/python -m xl_influence.publish study="$(STUDY)" task=$$task variant="$(VARIANT)" $(DATA) || exit 1; done
 
 study: .venv/installed
 	$(SNAKE) --config $(CHOICE)

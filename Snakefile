@@ -6,7 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from xl_influence import pages, params, runs
+from xl_influence import params, runs, tables
+from xl_influence import workflow as notebooks  # Snakemake has a name `workflow` of its own
 
 TASKS = str(config.get("tasks", config.get("task", "xnli pawsx marc"))).split()
 # Notebooks that compute → priority: what others wait for goes first, so that no core is idle at the end. The others read what
@@ -19,13 +20,20 @@ GPU = shutil.which("nvidia-smi") is not None  # one notebook at a time uses it
 GIVEN = {  # Snakemake leaves whole numbers inside a list as text
     key: [int(entry) if str(entry).isdecimal() else entry for entry in value] if isinstance(value, list) else value
     for key, value in config.items()
-    if key not in ("task", "tasks", "threads")
+    if key not in ("task", "tasks", "threads", "once")
 }
 try:
     MERGED = {}  # task → its parameters, with where they come from
     for task in TASKS:
         MERGED[task] = params.merge_with_source(GIVEN | {"task": task})
-    COMPARED = {task: pages.compared(*MERGED[task]) for task in TASKS}  # task → notebook → parameters of runs
+    NAMES = {task: notebooks.notebooks(*MERGED[task]) for task in TASKS}  # task → its notebooks
+    COMPARED = {  # task → notebook → parameters of runs; published ones are only read
+        task: {
+            name: [run for run in group if not runs.is_published(runs.folder(run)) and runs.can_load(run)]
+            for name, group in notebooks.compared(*MERGED[task]).items()
+        }
+        for task in TASKS
+    }
     RUNS = {}  # (study, task, variant) → parameters; of those that are only compared notebooks 01 and 02 are run
     for task in TASKS:
         for merged in [MERGED[task][0], *(run for group in COMPARED[task].values() for run in group)]:
@@ -37,12 +45,12 @@ except params.ParameterError as error:
 
 def executed(merged, name):
     """Where a notebook of a run lies when it was executed."""
-    return f"{runs.folder(merged)}/notebooks/{name}.ipynb"
+    return f"{tables.place(merged)}/notebooks/{name}.ipynb"
 
 
 def needed(task, name):
     """Executed notebooks that a notebook of the study needs: of its own run, of variants, of other tasks."""
-    own = [executed(MERGED[task][0], before) for before in pages.PER_TASK[name]]
+    own = [executed(MERGED[task][0], before) for before in notebooks.PER_TASK[name] if before in NAMES[task]]
     others = [executed(run, "02-influence") for run in COMPARED[task].get(name, [])]
     if name == "09-the-paper-and-this-run":
         others += [executed(MERGED[other][0], "04-cross-language-influence") for other in TASKS]
@@ -62,18 +70,19 @@ ONCE = {  # notebooks that the book has once → what they need; they run when a
     "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
     "11-how-fast": ["benchmarks/results.json", "benchmarks/results-cuda.json"],
     "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS],
-} if set(TASKS) >= set(pages.TASKS) else {}
+} if set(TASKS) >= {"xnli", "pawsx", "marc"} and config.get("once", True) else {}
 
 
 rule all:
     input:
-        [executed(MERGED[task][0], name) for task in TASKS for name in pages.PER_TASK],
+        [executed(MERGED[task][0], name) for task in TASKS for name in NAMES[task]],
         [executed(MERGED["xnli"][0], name) for name in ONCE],
 
 
 for (STUDY, TASK, VARIANT), RUN in RUNS.items():
     WHOLE = RUN["study"] == MERGED[TASK][0]["study"] and RUN["variant"] == MERGED[TASK][0]["variant"]
-    for NAME, BEFORE in pages.PER_TASK.items():
+    for NAME in NAMES[TASK]:
+        BEFORE = notebooks.PER_TASK[NAME]
         # Of a variant 01 and 02 are run; of another study 02 alone, which fine-tunes first.
         wanted = {"01-data-and-fine-tuning", "02-influence"} if STUDY == MERGED[TASK][0]["study"] else {"02-influence"}
         if not WHOLE and NAME not in wanted:

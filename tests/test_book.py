@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import bs4
 import pytest
 
-from xl_influence import pages, runs
+from xl_influence import pages, prose, runs
 
 
 def test_every_page_is_there(site):
@@ -28,7 +28,7 @@ def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
     shares = [runs.read_table(smoke / "smoke" / task / "base", "cross_language") for task in ("xnli", "pawsx", "marc")]
     positive = [t[(t["test_lang"] == "all") & (t["sign"] == "positive")]["share"].iloc[0] for t in shares]
     text = re.sub(r"<[^>]+>", "", (site / "book" / "index.html").read_text())
-    assert f"between {pages.percent(min(positive))} and {pages.percent(max(positive))}" in text
+    assert f"between {prose.percent(min(positive))} and {prose.percent(max(positive))}" in text
 
 
 def test_every_number_is_pasted(site):

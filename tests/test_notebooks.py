@@ -10,7 +10,7 @@ import xarray as xr
 from conftest import run_python
 from transformers import AutoModelForSequenceClassification
 
-from xl_influence import pages, params, runs
+from xl_influence import pages, params, prose, runs, workflow
 
 TASKS = ["xnli", "pawsx", "marc"]
 COLUMNS = {
@@ -120,7 +120,7 @@ def test_headline_numbers_come_from_the_tables(smoke, task):
     stored = glued(run / "notebooks" / "04-cross-language-influence.ipynb")
     table = runs.read_table(run, "cross_language").set_index(["test_lang", "sign"])
     text = stored[f"{task}_cross_positive"]["application/papermill.record/text/plain"]
-    assert text.strip("'").replace("\\xa0", "\u00a0") == pages.percent(table.loc[("all", "positive"), "share"])
+    assert text.strip("'").replace("\\xa0", "\u00a0") == prose.percent(table.loc[("all", "positive"), "share"])
     assert 0.75 < table.loc[("all", "positive"), "chance"] <= 0.8
 
 
@@ -128,8 +128,8 @@ def test_executed_notebooks_lie_beside_their_parameters(smoke):
     import yaml
 
     folder = smoke / "smoke" / "marc" / "base" / "notebooks"
-    assert sorted(path.name for path in folder.glob("*.ipynb")) == [f"{name}.ipynb" for name in pages.PER_TASK]
-    for name in pages.PER_TASK:
+    assert sorted(path.name for path in folder.glob("*.ipynb")) == [f"{name}.ipynb" for name in workflow.PER_TASK]
+    for name in workflow.PER_TASK:
         beside = yaml.safe_load((folder / f"{name}.yaml").read_text())
         assert beside == params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
 

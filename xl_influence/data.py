@@ -94,6 +94,17 @@ def fingerprint(samples):
     return runs.fingerprint(hashes, [len(samples[split]) for split in SPLITS])
 
 
+def class_counts(samples):
+    """Split → language → class number (as text, for JSON) → samples."""
+    return {
+        split: {
+            lang: {str(label): int(n) for label, n in part["label"].value_counts().sort_index().items()}
+            for lang, part in frame.groupby("lang", sort=False)
+        }
+        for split, frame in samples.items()
+    }
+
+
 def source_fingerprint(params):
     """Short hash of where the data come from: the corpus file, the files under `data_root`, or the hub's names."""
     task = tasks.find(params)

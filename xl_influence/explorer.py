@@ -13,7 +13,7 @@ STRONGEST = 10  # training samples of each sign that are shown for a test sample
 OF_EACH = 3  # and of each training language
 
 
-def describe(scores, train, test, task, *, top_k):
+def describe(scores, train, test, task, *, top_k, title=None):
     """The explorer's data.
 
     Returns
@@ -22,7 +22,8 @@ def describe(scores, train, test, task, *, top_k):
         `tests`: for every test sample its texts, `shares` (sign → language → samples in the top k) and, by sign, `rows` of
         training samples: `uid`, `rank` (from 1), `influence`, and what each `epoch` and each parameter `group` adds to it,
         in the order of `epochs` and `groups`; in a parallel task the `translations` (uid, influence, rank) as well.
-        `samples`: uid → the texts of every training sample that is mentioned.
+        `samples`: uid → the texts of every training sample that is mentioned; empty lists where the run has no texts.
+        `title`: what the data are called, the task's by default.
     """
     values = cosine.influence(scores).to_numpy()
     of_item = train.groupby("item").indices if parallel(train) else {}
@@ -57,7 +58,7 @@ def describe(scores, train, test, task, *, top_k):
     languages = dict.fromkeys([*train["lang"], *test["lang"]])
     samples = train.iloc[sorted(mentioned)]
     return {
-        "title": task.title,
+        "title": title or task.title,
         "classes": list(task.class_names),
         "languages": {lang: {"name": LANGUAGES.get(lang, lang), "color": COLORS.get(lang, "gray")} for lang in languages},
         "epochs": [int(epoch) for epoch in scores["checkpoint"].to_numpy()],
@@ -69,10 +70,10 @@ def describe(scores, train, test, task, *, top_k):
     }
 
 
-def write(run, scores, train, test, task, *, top_k):
-    """Leave `describe` as `explorer.json` in the run's folder."""
-    with runs.complete(run / "explorer.json") as path:
-        data = describe(scores, train, test, task, top_k=top_k)
+def write(folder, scores, train, test, task, *, top_k, title=None):
+    """Leave `describe` as `explorer.json` in a folder."""
+    with runs.complete(folder / "explorer.json") as path:
+        data = describe(scores, train, test, task, top_k=top_k, title=title)
         path.write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
@@ -87,7 +88,7 @@ def _chosen(order, lang):
 
 
 def _texts(sample):
-    texts = [sample.text_a, *([sample.text_b] if isinstance(sample.text_b, str) else [])]
+    texts = [text for text in (getattr(sample, "text_a", None), getattr(sample, "text_b", None)) if isinstance(text, str)]
     phenomenon = {"phenomenon": sample.phenomenon} if hasattr(sample, "phenomenon") else {}
     return {"texts": texts, "label": int(sample.label)} | phenomenon
 

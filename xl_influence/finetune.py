@@ -19,7 +19,10 @@ def finetune(params, progress=True):
 
     A run that was killed goes on after its last complete epoch and ends with the same weights.
     """
-    run, mark = runs.folder(params), marks.finetuned(params)
+    run = runs.folder(params)
+    if marks.is_published(run, params):
+        return run
+    mark = marks.finetuned(params)
     if marks.is_finetuned(run, mark):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
@@ -125,6 +128,7 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
         data_fingerprint=data.fingerprint(samples),
         encoder={"source": params["encoder"], "revision": encoders.revision(params["encoder"])},
         rows={split: len(frame) for split, frame in samples.items()},
+        class_counts=data.class_counts(samples),
         majority_share={split: float(frame["label"].value_counts(normalize=True).max()) for split, frame in samples.items()},
         inputs_cut_to_max_length=n_cut,
         vocabulary_size=len(kept),

@@ -1,7 +1,7 @@
 """Run one notebook with checked parameters: `python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500`.
 
-The executed notebook lies in the run's folder under `notebooks/`, beside the merged parameters. A notebook that fails is
-kept as `<name>.failed.ipynb`. Plain `papermill notebooks/…` works as well; this adds the check before anything starts.
+The executed notebook lies under `notebooks/` where its tables lie (`tables.place`), beside the merged parameters. One that
+fails is kept as `<name>.failed.ipynb`. Plain `papermill notebooks/…` works as well; this checks the parameters first.
 """
 
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from . import params, runs
+from . import params, runs, tables
 
 
 def find(name):
@@ -29,7 +29,7 @@ def run(name, given):
     import papermill
 
     source, merged = find(name), params.merge(given)
-    target = runs.folder(merged) / "notebooks" / source.name
+    target = tables.place(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page

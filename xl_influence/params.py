@@ -136,6 +136,14 @@ def merge(given=None):
     return merge_with_source(given)[0]
 
 
+def of_study(merged):
+    """What the files of `params/` say for this task, study and variant, unchecked: dict with every key."""
+    folder = root() / "params"
+    files = [folder / "base.yaml", folder / "tasks" / f"{merged['task']}.yaml", folder / "studies" / f"{merged['study']}.yaml"]
+    layers = [_read(path) for path in files] + [variant_layer(merged["variant"])[0]]
+    return {key: value for layer in layers for key, value in layer.items()}
+
+
 def elsewhere(merged, source, key):
     """The parameters of the study that `key` ('removal_study' or 'variants_study') names; these where it names none.
 

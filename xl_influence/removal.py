@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import marks, runs, scores, tasks
+from . import marks, runs, scores, tables, tasks
 from .cosine import influence
 from .sharing import FEWEST, SIGNS, bootstrap, top_samples
 
@@ -103,6 +103,13 @@ def retrain(params, progress=True):
         before, after = (sets[r.seed, removed][r.test_uid] for removed in ((), r.removed))
         rows.append([r.test_uid, lang[r.test_uid], r.k, r.sign, r.strategy, r.seed, before, after])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def find(params, progress=True):
+    """The table `removal`: of a published run the one that was published, None where none was; else as `retrain`."""
+    if not runs.is_published(runs.folder(params)):
+        return retrain(params, progress)
+    return tables.read_all(params).get("removal")
 
 
 class _Retrainer:

@@ -66,6 +66,16 @@ def write_manifest(run, **entries):
         path.write_text(json.dumps(read_manifest(run) | entries, indent=2, default=str) + "\n", encoding="utf-8")
 
 
+def is_published(run):
+    """Whether the folder holds a published run: influence and tables, without checkpoints, score cube and texts."""
+    return (Path(run) / "influence.zarr").is_dir() and not (Path(run) / "scores.zarr").is_dir()
+
+
+def can_load(params):
+    """Whether a run is there or may be computed: where the base run of its study is a published one, nothing is computed."""
+    return not is_published(folder(params | {"variant": "base"})) or is_published(folder(params))
+
+
 @contextlib.contextmanager
 def complete(path):
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
@@ -160,28 +170,11 @@ class Stopwatch:
         return {"wall_seconds": round(time.time() - self.start, 1), "peak_memory_gb": round(peak, 2), "finished": finished}
 
 
-def write_tables(run, **tables):
-    """Write tidy tables to `tables/<name>.parquet` of the run, each complete or not at all."""
-    for name, frame in tables.items():
-        with complete(Path(run) / "tables" / f"{name}.parquet") as path:
-            frame.to_parquet(path, index=False)
-
-
-def read_tables(run):
-    """All tables of a run: dict from name to DataFrame."""
+def read_samples(params, split):
+    """Training ('train') or chosen test samples ('test') of a run: DataFrame, without texts where the run is published."""
     import pandas as pd
 
-    return {path.stem: pd.read_parquet(path) for path in sorted((Path(run) / "tables").glob("*.parquet"))}
-
-
-def read_table(run, name):
-    """A table that a notebook of the run wrote; `RunError` names the notebook to run where it is missing."""
-    import pandas as pd
-
-    path = Path(run) / "tables" / f"{name}.parquet"
-    if not path.exists():
-        raise RunError(f"{path} is not there: run the notebook that writes it, or `make study`")
-    return pd.read_parquet(path)
+    return pd.read_parquet(folder(params) / f"{split}.parquet")
 
 
 def read_inputs(run, split):

@@ -8,7 +8,8 @@ A killed run repeats at most one shard. Several processes on one run share its s
 import pandas as pd
 import xarray as xr
 
-from . import marks, runs
+from . import marks, runs, texts
+from .cosine import from_values
 from .cube import ScoreError
 from .params import with_variant
 
@@ -20,6 +21,8 @@ def score(params, progress=True):
     Start it several times, on one machine or on several that share the folder, and the processes share the work.
     """
     run, borrowed = runs.folder(params), None
+    if marks.is_published(run, params):
+        return run
     if params["test_from"]:
         borrowed = list(pd.read_parquet(score(with_variant(params, params["test_from"]), progress) / "test.parquet")["uid"])
     mark = marks.scored(params, borrowed)
@@ -33,6 +36,8 @@ def score(params, progress=True):
 def open_scores(run):
     """The run's score cube as an xarray.Dataset in memory; `ScoreError` if it is missing or incomplete."""
     path = run / "scores.zarr"
+    if runs.is_published(run):
+        return _published(run)
     if not path.is_dir():
         raise ScoreError(f"{path} is not there: run notebook 02, or `make study`")
     cube = xr.open_zarr(path).load()
@@ -42,10 +47,24 @@ def open_scores(run):
 
 
 def load(params, progress=True):
-    """Everything the analyses take, computing what is missing: (scores, train, test, manifest)."""
+    """Everything the analyses take, computing what is missing: (scores, train, test, manifest).
+
+    The samples of a published run have no texts, unless `data_root` holds the data that it was computed from.
+    """
     run = score(params, progress)
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
-    return open_scores(run), train, test, runs.read_manifest(run)
+    manifest = runs.read_manifest(run)
+    if runs.is_published(run) and params["data_root"]:
+        train, test = texts.attach(params, manifest, train, test)
+    return open_scores(run), train, test, manifest
+
+
+def _published(run):
+    """The influence of a published run as a score cube with one parameter group."""
+    influence = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"].load()
+    frames = [pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test")]
+    cube = from_values(influence.to_numpy(), *frames)
+    return cube.assign_coords(checkpoint=influence["checkpoint"]) if "checkpoint" in influence.dims else cube
 
 
 if __name__ == "__main__":  # as many processes as you like: they share the work

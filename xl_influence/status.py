@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from . import runs
+from . import params, runs
 
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
@@ -52,3 +52,27 @@ def versions(folders):
                 for name, version in ({"Python": environment["python"]} | environment["packages"]).items():
                     found.setdefault(name, set()).add(version)
     return pd.Series({name: ", ".join(sorted(several)) for name, several in found.items()}, name="version", dtype=object)
+
+
+def parameters(merged, source, notebook):
+    """The parameters that a notebook takes, their values here, and where these come from: DataFrame."""
+    path = params.root() / "notebooks" / f"{notebook}.ipynb"
+    rows = [(key, str(merged[key]), source[key]) for key in params.notebook_keys(path)]
+    return pd.DataFrame(rows, columns=["parameter", "value", "from"])
+
+
+def sample_counts(manifest, class_names):
+    """Samples per language and split, and how many of them are in each class but the first: DataFrame indexed by language."""
+    titles = {"train": "training samples", "validation": "development samples"}
+    columns = {}
+    for split, title in titles.items():
+        counts = pd.DataFrame(manifest["class_counts"][split]).T  # (language, class)
+        columns[title] = counts.sum(axis=1)
+        for number, name in list(enumerate(class_names))[1:]:
+            columns[f"{title}: {name}"] = (counts[str(number)] / columns[title]).map("{:.0%}".format)
+    return pd.DataFrame(columns)
+
+
+def majority(manifest, split="validation"):
+    """Share of the most frequent class, per language: dict."""
+    return {lang: max(counts.values()) / sum(counts.values()) for lang, counts in manifest["class_counts"][split].items()}

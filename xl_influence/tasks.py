@@ -30,6 +30,7 @@ class Task:
     parallel: bool
     languages: tuple  # those that the data set has; (): not known
     demo_classes: dict | None = None  # the same for the demo corpus, where its labels differ
+    demo_title: str = ""  # the demo corpus has a name of its own: it is not the data set
 
 
 TASKS = {
@@ -44,6 +45,7 @@ TASKS = {
         class_names=("not entailment", "entailment"),
         parallel=True,
         languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+        demo_title="demo-NLI",
     ),
     "pawsx": Task(
         name="pawsx",
@@ -56,6 +58,7 @@ TASKS = {
         class_names=("different", "paraphrase"),
         parallel=True,
         languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
+        demo_title="demo-paraphrase",
     ),
     "marc": Task(
         name="marc",
@@ -69,6 +72,7 @@ TASKS = {
         parallel=False,
         languages=("de", "en", "es", "fr", "ja", "zh"),
         demo_classes={1: 0, 2: 0, 3: None, 4: 1, 5: 1},  # stars
+        demo_title="demo-reviews",
     ),
 }
 
@@ -96,6 +100,12 @@ LANGUAGES = {
 def find(params):
     """The `Task` of a run; that of one's own is read off its files."""
     return TASKS[params["task"]] if params["task"] in TASKS else _own(own_files(params))
+
+
+def title(params):
+    """What a run's data are called: 'XNLI', or 'demo-NLI' for the corpus written for this project."""
+    task = find(params)
+    return task.demo_title if params["data"] == "demo" and task.demo_title else task.title
 
 
 def own_files(params):

@@ -60,7 +60,7 @@
       select("Task", tasks, state.task, (task) => go({ task, lang: "", uid: "", from: "" })),
       select("Test language", languages.map((lang) => [lang, data.languages[lang].name]), state.lang,
         (lang) => go({ lang, uid: "" })),
-      select("Test sample", ours.map((test) => [test.uid, `${test.uid}: ${test.texts[0]}`]), state.uid, (uid) => go({ uid })),
+      select("Test sample", ours.map((test) => [test.uid, test.texts.length ? `${test.uid}: ${test.texts[0]}` : test.uid]), state.uid, (uid) => go({ uid })),
       select("Training samples in", trained, state.from, (from) => go({ from })),
       el("div", { class: "xl-steps" }, step(-1, "←", "Previous test sample"), step(1, "→", "Next test sample")));
   };
@@ -102,13 +102,13 @@
       el("li", {}, language(data.samples[uid].lang), ` ${uid}: ${signed(influence)}, rank ${rank}`, ...texts(data.samples[uid])));
     return el("div", { class: "xl-details" },
       bars("What each epoch adds", data.epochs.map((epoch) => `epoch ${epoch}`), row.epochs),
-      bars("What each part of the network adds", data.groups, row.groups),
+      ...(data.groups.length > 1 ? [bars("What each part of the network adds", data.groups, row.groups)] : []),
       ...(others.length ? [el("h4", {}, "Its translations"), el("ul", { class: "xl-translations" }, ...others)] : []));
   };
 
   const card = (row, most) => {
     const sample = data.samples[row.uid];
-    const more = el("details", {}, el("summary", {}, "epochs, layers" + (row.translations.length ? ", translations" : "")));
+    const more = el("details", {}, el("summary", {}, (data.groups.length > 1 ? "epochs, layers" : "epochs") + (row.translations.length ? ", translations" : "")));
     more.addEventListener("toggle", () => more.open && more.childElementCount === 1 && more.append(details(row)));
     return el("li", { value: row.rank },
       facts(sample.lang, `rank ${row.rank}`, row.uid, data.classes[sample.label], sample.phenomenon),

@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 
 from ..runs import CHANCE
+from ..tasks import LANGUAGES
 from .base import named
 
 START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
@@ -26,21 +27,26 @@ def matrix(table, value="mean"):
 
 
 def samples(table, class_names, scores=True, marked=False):
-    """Samples with their texts as an HTML table; texts are escaped, so markup in a review shows as text.
+    """Samples as an HTML table, with their texts where the table has them, else with their languages.
 
-    `marked`: words of a pair that its other text has at another place are underlined, words that it lacks are bold.
+    Texts are escaped, so markup in a review shows as text. `marked`: words of a pair that its other text has at another place
+    are underlined, words that it lacks are bold.
     """
-    head = f"<tr><th>uid</th>{'<th>influence</th>' * scores}<th{START}>text</th><th{START}>label</th></tr>"
-    body = []
-    for row in table.itertuples():
-        texts = [row.text_a, *([row.text_b] if isinstance(row.text_b, str) else [])]
-        parts = compared(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
-        text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts)
-        score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
-        phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
-        words = f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
-        body.append(f'<tr class="{row.sign}"><td>{row.uid}</td>{score}{words}</tr>')
+    what = "text" if "text_a" in table else "language"
+    head = f"<tr><th>uid</th>{'<th>influence</th>' if scores else ''}<th{START}>{what}</th><th{START}>label</th></tr>"
+    body = [_sample(row, class_names, scores, marked) for row in table.itertuples()]
     return HTML(f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>')
+
+
+def _sample(row, class_names, scores, marked):
+    """One row of `samples`."""
+    texts = [text for text in (getattr(row, "text_a", None), getattr(row, "text_b", None)) if isinstance(text, str)]
+    parts = compared(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
+    text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts) or LANGUAGES.get(row.lang, row.lang)
+    score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
+    phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
+    words = f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
+    return f'<tr class="{row.sign}"><td>{row.uid}</td>{score}{words}</tr>'
 
 
 def compared(a, b):

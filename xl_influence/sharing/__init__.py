@@ -16,6 +16,7 @@ from .languages import (
     mean_influence,
     scripts,
     stand_ins,
+    wholly_in_script,
 )
 from .network import by_group, contributions, shared_tokens, token_kinds
 from .translations import parallel, reinforcement, translation_rank, zero_shot
@@ -24,5 +25,5 @@ __all__ = [
     "FEWEST", "SIGNS", "SharingError", "bootstrap", "by_group", "composition", "composition_by_sample", "contributions",
     "cross_language", "distribution", "epoch_tests", "imbalance", "influential_samples", "mean_influence", "parallel",
     "planted", "reinforcement", "scripts", "shared_tokens", "stand_ins", "token_kinds", "top_samples", "translation_rank",
-    "zero_shot",
+    "wholly_in_script", "zero_shot",
 ]  # fmt: skip

@@ -194,10 +194,11 @@ def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95
     values, lang = influence(scores).to_numpy(), train["lang"].to_numpy()
     own = test["lang"].to_numpy()
     rows = []
+    known = np.array(train["wholly_in_script"] if "wholly_in_script" in train else wholly_in_script(train), dtype=object)
     for train_lang, script in SCRIPTS.items():
         if train_lang not in lang or (own == train_lang).all():
             continue
-        pure = np.array([_wholly(script, row) if row.lang == train_lang else False for row in train.itertuples()])
+        pure = known == True  # noqa: E712, of other languages it is missing
         for sign in SIGNS:
             top = top_samples(values, top_k, sign)[own != train_lang]
             there = lang[top] == train_lang  # (test in other languages, k)
@@ -209,6 +210,11 @@ def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95
                 | {"chance": pure[lang == train_lang].mean(), "in_top_k": there.mean()}
             )
     return pd.DataFrame(rows, columns=["train_lang", "script", "sign", "share", "ci_low", "ci_high", "chance", "in_top_k"])
+
+
+def wholly_in_script(samples):
+    """Whether every letter of a sample is of its language's own script; None for languages that share theirs. One each."""
+    return [_wholly(SCRIPTS[row.lang], row) if row.lang in SCRIPTS else None for row in samples.itertuples()]
 
 
 def _wholly(script, row):
