@@ -53,7 +53,7 @@ def needed(task, name):
     own = [executed(MERGED[task][0], before) for before in notebooks.PER_TASK[name] if before in NAMES[task]]
     others = [executed(run, "02-influence") for run in COMPARED[task].get(name, [])]
     if name == "09-the-paper-and-this-run":
-        others += [executed(MERGED[other][0], "04-cross-language-influence") for other in TASKS]
+        others += [executed(MERGED[other][0], "04-cross-language-influence") for other in TASKS if NAMES[other]]
     return list(dict.fromkeys(own + others))
 
 
@@ -67,9 +67,9 @@ def given(merged):
 
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
-    "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS],
+    "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS if NAMES[task]],
     "11-how-fast": ["benchmarks/results.json", "benchmarks/results-cuda.json"],
-    "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS],
+    "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS if NAMES[task]],
 } if set(TASKS) >= {"xnli", "pawsx", "marc"} and config.get("once", True) else {}
 
 

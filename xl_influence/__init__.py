@@ -30,6 +30,7 @@ sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 removal    removing influential samples and training again (section 6)
 paper      the paper's tables and claims beside a run
+leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer

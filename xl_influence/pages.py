@@ -16,7 +16,7 @@ import nbformat
 from . import params, runs, tables, tasks
 from .prose import percent
 from .tasks import TASKS
-from .workflow import ONCE, notebooks
+from .workflow import ONCE, PER_TASK, notebooks
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Source:
     """A file that the book takes from a run."""
 
     place: str  # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js', in the demo's part under 'demo/'
-    path: Path
+    path: Path | None  # None: the study has no such runs, and a page says so
     merged: dict  # parameters of the run
 
 
@@ -40,7 +40,7 @@ def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
     """
     target = Path(target or params.root() / "book" / "runs")
     found = [*_of_study(study, runs_root, ONCE), *_of_study(demo, demo_root, (), "demo/")]
-    missing = [str(source.path) for source in found if not source.path.exists()]
+    missing = [str(source.path) for source in found if source.path and not source.path.exists()]
     if missing:
         raise runs.RunError(f"the study {study} or {demo} is not complete: run `make book`; missing: {', '.join(missing[:5])}")
     shutil.rmtree(target, ignore_errors=True)
@@ -51,7 +51,7 @@ def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
         str(Path(s.place).parent): _band_entry(s.merged) for s in found if s.place.count("/") and s.path.suffix == ".ipynb"
     }
     (target / "bands.json").write_text(json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8")
-    return sum(source.path.suffix == ".ipynb" for source in found)
+    return sum(source.place.endswith(".ipynb") for source in found)
 
 
 def _of_study(study, runs_root, once, prefix=""):
@@ -62,6 +62,7 @@ def _of_study(study, runs_root, once, prefix=""):
         folder = tables.place(merged)
         names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (list(once) if task == "xnli" else [])
         found += [Source(f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged) for name in names]
+        found += [Source(f"{prefix}{task}/{name}.ipynb", None, merged) for name in PER_TASK if f"{task}/{name}" not in names]
         found.append(Source(f"explorer/{prefix.replace('/', '-')}{task}.js", folder / "explorer.json", merged))
     return found
 
@@ -74,8 +75,15 @@ def _copy(source, target):
         shutil.copy(source.path, path)
     else:
         suffix = str(Path(source.place).parent).replace("/", "-")
-        notebook = nbformat.read(source.path, 4)
+        notebook = nbformat.read(source.path, 4) if source.path else _empty(Path(source.place).stem)
         nbformat.write(page(notebook, suffix, tasks.title(source.merged), band(source.merged)), path)
+
+
+def _empty(name):
+    """A notebook without results, under the title of its source."""
+    title = nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4).cells[0].source.partition("\n")[0]
+    text = f"{title}\n\nThis study has no such runs yet: the models that this notebook compares have not been trained."
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
 
 
 def _band_entry(merged):

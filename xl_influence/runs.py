@@ -72,8 +72,9 @@ def is_published(run):
 
 
 def can_load(params):
-    """Whether a run is there or may be computed: where the base run of its study is a published one, nothing is computed."""
-    return not is_published(folder(params | {"variant": "base"})) or is_published(folder(params))
+    """Whether a run is there or may be computed: in a folder of published runs nothing is computed."""
+    run = folder(params)
+    return is_published(run) or not any(is_published(other) for other in run.parents[1].glob("*/*"))
 
 
 @contextlib.contextmanager

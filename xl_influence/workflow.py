@@ -35,7 +35,9 @@ def compared(merged, source):
 
 
 def notebooks(merged, source):
-    """The notebooks of `PER_TASK` that a run has: of a published one those whose runs were published too."""
+    """The notebooks of `PER_TASK` that a run has; of a published one those whose runs were published too."""
+    if not runs.can_load(merged):
+        return []
     needed = compared(merged, source)
     return [
         name

@@ -10,19 +10,21 @@ import shutil
 from pathlib import Path
 
 from docutils import nodes
+from numbers_in_prose import RUNS, bands
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence.tasks import TASKS
 
-DATA = Path("book") / "runs" / "explorer"
-
 
 class Explorer(SphinxDirective):
     def run(self):
-        there = [task for task in TASKS if (Path(self.env.srcdir) / DATA / f"{task}.js").exists()]
+        runs = Path(self.env.srcdir) / RUNS
+        names = [f"{prefix}{task}" for prefix in ("", "demo-") for task in TASKS]
+        there = [name for name in names if (runs / "explorer" / f"{name}.js").exists()]
         if not there:
-            return [self.state.document.reporter.warning(f"{DATA} holds no task: gather a study first", line=self.lineno)]
-        tasks = html.escape(json.dumps([[task, TASKS[task].title] for task in there]))
+            return [self.state.document.reporter.warning(f"{RUNS} holds no task: gather a study first", line=self.lineno)]
+        titles = [[name, bands(runs)[name.replace("demo-", "demo/")]["title"]] for name in there]
+        tasks = html.escape(json.dumps(titles))
         text = f'<div id="xl-explorer" data-tasks="{tasks}"><noscript>The explorer needs JavaScript.</noscript></div>'
         return [nodes.raw("", text, format="html")]
 
@@ -36,7 +38,7 @@ def add_scripts(app, pagename, templatename, context, doctree):
 
 def copy_data(app, error):
     """Put the tasks' data beside the script."""
-    source, target = Path(app.srcdir) / DATA, Path(app.outdir) / "_static" / "explorer"
+    source, target = Path(app.srcdir) / RUNS / "explorer", Path(app.outdir) / "_static" / "explorer"
     if app.builder.format == "html" and not error and source.is_dir():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)

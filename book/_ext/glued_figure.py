@@ -17,9 +17,12 @@ myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes
     ```
 """
 
+from pathlib import Path
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import create_pending_glue_ref
+from numbers_in_prose import MISSING, RUNS, bands, lookup
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence.tasks import TASKS
@@ -47,16 +50,22 @@ class GluedFigure(SphinxDirective):
 class TaskFigures(SphinxDirective):
     required_arguments = 1  # the key, without its task
     has_content = True
-    option_spec = {name: directives.unchanged_required for name in ("notebook", "name", "tasks")}
+    option_spec = {name: directives.unchanged_required for name in ("notebook", "name", "tasks", "study")}
 
     def run(self):
         return self.parse_text_to_nodes("\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"]))
 
     def tabs(self):
+        runs, prefix = Path(self.env.srcdir) / RUNS, f"{self.options['study']}/" if "study" in self.options else ""
         for task in self.options.get("tasks", " ".join(TASKS)).split():
-            yield from (f":::{{tab-item}} {TASKS[task].title}", f":sync: {task}", "")
-            yield from (f"```{{glued-figure}} {task}_{self.arguments[0]}", f":name: {self.options['name']}-{task}")
-            yield from (f":doc: runs/{task}/{self.options['notebook']}.ipynb", "", f"{TASKS[task].title}: {self.content[0]}")
+            folder, notebook, key = f"{prefix}{task}", self.options["notebook"], self.arguments[0]
+            title = bands(runs)[folder]["title"]
+            yield from (f":::{{tab-item}} {title}", f":sync: {task}", "")
+            if lookup(runs, folder, notebook, key) == MISSING:
+                yield from (f"This study has no such runs on {title} yet.", ":::")
+                continue
+            yield from (f"```{{glued-figure}} {task}_{key}", f":name: {self.options['name']}-{task}")
+            yield from (f":doc: runs/{folder}/{notebook}.ipynb", "", f"{title}: {self.content[0]}")
             yield from (*self.content[1:], "```", ":::")
 
 
