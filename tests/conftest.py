@@ -100,9 +100,9 @@ def site(smoke, hostile, tmp_path_factory):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("runs"))
     target = source / "book" / "runs"
-    pages.gather("smoke", runs_root=str(smoke), target=target)
+    pages.gather("smoke", runs_root=str(smoke), target=target, demo="smoke", demo_root=str(smoke))
     notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
-    nbformat.write(pages.page(notebook, "marc"), target / "marc" / "02-influence.ipynb")
+    nbformat.write(pages.page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb")
     pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
     script = str(Path(sys.executable).parent / "jupyter-book")
     run_python(script, "build", str(source), "-n", "-W", "--keep-going")

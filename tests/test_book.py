@@ -6,14 +6,14 @@ from urllib.parse import unquote, urlsplit
 import bs4
 import pytest
 
-from xl_influence import pages, prose, runs
+from xl_influence import pages, params, prose, runs, tables
 
 
 def test_every_page_is_there(site):
     names = ("index", "how-to-read", "method", "data-and-fine-tuning", "quality", "zero-shot", "the-paper-and-this-run")
     for name in (*names, "explorer", "glossary", "bring-your-own"):
         assert (site / "book" / f"{name}.html").is_file()
-    assert len(list((site / "book" / "runs").rglob("*.html"))) == 33
+    assert len(list((site / "book" / "runs").rglob("*.html"))) == 63
     assert "book/index.html" in (site / "index.html").read_text()
 
 
@@ -25,10 +25,12 @@ def test_nothing_is_loaded_from_elsewhere(site):
 
 
 def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
-    shares = [runs.read_table(smoke / "smoke" / task / "base", "cross_language") for task in ("xnli", "pawsx", "marc")]
-    positive = [t[(t["test_lang"] == "all") & (t["sign"] == "positive")]["share"].iloc[0] for t in shares]
-    text = re.sub(r"<[^>]+>", "", (site / "book" / "index.html").read_text())
-    assert f"between {prose.percent(min(positive))} and {prose.percent(max(positive))}" in text
+    text = re.sub(r"<[^>]+>", "", (site / "book" / "cross-language-influence.html").read_text())
+    for task in ("xnli", "pawsx", "marc"):
+        merged = params.merge({"study": "smoke", "task": task, "runs_root": str(smoke)})
+        table = tables.read(merged, "cross_language").set_index(["test_lang", "sign"])
+        row = table.loc[("all", "positive")]
+        assert prose.percent(row["share"]) in text and prose.interval(row["ci_low"], row["ci_high"]) in text
 
 
 def test_every_number_is_pasted(site):
@@ -64,9 +66,10 @@ def test_links_and_their_anchors_lead_somewhere(site):
 def test_the_explorer_has_its_data_beside_it(site):
     from xl_influence.tasks import TASKS
 
-    assert sorted(path.stem for path in (site / "_static" / "explorer").iterdir()) == sorted(TASKS)
+    names = [f"{prefix}{task}" for prefix in ("", "demo-") for task in TASKS]
+    assert sorted(path.stem for path in (site / "_static" / "explorer").iterdir()) == sorted(names)
 
 
 def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):
-    with pytest.raises(runs.RunError, match="explorer.json"):
-        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none")
+    with pytest.raises(runs.RunError, match="explorer.json|ipynb"):
+        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none", demo="smoke", demo_root=str(smoke))

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run_python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from xl_influence import cosine, data, demo, encoders, params, runs, tasks
+from xl_influence import cosine, data, demo, encoders, params, runs, tables, tasks
 
 PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
 
@@ -47,7 +47,7 @@ def test_a_study_of_it_by_notebook(tmp_path):
         "zero_shot_languages=[pt]", "imbalance_languages=[pt]",
         f"data_root={given['data_root']}", f"runs_root={given['runs_root']}",
     )  # fmt: skip
-    table = runs.read_table(runs.folder(given), "composition")
+    table = tables.read(given | {"zero_shot_languages": ["pt"], "imbalance_languages": ["pt"]}, "composition")
     assert set(table["train_lang"]) == {"en", "pt"}
     manifest = runs.read_manifest(runs.folder(given))
     assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
@@ -100,7 +100,7 @@ def test_an_encoder_in_a_local_folder(smoke, tmp_path):
     assert runs.read_manifest(run)["encoder"] == {"source": str(folder), "revision": None}
     assert encoders.load_checkpoint(run / "checkpoints" / "epoch-1").config.num_hidden_layers == 1
     run_python("-m", "xl_influence.notebook", "04", *(f"{key}={value}" for key, value in given.items()))
-    assert len(runs.read_table(run, "composition"))
+    assert len(tables.read(params.merge(given), "composition"))
 
 
 def test_another_method_as_on_the_page(smoke):

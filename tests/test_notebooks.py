@@ -10,9 +10,15 @@ import xarray as xr
 from conftest import run_python
 from transformers import AutoModelForSequenceClassification
 
-from xl_influence import pages, params, prose, runs, workflow
+from xl_influence import pages, params, prose, runs, tables, workflow
 
 TASKS = ["xnli", "pawsx", "marc"]
+
+
+def given(smoke, task="xnli"):
+    return params.merge({"study": "smoke", "task": task, "runs_root": str(smoke)})
+
+
 COLUMNS = {
     "composition": ["test_lang", "train_lang", "sign", "checkpoint", "share", "ci_low", "ci_high", "chance"],
     "composition_by_sample": ["test", "test_lang", "train_lang", "sign", "share", "chance"],
@@ -78,17 +84,17 @@ def test_tables(smoke, task):
         if name == "reinforcement" and task == "marc":
             continue
         if name == "epoch_tests" and runs.read_manifest(run)["chosen_epoch"] == 1:  # nothing to compare
-            assert runs.read_table(run, name).empty
+            assert tables.read(given(smoke, task), name).empty
             continue
-        table = runs.read_table(run, name)
+        table = tables.read(given(smoke, task), name)
         may_be_missing = ["paper_value", "value", "ci_low", "ci_high"] if name == "claims" else []
         assert list(table.columns) == columns and len(table), name
         assert not table.drop(columns=may_be_missing).isna().any().any(), name
-    composition = runs.read_table(run, "composition")
+    composition = tables.read(given(smoke, task), "composition")
     assert np.allclose(composition.groupby(["test_lang", "sign", "checkpoint"])["share"].sum(), 1)
     assert (composition["ci_low"] <= composition["share"]).all() and (composition["share"] <= composition["ci_high"]).all()
-    with pytest.raises(runs.RunError, match="no_such_table.*make study"):
-        runs.read_table(run, "no_such_table")
+    with pytest.raises(tables.TableError, match="no_such_table.*make study"):
+        tables.read(given(smoke, task), "no_such_table")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -101,7 +107,7 @@ def test_variants_are_runs_of_their_own_on_the_same_test_samples(smoke, task):
     assert {"es"} < set(runs.read_manifest(without)["dev_accuracy"][0])  # accuracy in the language left out
     drawn = {run.name: list(pd.read_parquet(run / "train.parquet").query("lang == 'es'")["uid"]) for run in (base, plus)}
     assert drawn["plus-100-es"][: len(drawn["base"])] == drawn["base"]
-    table = runs.read_table(base, "zero_shot")
+    table = tables.read(given(smoke, task), "zero_shot")
     assert set(table["what"]) == {"same_samples"} | ({"translations"} if task != "marc" else set())
     assert sorted(path.name for path in (plus / "notebooks").glob("*.ipynb")) == [
         "01-data-and-fine-tuning.ipynb", "02-influence.ipynb",
@@ -118,7 +124,7 @@ def glued(path):
 def test_headline_numbers_come_from_the_tables(smoke, task):
     run = smoke / "smoke" / task / "base"
     stored = glued(run / "notebooks" / "04-cross-language-influence.ipynb")
-    table = runs.read_table(run, "cross_language").set_index(["test_lang", "sign"])
+    table = tables.read(given(smoke, task), "cross_language").set_index(["test_lang", "sign"])
     text = stored[f"{task}_cross_positive"]["application/papermill.record/text/plain"]
     assert text.strip("'").replace("\\xa0", "\u00a0") == prose.percent(table.loc[("all", "positive"), "share"])
     assert 0.75 < table.loc[("all", "positive"), "chance"] <= 0.8
@@ -158,14 +164,18 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
 
 
 def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs") == 33
+    demo = {"demo": "smoke", "demo_root": str(smoke)}
+    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs", **demo) == 63
     texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
     labels = [
         c["metadata"]["mystnb"]["figure"]["name"] for nb in texts.values() for c in nb["cells"] if "mystnb" in c["metadata"]
     ]
-    assert len(labels) == len(set(labels)) == 39
+    assert len(labels) == len(set(labels)) > 39
     page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
-    assert page.cells[0].source.startswith("# Cross-language influence: PAWS-X\n")
+    assert page.cells[0].source.startswith("# Cross-language influence: demo-paraphrase\n")
+    assert "**Synthetic: texts written for this project, demo-paraphrase.**" in page.cells[0].source
     assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)
-    with pytest.raises(runs.RunError, match="make study STUDY=cpu"):
-        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none")
+    other = nbformat.read(tmp_path / "runs" / "demo" / "pawsx" / "04-cross-language-influence.ipynb", 4)
+    assert any("{numref}`fig-composition-demo-pawsx`" in cell.source for cell in other.cells)
+    with pytest.raises(runs.RunError, match="cpu or smoke is not complete"):
+        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none", **demo)

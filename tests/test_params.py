@@ -46,7 +46,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     [
         ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
         ({"task": "squad"}, ["task='squad'", "marc, own, pawsx, xnli"]),
-        ({"study": "huge"}, ["study='huge'", "cpu, cpu-small, demo, demo-small, paper, smoke"]),
+        ({"study": "huge"}, ["study='huge'", "cpu, cpu-small, demo, demo-small, paper, real, smoke"]),
         ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),

@@ -1,0 +1,118 @@
+"""A published run holds no text, gives the same tables as the run it was taken from, and is read, never computed."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import run_python
+
+from xl_influence import data, params, publish, runs, scores, sharing, tables, texts
+
+CHOICE = {"top_k": 10, "resamples": 200}
+
+
+@pytest.fixture(scope="module")
+def published(smoke, tmp_path_factory):
+    """The folder with the published smoke study: base of XNLI and MARC, and XNLI without Spanish."""
+    target = tmp_path_factory.mktemp("results")
+    for task, variant in (("xnli", "base"), ("marc", "base"), ("xnli", "without-es")):
+        publish.publish(given(smoke, task, variant), target)
+    return target
+
+
+def given(root, task="xnli", variant="base"):
+    return params.merge({"study": "smoke", "task": task, "variant": variant, "runs_root": str(root)})
+
+
+def contents(folder):
+    files = [path for path in folder.rglob("*") if path.is_file() and "notebooks" not in path.parts]
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix != ".json"
+    }
+
+
+@pytest.mark.parametrize("task", ["xnli", "marc"])
+def test_the_same_tables_at_the_printed_digits(smoke, published, task):
+    whole, read = (scores.load(given(root, task))[:3] for root in (smoke, published))
+    for name in ("cross_language", "composition", "reinforcement", "scripts"):
+        if name == "reinforcement" and task == "marc":
+            continue
+        frames = [getattr(sharing, name)(*run, **CHOICE) for run in (whole, read)]
+        numbers = [frame.select_dtypes("number").round(2) for frame in frames]
+        pd.testing.assert_frame_equal(*numbers)
+    means = [sharing.mean_influence(*run, resamples=200)["mean"] for run in (whole, read)]
+    assert np.allclose(*means, atol=1e-3)
+
+
+def test_no_text_in_any_file(smoke, published):
+    for task in ("xnli", "marc"):
+        run, source = runs.folder(given(published, task)), runs.folder(given(smoke, task))
+        known = pd.concat([pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")])
+        words = {text for column in ("text_a", "text_b") for text in known[column].dropna()}
+        assert {"train.parquet", "test.parquet", "influence.zarr", "manifest.json", "tables"} <= {
+            p.name for p in run.iterdir()
+        }
+        for path in run.rglob("*.parquet"):
+            frame = pd.read_parquet(path)
+            assert not {"text_a", "text_b"} & set(frame)
+            strings = frame.select_dtypes(["object", "str"])
+            assert not {value for column in strings for value in strings[column].dropna()} & words, path
+        stored = xr.open_zarr(run / "influence.zarr", consolidated=False)
+        assert not {str(value) for name in stored.coords for value in stored[name].values} & words
+        assert not any(text in (run / "manifest.json").read_text(encoding="utf-8") for text in words)
+
+
+def test_the_influence_is_half_as_precise_and_by_checkpoint(smoke, published):
+    stored = xr.open_zarr(runs.folder(given(published)) / "influence.zarr", consolidated=False)["influence"]
+    cube = scores.open_scores(runs.folder(given(smoke)))
+    assert stored.dims == ("checkpoint", "test", "train") and stored.dtype == np.float16
+    assert stored.sizes["checkpoint"] == cube.sizes["checkpoint"]
+    exact = cube["dot"].sum("group") / np.sqrt(cube["test_sqnorm"].sum("group") * cube["train_sqnorm"].sum("group"))
+    assert float(abs(exact - stored.astype(float)).max()) < 1e-3
+    assert list(stored["train"].values) == list(pd.read_parquet(runs.folder(given(smoke)) / "train.parquet")["uid"])
+
+
+def test_a_variant_keeps_the_test_samples_of_its_language(published):
+    run = runs.folder(given(published, variant="without-es"))
+    assert set(pd.read_parquet(run / "test.parquet")["lang"]) == {"es"}
+    stored = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"]
+    assert stored.dims == ("test", "train")
+    seen, unseen = (scores.load(given(published, variant=name))[:3] for name in ("base", "without-es"))
+    assert len(sharing.zero_shot(seen, unseen, "es", **CHOICE))
+
+
+def test_a_published_run_is_never_computed(published):
+    assert runs.can_load(given(published)) and runs.can_load(given(published, variant="without-es"))
+    assert not runs.can_load(given(published, variant="without-de"))
+    assert not runs.can_load(given(published, task="pawsx"))
+    with pytest.raises(runs.RunError, match="train_size was 24, is 30 here.*runs_root"):
+        scores.load(given(published) | {"train_size": 30})
+
+
+def test_reading_changes_nothing_that_is_published(published):
+    before = contents(published)
+    for name in ("04-cross-language-influence", "10-where-in-the-network"):
+        run_python("-m", "xl_influence.notebook", name, "study=smoke", "task=xnli", f"runs_root={published}")
+    assert contents(published) == before
+    run_python("-m", "xl_influence.notebook", "04", "study=smoke", "task=xnli", f"runs_root={published}", "top_k=3")
+    assert {path: value for path, value in contents(published).items() if "other" not in path.parts} == before
+    assert tables.read(given(published) | {"top_k": 3}, "cross_language") is not None
+
+
+def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
+    merged = given(published)
+    manifest, bare = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
+    (found,) = texts.attach(merged, manifest, bare)
+    assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
+    with pytest.raises(runs.RunError, match="fingerprint"):
+        texts.attach(merged, manifest | {"data_fingerprint": "another"}, bare)
+
+
+def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
+    manifest = runs.read_manifest(runs.folder(given(published)))
+    assert (manifest["parameters"]["runs_root"], manifest["parameters"]["data_root"]) == ("runs", "")
+    assert str(smoke) not in json.dumps(manifest)
+    assert manifest["class_counts"] == data.class_counts(data.load(given(smoke)))
