@@ -53,3 +53,16 @@ def test_onednn_is_not_asked_where_it_rounds(tried_anew, monkeypatch):
         assert not arithmetic.onednn_is_exact()
     with arithmetic.arithmetic(CPU):
         assert arithmetic.CPU.fp32_precision == "ieee"
+
+
+def test_mixed_precision_inside_sees_weights_that_have_changed():
+    """Trainer enters an autocast at each step; its cache of rounded weights must not outlive the step."""
+    layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)
+    results = []
+    with arithmetic.arithmetic(CPU):
+        for _ in range(2):
+            with torch.autocast("cpu", torch.bfloat16):
+                results.append(layer(x))
+            with torch.no_grad():
+                layer.weight.add_(1)
+    assert not torch.allclose(*results)

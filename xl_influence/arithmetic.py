@@ -33,8 +33,10 @@ def arithmetic(device, precision="float32", passes=False):
     CUDA.fp32_precision = "ieee" if precision == "float32" else "tf32"
     order = _one_order() if device.type == "cuda" and not passes else contextlib.nullcontext()
     attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
+    # Only where it is wanted: inside an autocast, even a disabled one, a caller's own keeps the weights of its first step
+    rounded = torch.autocast(device.type, torch.bfloat16) if passes and precision == "bf16" else contextlib.nullcontext()
     try:
-        with order, attention, torch.autocast(device.type, torch.bfloat16, enabled=passes and precision == "bf16"):
+        with order, attention, rounded:
             yield
     finally:
         CPU.fp32_precision, CUDA.fp32_precision = cpu, cuda
