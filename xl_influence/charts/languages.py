@@ -213,7 +213,7 @@ def shares(table, y, title, order=None, each=None):
     """
     color = alt.Color("sign:N", scale=SIGN_SCALE, title=None, legend=alt.Legend(orient="top"))
     base = alt.Chart(table).encode(
-        y=alt.Y(f"{y}:N", title=None, sort=order),
+        y=alt.Y(f"{y}:N", title=None, sort=order or list(dict.fromkeys(table[y]))),
         yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),
         tooltip=share_tooltip(y, "sign"),
     )
