@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from xl_influence import charts, finetune, paper, runs
+from xl_influence import charts, paper, runs
 
 
 @pytest.mark.parametrize("draw", [charts.own_share, charts.dynamics])
@@ -121,10 +121,8 @@ def test_languages_at_chance_are_found():
     assert runs.weak_languages(manifest) == ["ko"] and runs.weak_languages({}) == []
     assert runs.at_chance(manifest, "ko") and not runs.at_chance(manifest, "en") and not runs.at_chance(manifest)
     assert runs.at_chance(manifest, ["en", "ko"])
-    by_language = manifest | {"majority_by_language": {"en": 0.66, "ko": 0.4}}
-    assert runs.weak_languages(by_language) == ["en"]
-    samples = pd.DataFrame({"lang": ["en"] * 4 + ["ko"] * 2, "label": [0, 1, 1, 1, 0, 1]})
-    assert finetune.majority_by_language(samples) == {"en": 0.75, "ko": 0.5}
+    counts = {"en": {"0": 66, "1": 34}, "ko": {"0": 30, "1": 40, "2": 30}}  # the most frequent class: 66 and 40 %
+    assert runs.weak_languages(manifest | {"class_counts": {"validation": counts}}) == ["en"]
 
 
 def test_models_at_chance_are_named():

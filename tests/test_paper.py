@@ -226,6 +226,15 @@ def test_wilson_interval_of_the_accuracy():
     assert wider.low < reached.low and wider.high > reached.high
 
 
+def test_the_change_over_epochs_is_paired(tables):
+    value, low, high = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
+    assert (value, low, high) == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
+    whole = languages("pawsx", lambda a, b, epoch: 0.4 - 0.1 * epoch, "positive")
+    value, low, high = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
+    assert value == pytest.approx(-0.2) and np.isnan(low)
+    assert paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 3) is None
+
+
 def test_reviews_are_compared_with_the_other_tasks(tables):
     mine = tables["cross_language"]
     others = {f"{task}/cross_language": mine.assign(share=mine["share"] + 0.1, ci_low=mine["ci_low"] + 0.1,

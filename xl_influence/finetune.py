@@ -94,12 +94,6 @@ def history(log, languages):
     ]
 
 
-def majority_by_language(samples):
-    """Share of the most frequent class among the samples of each language: dict from language."""
-    shares = samples.groupby("lang", sort=False)["label"].agg(lambda labels: labels.value_counts(normalize=True).max())
-    return {lang: float(share) for lang, share in shares.items()}
-
-
 def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device):
     """Put the finished artefacts in place; the manifest comes last, so without it nothing counts as done."""
     log = history(trainer.state.log_history, params["languages"])
@@ -136,7 +130,6 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
         rows={split: len(frame) for split, frame in samples.items()},
         class_counts=data.class_counts(samples),
         majority_share={split: float(frame["label"].value_counts(normalize=True).max()) for split, frame in samples.items()},
-        majority_by_language=majority_by_language(samples["validation"]),
         inputs_cut_to_max_length=n_cut,
         vocabulary_size=len(kept),
         dev_accuracy=log,

@@ -94,6 +94,16 @@ def verdict(value, low, high, expect, said, chance=np.nan):
     return no if high < threshold or low == high else unknown
 
 
+def own_change(tables, first):
+    """How much more of the positive top k is in the test language after the last epoch than after `first`.
+
+    `tables`: `epochs_by_sample` (`sharing.composition_by_sample` with `epochs`), or `composition`, which has the value but
+    no interval of the change. Returns (value, low, high) as fractions; None where there is no epoch after `first`.
+    """
+    found = QUANTITIES["own_change"](Run(tables), first)
+    return found and (found.value, found.low, found.high)
+
+
 def scoreboard(claims, task):
     """The paper, the study on real data and the demo side by side, one row for each of the paper's claims on a task.
 

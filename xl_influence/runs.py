@@ -58,11 +58,13 @@ def accuracy(manifest, lang="accuracy"):
 def majority(manifest, lang=None):
     """Share of the most frequent class among the development samples, of one language or of all.
 
-    Manifests that do not have it by language (`majority_by_language`) give that of all: in a parallel task it is the
-    same. NaN where the manifest has neither.
+    Manifests that do not count classes by language (`class_counts`) give that of all: in a parallel task it is the same.
+    NaN where the manifest has neither.
     """
-    whole = manifest.get("majority_share", {}).get("validation", float("nan"))
-    return manifest.get("majority_by_language", {}).get(lang, whole)
+    counts = manifest.get("class_counts", {}).get("validation", {}).get(lang)
+    if counts:
+        return max(counts.values()) / sum(counts.values())
+    return manifest.get("majority_share", {}).get("validation", float("nan"))
 
 
 def at_chance(manifest, languages=()):
