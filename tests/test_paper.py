@@ -23,6 +23,8 @@ NAN = np.nan
         (0.1, 0.05, 0.15, "about", 0.13, 0.2, "holds"),
         (0.09, 0.02, 0.16, "about", 0.14, 0.09, "inconclusive"),  # the paper's number and chance, both inside
         (0.1, 0.05, 0.12, "about", 0.13, 0.1, "does not hold"),
+        (0.8, 0.75, 0.85, "> 0.5", NAN, 0.8, "inconclusive"),  # so would random scores
+        (0.7, 0.65, 0.75, "> 0.5", NAN, 0.8, "holds"),
         (0.8, 0.78, 0.82, "at least", 0.78, NAN, "holds"),
         (0.8, 0.7, 0.9, "at least", 0.78, NAN, "inconclusive"),
         (1.0, 1.0, 1.0, "at least", 1.0, 0.2, "holds"),  # in every language, whichever items are drawn

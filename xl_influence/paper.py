@@ -74,18 +74,18 @@ def verdict(value, low, high, expect, said, chance=np.nan):
 
     Without a value a claim cannot be tested here; without an interval it is inconclusive. A claim about a threshold holds
     where the interval lies beyond it, does not where it lies on the other side, and is inconclusive where the threshold is
-    inside. A claim about a number does not hold where the number is outside the interval; it holds where it is inside and
-    chance is not, since an interval that has both tells neither from the other.
+    inside. A claim about a number holds where the number is in the interval, and does not elsewhere. What random scores
+    would show as well does not hold: with `chance` in the interval it is inconclusive instead.
     """
     yes, no, unknown, untested = HOLDS
     if np.isnan(value):
         return untested
     if np.isnan(low):
         return unknown
+    if low - 1e-9 <= chance <= high + 1e-9:
+        yes = unknown
     if expect == "about":
-        if not low - 1e-9 <= said <= high + 1e-9:
-            return no
-        return unknown if low - 1e-9 <= chance <= high + 1e-9 else yes
+        return yes if low - 1e-9 <= said <= high + 1e-9 else no
     sign, threshold = (">", said) if expect == "at least" else (expect[0], float(expect[1:]))
     if sign == "<":
         low, high, threshold = -high, -low, -threshold
