@@ -12,6 +12,7 @@ TRAIN = pd.DataFrame(
      "text_a": list("abcd"), "text_b": None}
 )  # fmt: skip
 TEST = pd.DataFrame({"uid": ["en7", "de7"], "lang": ["en", "de"], "item": 7, "label": 0, "text_a": list("xy"), "text_b": None})
+SHARE = ["share", "ci_low", "ci_high", "chance", "test_samples", "items"]
 VALUES = np.array([[[0.9, 0.2, 0.5, -0.4], [0.1, -0.2, 0.8, 0.7]], [[0.1, 0.3, 0.1, -0.5], [0.3, 0.1, 0.2, -0.1]]])
 
 
@@ -48,7 +49,7 @@ def lookup(table, **where):
 
 def test_composition_is_the_mean_of_its_samples(small):
     each = sharing.composition_by_sample(*small, top_k=2)
-    assert list(each.columns) == ["test", "test_lang", "train_lang", "sign", "share", "chance"]
+    assert list(each.columns) == ["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]
     assert lookup(each, test="en7", train_lang="de", sign="positive")["share"] == 0.5  # en0 1.0, de0 .6
     assert lookup(each, test="de7", train_lang="de", sign="positive")["share"] == 1
     both = [
@@ -65,7 +66,8 @@ def test_composition_is_the_mean_of_its_samples(small):
 def test_composition_by_hand(small):
     # sums: en7: en0 1.0, en1 .5, de0 .6, de1 -.9; de7: en0 .4, en1 -.1, de0 1.0, de1 .6
     table = sharing.composition(*small, top_k=2, resamples=50)
-    assert list(table.columns) == ["test_lang", "train_lang", "sign", "checkpoint", "share", "ci_low", "ci_high", "chance"]
+    assert list(table.columns) == ["test_lang", "train_lang", "sign", "checkpoint", *SHARE]
+    assert (table["test_samples"] == 1).all() and table["ci_low"].isna().all()
     assert lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=0)["share"] == 0.5
     assert lookup(table, test_lang="de", train_lang="de", sign="positive", checkpoint=0)["share"] == 1
     assert lookup(table, test_lang="de", train_lang="en", sign="negative", checkpoint=0)["share"] == 1
@@ -143,7 +145,126 @@ def test_bootstrap_interval():
     low, high = sharing.bootstrap(each, 4000, 0.95, seed=0)
     assert low == pytest.approx(each.mean() - 1.96 * each.std() / 20, abs=0.01)
     assert high == pytest.approx(each.mean() + 1.96 * each.std() / 20, abs=0.01)
-    assert sharing.bootstrap([0.5] * 3, 10, 0.95, 0) == (0.5, 0.5)
+    assert sharing.bootstrap([0.5] * 6, 10, 0.95, 0) == (0.5, 0.5)
+    assert sharing.bootstrap(each, 4000, 0.95, seed=0) == (low, high)
+
+
+def test_five_values_have_no_interval():
+    assert np.isnan(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5], 10, 0.95, 0)).all()
+    assert np.isfinite(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 10, 0.95, 0)).all()
+    assert np.isnan(sharing.bootstrap(np.arange(25), 10, 0.95, 0, items=np.arange(25) % 5)).all()  # five items, five times
+
+
+def test_translations_of_an_item_are_drawn_together():
+    rng = np.random.default_rng(0)
+    each = rng.normal(size=40)
+    plain = sharing.bootstrap(each, 2000, 0.95, 0)
+    assert sharing.bootstrap(each, 2000, 0.95, 0, items=[f"i{i}" for i in range(40)]) == plain  # each item once
+    copies = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0, items=np.tile(np.arange(40), 5))
+    assert copies == pytest.approx(plain)  # the same value in five languages is one value
+    naive = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0)
+    assert copies[1] - copies[0] > 1.8 * (naive[1] - naive[0])  # about the root of five
+
+
+def many(n, seed=0, shared=True):
+    """A cube of noise with `n` test samples in each of two languages, which share items or not."""
+    rng = np.random.default_rng(seed)
+    train = pd.DataFrame([{"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2} for a in ("en", "de") for i in range(20)])
+    test = pd.DataFrame([{"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2} for a in ("en", "de") for i in range(n)])
+    if not shared:
+        train["label"] = [0] * 20 + [0, 1] * 10
+    return cube(rng.normal(0, 0.2, (2, 2 * n, 40)), train, test), train, test
+
+
+def test_items_are_counted_once_in_parallel_tasks_only():
+    row = lookup(sharing.cross_language(*many(8), top_k=5), test_lang="all", sign="positive")
+    assert (row["test_samples"], row["items"]) == (16, 8)
+    row = lookup(sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="all", sign="positive")
+    assert (row["test_samples"], row["items"]) == (16, 16)
+    one = lookup(sharing.cross_language(*many(8), top_k=5), test_lang="en", sign="positive")
+    other = lookup(sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="en", sign="positive")
+    assert one[["ci_low", "ci_high"]].tolist() == other[["ci_low", "ci_high"]].tolist()  # within a language: no difference
+
+
+def test_share_by_k_by_hand(small):
+    # en7: en0 1.0, de0 .6, en1 .5, de1 -.9; de7: de0 1.0, de1 .6, en0 .4, en1 -.1
+    table = sharing.share_by_k(*small, resamples=50)
+    assert list(table.columns) == ["test_lang", "sign", "k", *SHARE]
+    assert sorted(set(table["k"])) == [1, 2]  # 5 is more than the training samples
+    table = sharing.share_by_k(*small, ks=(1, 2, 3, 4), resamples=50)
+    positive = table[table["sign"] == "positive"]
+    shares = {lang: positive.loc[positive["test_lang"] == lang, "share"] for lang in ("en", "de", "all")}
+    assert shares["en"].tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 2])
+    assert shares["de"].tolist() == pytest.approx([0, 0, 1 / 3, 1 / 2])
+    assert shares["all"].tolist() == pytest.approx([0, 1 / 4, 1 / 3, 1 / 2])
+    noise = many(8)
+    at_five = sharing.share_by_k(*noise, ks=(1, 5, 40)).query("k == 5").drop(columns="k")
+    whole = sharing.cross_language(*noise, top_k=5)
+    keys = ["test_lang", "sign"]
+    pd.testing.assert_frame_equal(at_five.set_index(keys).sort_index(), whole.set_index(keys).sort_index())
+
+
+def test_single_values_are_what_the_means_are_of():
+    noise, keys = many(8), ["test_lang", "sign"]
+    each = sharing.cross_language_by_sample(*noise, top_k=5)
+    assert list(each.columns) == ["test", "item", "test_lang", "sign", "share", "chance"]
+    means = each.groupby(keys)["share"].mean()
+    whole = sharing.cross_language(*noise, top_k=5).query("test_lang != 'all'").set_index(keys)["share"]
+    assert np.allclose(means.loc[whole.index], whole)
+    means = sharing.mean_influence_by_sample(*noise).groupby(["test_lang", "train_lang"])["mean"].mean()
+    whole = sharing.mean_influence(*noise).set_index(["test_lang", "train_lang"])["mean"]
+    assert np.allclose(means.loc[whole.index], whole)
+
+
+def by_item(shares, items=None):
+    """A table by sample of one training language from {test language: [share of each item]}."""
+    rows = [
+        {"test_lang": lang, "item": items[lang][i] if items else i, "train_lang": "en", "share": share}
+        for lang, values in shares.items()
+        for i, share in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_count_over_languages_has_an_interval():
+    def above_half(share):
+        return (share.sel(train_lang="en") > 0.5).mean("test_lang")
+
+    sure = by_item({"de": [0.9] * 10, "fr": [0.1] * 10})
+    assert sharing.by_language(sure, above_half) == (0.5, 0.5, 0.5)
+    unsure = by_item({"de": [0.9] * 10, "fr": [0.0, 1.0] * 5})
+    value, low, high = sharing.by_language(unsure, above_half)
+    assert (value, low, high) == (0.5, 0.5, 1.0)
+    assert np.isnan(sharing.by_language(by_item({"de": [0.9] * 5}), above_half)[1:]).all()
+
+
+def test_differences_between_languages_that_share_items_are_paired():
+    values = np.random.default_rng(0).normal(size=30)
+
+    def difference(share):
+        return (share.sel(test_lang="de") - share.sel(test_lang="fr")).squeeze("train_lang")
+
+    paired = sharing.by_language(by_item({"de": values + 1, "fr": values}), difference)
+    assert paired == pytest.approx((1, 1, 1))
+    apart = by_item({"de": values + 1, "fr": values}, {"de": range(30), "fr": range(30, 60)})
+    value, low, high = sharing.by_language(apart, difference)
+    assert value == pytest.approx(1) and low == pytest.approx(1 - 1.96 * values.std() * np.sqrt(2 / 30), abs=0.1)
+    assert high == pytest.approx(1 + 1.96 * values.std() * np.sqrt(2 / 30), abs=0.1)
+
+
+def test_seeds_are_shown_by_their_range(small):
+    one = sharing.cross_language(*small, top_k=2, resamples=50)
+    table = sharing.over_seeds({0: one, 1: one.assign(share=one["share"] + 0.1), 2: one.assign(share=one["share"] - 0.2)})
+    assert list(table.columns) == ["test_lang", "sign", "share", "lowest", "highest", "seeds"]
+    row = lookup(table, test_lang="all", sign="positive")  # .25, .35, .05
+    assert row[["share", "lowest", "highest", "seeds"]].tolist() == pytest.approx([0.65 / 3, 0.05, 0.35, 3])
+
+
+def test_of_equal_values_at_rank_k_the_earlier_is_taken():
+    values = np.random.default_rng(0).integers(0, 4, (20, 50)).astype(float)
+    for k in (1, 10, 50):
+        expected = np.argsort(-values, axis=1, kind="stable")[:, :k]
+        assert (sharing.top_samples(values, k, "positive") == expected).all()
 
 
 def test_reinforcement_by_hand(small):
@@ -191,6 +312,7 @@ def test_epoch_tests_by_hand_and_in_order():
     table = sharing.epoch_tests(cube(values, train, test), train, test)
     assert table[["checkpoint_a", "checkpoint_b"]].to_numpy().tolist() == [[1, 2], [1, 3], [2, 3]]
     assert table["statistic"].tolist() == [6, 6, 6] and table["effect"].tolist() == pytest.approx([9 / 21] * 3)
+    assert (table["ci_low"] < 9 / 21).all() and (table["ci_high"] > 9 / 21).all()
     assert (table["p"] == 0.4375).all() and (table["p_adjusted"] == 1).all()  # exact p of W = 6 for six pairs; three tests
     assert sharing.epoch_tests(cube(values[:1], train, test), train, test).empty
 
@@ -216,11 +338,10 @@ def test_scripts_by_hand(small):
 def test_imbalance_by_hand(small):
     # de7: de0 1.0, de1 .6, en0 .4, en1 -.1
     table = sharing.imbalance({0: small, 50: small}, "de", top_k=3, resamples=50)
-    assert list(table.columns) == ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"]
+    assert list(table.columns) == ["language", "percent", "sign", *SHARE]
     row = lookup(table, percent=50, sign="positive")
     assert row["share"] == pytest.approx(2 / 3) and row["chance"] == 0.5
     assert lookup(table, percent=0, sign="negative")["share"] == pytest.approx(1 / 3)
-    assert (table["ci_low"] <= table["share"]).all() and (table["share"] <= table["ci_high"]).all()
     with pytest.raises(sharing.SharingError, match="no test sample is in 'fr'"):
         sharing.imbalance({0: small}, "fr", top_k=1)
 

@@ -29,6 +29,8 @@ scores     the score cube of a run, computed or found
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 removal    removing influential samples and training again (section 6)
+found      the tables of a run as claims read them, a value with its interval
+quantities what the paper's claims are about, from the tables of a run
 paper      the paper's tables and claims beside a run
 leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables

@@ -1,9 +1,7 @@
 """The paper and this run: its tables and claims (`paper.yaml`) beside the tables of a run.
 
-A quantity is a function of the run's tables, a dict from name to DataFrame, that gives (value, low, high); low and high are
-NaN for counts, which have no interval, and infinite where too few test samples stand behind them (`sharing.FEWEST`). It
-gives None where the run does not have what it takes. Shares of several test
-languages are averaged, their intervals combined as if test samples of different languages were independent.
+What a claim is about is a quantity (`quantities`): a value with its interval. No interval, no verdict. A language in which
+the model is less than five points above the most frequent class enters none.
 """
 
 import functools
@@ -13,11 +11,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from . import runs
-from .sharing import FEWEST
+from .found import Run
+from .quantities import QUANTITIES, UNITS
 
-COLUMNS = ["claim", "section", "statement", "paper_value", "value", "ci_low", "ci_high", "holds"]
-HOLDS = ("holds", "does not hold", "cannot be told")
+HOLDS = ("holds", "does not hold", "inconclusive", "cannot be tested here")
+NUMBERS = ["paper_value", "value", "ci_low", "ci_high"]
+COLUMNS = ["claim", "section", "statement", *NUMBERS, "holds", "unit", "of", "chance", "left_out"]
 
 
 @functools.cache
@@ -26,45 +25,105 @@ def reported():
     return yaml.safe_load(resources.files(__package__).joinpath("paper.yaml").read_text(encoding="utf-8"))
 
 
-def claims(task, tables):
+def claims(task, tables, judged=True, *, resamples=2000, confidence_level=0.95, seed=0):
     """The paper's claims on a task beside a run's values.
 
-    `tables`: name → table of the run, those that there are; `<task>/cross_language` for other tasks, `manifest` the run's.
+    Parameters
+    ----------
+    tables : dict
+        Name → table of the run, those that there are; `manifest`, the run's; `manifests`, variant → manifest of the
+        models that the zero-shot and imbalance tables compare (`base`, `without-ko`, `plus-100-de`, …); for claims that
+        compare tasks `<task>/<name>`, of the other tasks.
+    judged : bool
+        False: no verdicts, for synthetic corpora, which can neither confirm nor refute what was said of real ones.
 
     Returns
     -------
     pandas.DataFrame
-        `claim, section, statement, paper_value` (NaN where the paper gives none), `value, ci_low, ci_high`, `holds`: one of
-        `HOLDS`. A claim about a threshold holds where the interval lies beyond it, does not where it lies on the other side,
-        and cannot be told where the threshold is inside; a claim about a number holds where the number is in the interval.
+        `claim, section, statement, paper_value` (NaN where the paper gives none), `value, ci_low, ci_high` (NaN where it
+        has no interval), `holds`: one of `HOLDS` (see `verdict`), '' if not judged; `unit`: 'share', 'points' (a
+        difference, 0.01 is a point) or 'count' (a share of `of`: languages or tests); `chance` (NaN where none is
+        defined); `left_out`: the languages at chance, with commas between.
     """
-    rows = []
-    for claim in reported()["claims"]:
-        if task in claim["tasks"]:
-            said = claim.get("paper", np.nan)
-            said = said[task] if isinstance(said, dict) else said
-            found = QUANTITIES[claim["quantity"]](tables, **claim.get("given", {}))
-            value, low, high = found or (np.nan, np.nan, np.nan)
-            holds = verdict(value, low, high, claim["expect"], said)
-            low, high = (np.nan, np.nan) if np.isinf(low) else (low, high)
-            rows.append([claim["id"], claim["section"], claim["statement"], said, value, low, high, holds])
+    run = Run(tables, {"resamples": resamples, "confidence_level": confidence_level, "seed": seed})
+    rows = [_row(claim, task, run, judged) for claim in _made_for(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def verdict(value, low, high, expect, said):
-    """One of `HOLDS`; `expect`: '> x', '< x', 'at least' or 'about' (`said`, the paper's value)."""
-    yes, no, unknown = HOLDS
-    if np.isnan(value) or np.isinf(low):
+def _made_for(task):
+    """The paper's claims that are made for a task."""
+    return [claim for claim in reported()["claims"] if task in claim["tasks"]]
+
+
+def _row(claim, task, run, judged):
+    said, given, name = claim.get("paper", np.nan), claim.get("given", {}), claim["quantity"]
+    said = said[task] if isinstance(said, dict) else said
+    about = {given.get("language"), *given.get("languages", [])}
+    found = None if about & set(run.weak) else QUANTITIES[name](run, **given)
+    value, low, high, chance, of = (np.nan,) * 5
+    if found is not None:
+        value, low, high, chance, of = found.value, found.low, found.high, found.chance, found.of
+    holds = verdict(value, low, high, claim["expect"], said, chance) if judged else ""
+    unit = next(unit for unit, functions in UNITS.items() if QUANTITIES[name] in functions)
+    what = [claim["id"], claim["section"], claim["statement"]]
+    return [*what, said, value, low, high, holds, unit, of, chance, ", ".join(run.weak)]
+
+
+def verdict(value, low, high, expect, said, chance=np.nan):
+    """One of `HOLDS`; `expect`: '> x', '< x', 'at least' or 'about' (`said`, the paper's value).
+
+    Without a value a claim cannot be tested here; without an interval it is inconclusive. A claim about a threshold holds
+    where the interval lies beyond it, does not where it lies on the other side, and is inconclusive where the threshold is
+    inside. A claim about a number holds where the number is in the interval, and does not elsewhere. What random scores
+    would show as well does not hold: with `chance` in the interval it is inconclusive instead.
+    """
+    yes, no, unknown, untested = HOLDS
+    if np.isnan(value):
+        return untested
+    if np.isnan(low):
         return unknown
-    low, high = (value, value) if np.isnan(low) else (low, high)
+    if low - 1e-9 <= chance <= high + 1e-9:
+        yes = unknown
     if expect == "about":
         return yes if low - 1e-9 <= said <= high + 1e-9 else no
     sign, threshold = (">", said) if expect == "at least" else (expect[0], float(expect[1:]))
     if sign == "<":
         low, high, threshold = -high, -low, -threshold
-    if low > threshold or (expect == "at least" and low >= threshold):
+    if low > threshold or (expect == "at least" and low >= threshold - 1e-9):
         return yes
     return no if high < threshold or low == high else unknown
+
+
+def own_change(tables, first):
+    """How much more of the positive top k is in the test language after the last epoch than after `first`.
+
+    `tables`: `epochs_by_sample` (`sharing.composition_by_sample` with `epochs`), or `composition`, which has the value but
+    no interval of the change. Returns (value, low, high) as fractions; None where there is no epoch after `first`.
+    """
+    found = QUANTITIES["own_change"](Run(tables), first)
+    return found and (found.value, found.low, found.high)
+
+
+def scoreboard(claims, task):
+    """The paper, the study on real data and the demo side by side, one row for each of the paper's claims on a task.
+
+    `claims`: 'real' and 'demo' → a table of `claims`, those that there are. Only 'real' is judged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `section, statement, unit, paper_value`, then for real and demo `<study>_value, <study>_low, <study>_high,
+        <study>_chance, <study>_of` (NaN where there is none), and `verdict`, one of `HOLDS`, of the real study.
+    """
+    said = pd.DataFrame([_row(claim, task, Run({}), True) for claim in _made_for(task)], columns=COLUMNS)
+    board = said[["section", "statement", "unit", "paper_value"]].copy()
+    for study in ("real", "demo"):
+        table = claims.get(study, said).set_index("claim").reindex(said["claim"])
+        for name in ("value", "ci_low", "ci_high", "chance", "of"):
+            board[f"{study}_{name.removeprefix('ci_')}"] = table[name].astype(float).to_numpy()
+        if study == "real":
+            board["verdict"] = table["holds"].fillna(HOLDS[-1]).to_numpy()
+    return board
 
 
 def side_by_side(task, table, name):
@@ -82,189 +141,3 @@ def agreement(table):
     """Rank correlation (Spearman) of each row of `side_by_side`'s average influence: `test_lang, agreement`."""
     rows = [(lang, part["paper"].corr(part["this_run"], "spearman")) for lang, part in table.groupby("test_lang", sort=False)]
     return pd.DataFrame(rows, columns=["test_lang", "agreement"])
-
-
-def dev_accuracy(tables):
-    manifest = tables.get("manifest")
-    if not manifest:
-        return None
-    return _wilson(runs.accuracy(manifest), manifest["rows"]["validation"])
-
-
-def removal_change(tables, sign):
-    return _largest_k(tables.get("removal_change"), "change", sign, "top")
-
-
-def removal_control(tables, sign, strategy):
-    return _largest_k(tables.get("removal_controls"), "difference", sign, strategy)
-
-
-def cross_share(tables, sign):
-    return _of(_where(tables.get("cross_language"), test_lang="all", sign=sign))
-
-
-def own_beyond_chance(tables, sign):
-    rows = _where(tables.get("cross_language"), test_lang="all", sign=sign)
-    if rows is None:
-        return None
-    row = rows.iloc[0]
-    return tuple(row["chance"] - row[name] for name in ("share", "ci_high", "ci_low"))
-
-
-def cross_difference(tables, language, sign):
-    rows = _where(tables.get("cross_language"), sign=sign)
-    if rows is None or language not in set(rows["test_lang"]):
-        return None
-    rest = rows[~rows["test_lang"].isin(["all", language])]
-    return _minus(_of(rows[rows["test_lang"] == language]), _of(rest))
-
-
-def first_is_own(tables, sign):
-    largest = _largest(tables, sign)
-    return None if largest is None else _count(largest == largest.index)
-
-
-def first_is(tables, language, sign):
-    largest = _largest(tables, sign)
-    return None if largest is None else _count(largest == language)
-
-
-def given_to_others(tables, language, sign):
-    rows = _summed(tables, sign)
-    return None if rows is None else _of(rows[(rows["train_lang"] == language) & (rows["test_lang"] != language)])
-
-
-def given_beyond_rest(tables, language, sign):
-    rows = _summed(tables, sign)
-    if rows is None:
-        return None
-    rows = rows[(rows["test_lang"] != language) & (rows["test_lang"] != rows["train_lang"])]
-    return _minus(*(_of(rows[(rows["train_lang"] == language) == its]) for its in (True, False)))
-
-
-def rely_on_each_other(tables, languages, sign):
-    rows = _summed(tables, sign)
-    if rows is None:
-        return None
-    others = rows[rows["test_lang"] != rows["train_lang"]]
-    first = others.loc[others.groupby("test_lang")["share"].idxmax()].set_index("test_lang")["train_lang"]
-    a, b = languages
-    return _count(pd.Series([first[a] == b, first[b] == a]))
-
-
-def script_share(tables, language, sign):
-    return _of(_where(tables.get("scripts"), train_lang=language, sign=sign))
-
-
-def highest_mean(tables, language):
-    table = tables.get("mean_influence")
-    if table is None:
-        return None
-    return _count(table.loc[table.groupby("test_lang")["mean"].idxmax(), "train_lang"] == language)
-
-
-def own_beyond_other_tasks(tables, sign):
-    others = [cross_share({"cross_language": tables.get(f"{task}/cross_language")}, sign) for task in ("xnli", "pawsx")]
-    mine = cross_share(tables, sign)
-    return None if mine is None or None in others else _minus(_pooled(*zip(*others, strict=True)), mine)
-
-
-def reinforcing(tables, sign):
-    return _of(_where(tables.get("reinforcement"), sign=sign))
-
-
-def own_change(tables, first):
-    table = tables.get("composition")
-    if table is None or table["checkpoint"].max() <= first:
-        return None
-    own = table[(table["test_lang"] == table["train_lang"]) & (table["sign"] == "positive")]
-    return _minus(*(_of(own[own["checkpoint"] == epoch]) for epoch in (table["checkpoint"].max(), first)))
-
-
-def epochs_that_differ(tables):
-    table = tables.get("epoch_tests")
-    return None if table is None or table.empty else _count(table["p_adjusted"] < 0.05)
-
-
-def zero_shot(tables, language, what, sign):
-    return _of(_where(tables.get("zero_shot"), language=language, what=what, sign=sign))
-
-
-def imbalance_change(tables, sign):
-    rows = _where(tables.get("imbalance"), sign=sign)
-    if rows is None or rows["percent"].max() == 0:
-        return None
-    return _minus(*(_of(rows[rows["percent"] == percent]) for percent in (rows["percent"].max(), 0)))
-
-
-def imbalance_others(tables, sign, but):
-    rows = _where(tables.get("imbalance"), sign=sign, percent=100)
-    if rows is None:
-        return None
-    found = _of(rows[rows["language"] != but])
-    return found and (1 - found[0], 1 - found[2], 1 - found[1])
-
-
-QUANTITIES = {
-    function.__name__: function
-    for function in (
-        dev_accuracy, removal_change, removal_control, cross_share, own_beyond_chance, cross_difference, first_is_own,
-        first_is, given_to_others, given_beyond_rest, rely_on_each_other, script_share, highest_mean,
-        own_beyond_other_tasks, reinforcing, own_change, epochs_that_differ, zero_shot, imbalance_change, imbalance_others,
-    )
-}  # fmt: skip
-
-
-def _where(table, **wanted):
-    """The rows with these values; None where there is no table or no such row."""
-    for column, value in wanted.items():
-        table = None if table is None else table[table[column] == value]
-    return None if table is None or table.empty else table
-
-
-def _of(rows, value="share"):
-    """(mean, low, high) over rows with intervals."""
-    if rows is None or rows.empty or rows[value].isna().any():
-        return None
-    if "test_samples" in rows and rows["test_samples"].sum() < FEWEST:
-        return rows[value].mean(), -np.inf, np.inf
-    return _pooled(rows[value], rows["ci_low"], rows["ci_high"])
-
-
-def _pooled(value, low, high):
-    value, low, high = map(np.asarray, (value, low, high))
-    below, above = (np.sqrt(((value - low) ** 2).sum()), np.sqrt(((high - value) ** 2).sum()))
-    return value.mean(), value.mean() - below / len(value), value.mean() + above / len(value)
-
-
-def _minus(a, b):
-    if a is None or b is None:
-        return None
-    down, up = np.hypot(a[0] - a[1], b[2] - b[0]), np.hypot(a[2] - a[0], b[0] - b[1])
-    return a[0] - b[0], a[0] - b[0] - down, a[0] - b[0] + up
-
-
-def _count(right):
-    return float(np.mean(right)), np.nan, np.nan
-
-
-def _summed(tables, sign):
-    return _where(tables.get("composition"), sign=sign, checkpoint=0)
-
-
-def _largest(tables, sign):
-    """Test language → the language with the largest share."""
-    rows = _summed(tables, sign)
-    return None if rows is None else rows.loc[rows.groupby("test_lang")["share"].idxmax()].set_index("test_lang")["train_lang"]
-
-
-def _largest_k(table, value, sign, strategy):
-    rows = _where(table, sign=sign, strategy=strategy)
-    return None if rows is None else _of(rows[rows["k"] == rows["k"].max()], value)
-
-
-def _wilson(share, n, z=1.96):
-    """Wilson's interval of a proportion."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return share, middle - half, middle + half

@@ -24,10 +24,10 @@ def percent(share):
 
 
 def points(change):
-    """A change of a probability in points: -0.183 → '−18.3'."""
-    return f"{100 * change:+.1f}".replace("-", "\u2212")
+    """A change of a probability in points: -0.183 → '−18.3'; '–' for none."""
+    return "–" if change != change else f"{100 * change:+.1f}".replace("-", "\u2212")
 
 
 def interval(low, high):
-    """An interval of shares as prose has it: '80 to 86 %'."""
-    return f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
+    """An interval of shares as prose has it: '80 to 86 %'; '–' where there is none."""
+    return "–" if low != low else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from . import marks, runs, scores, tables, tasks
 from .cosine import influence
-from .sharing import FEWEST, SIGNS, bootstrap, top_samples
+from .sharing import SIGNS, bootstrap, summary, top_samples
 
 STRATEGIES = ("top", "random", "random_labels", "random_languages")
 COLUMNS = ["test_uid", "test_lang", "k", "sign", "strategy", "seed", "confidence_before", "confidence_after"]
@@ -159,70 +159,76 @@ class _Retrainer:
         return copy.deepcopy(self.models[seed])
 
 
-def change(removal, *, resamples=2000, confidence_level=0.95, seed=0):
+def change(removal, *, parallel=True, resamples=2000, confidence_level=0.95, seed=0):
     """Mean change of confidence by removal (Figures 1, 6 to 8).
 
-    `removal`: the table of `retrain`. Changes are averaged over seeds, then over test samples, which are resampled.
+    `removal`: the table of `retrain`; `parallel`: as for `by_sample`. Changes are averaged over seeds, then over test
+    samples, whose items are resampled.
 
     Returns
     -------
     pandas.DataFrame
-        `sign, strategy, k, change, ci_low, ci_high` (in probability), `test_samples`.
+        `sign, strategy, k, change, ci_low, ci_high` (in probability; NaN from fewer than `sharing.FEWEST` items),
+        `test_samples, items`.
     """
-    return _means(_by_sample(removal), ["sign", "strategy", "k"], "change", resamples, confidence_level, seed)
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return summary(by_sample(removal, parallel), ["sign", "strategy", "k"], value="change", **choice)
 
 
-def against_controls(removal, *, resamples=2000, confidence_level=0.95, seed=0):
+def by_sample(removal, parallel=True):
+    """What `change` is the mean of: `sign, strategy, k, test_uid, item, change`, averaged over seeds.
+
+    `parallel`: test samples of several languages that have one number are one item; False: each is its own, as in MARC.
+    """
+    table = removal.assign(change=removal["confidence_after"] - removal["confidence_before"], item=removal["test_uid"])
+    if parallel:
+        table["item"] = [uid.removeprefix(lang) for uid, lang in zip(table["test_uid"], table["test_lang"], strict=True)]
+    return table.groupby(["sign", "strategy", "k", "test_uid", "item"], sort=False)["change"].mean().reset_index()
+
+
+def against_controls(removal, *, parallel=True, resamples=2000, confidence_level=0.95, seed=0):
     """How much more removing the top k changes confidence than each control does, for the same test samples.
 
     Returns
     -------
     pandas.DataFrame
         `sign, strategy` (the control), `k, difference` (change by the top k minus change by the control), `ci_low, ci_high`,
-        `test_samples`, `beyond` (the interval lies on the expected side of zero, below it for positive samples, and rests on
-        `FEWEST` test samples at least).
+        `test_samples, items`, `beyond` (there is an interval, and it lies on the expected side of zero, below it for
+        positive samples).
     """
-    each = _by_sample(removal)
-    keys = ["sign", "k", "test_uid"]
+    each, keys = against_controls_by_sample(removal, parallel), ["sign", "strategy", "k"]
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    table = summary(each, keys, value="difference", **choice)
+    below, above = table["ci_high"] < 0, table["ci_low"] > 0
+    return table.assign(beyond=np.where(table["sign"] == "positive", below, above))
+
+
+def against_controls_by_sample(removal, parallel=True):
+    """What `against_controls` is the mean of: `sign, strategy, k, test_uid, item, change, difference`."""
+    each, keys = by_sample(removal, parallel), ["sign", "k", "test_uid"]
     top = each[each["strategy"] == "top"].set_index(keys)["change"]
     rest = each[each["strategy"] != "top"]
-    rest = rest.assign(difference=top.loc[list(rest[keys].itertuples(index=False, name=None))].to_numpy() - rest["change"])
-    table = _means(rest, ["sign", "strategy", "k"], "difference", resamples, confidence_level, seed)
-    below, above = table["ci_high"] < 0, table["ci_low"] > 0
-    enough = table["test_samples"] >= FEWEST
-    return table.assign(beyond=np.where(table["sign"] == "positive", below, above) & enough)
+    pairs = list(rest[keys].itertuples(index=False, name=None))
+    return rest.assign(difference=top.loc[pairs].to_numpy() - rest["change"])
 
 
-def levels_off(removal, *, resamples=2000, confidence_level=0.95, seed=0):
+def levels_off(removal, *, parallel=True, resamples=2000, confidence_level=0.95, seed=0):
     """The k at which the curve levels off, by sign: the smallest k beyond which no larger one changes confidence further.
 
     Further means that the interval of the paired difference between the two ks excludes zero, on the expected side. The
     paper says 'starts to level off' (section 6) and 'the smallest possible value of k for which we observe consistent
     change' (Appendix A), by eye. Returns a dict from sign to k, None where no k changes confidence on the expected side, or
-    there are fewer than `FEWEST` test samples.
+    there are too few test samples for an interval.
     """
-    found, each = {}, _by_sample(removal)
+    found, each = {}, by_sample(removal, parallel)
     for sign, direction in SIGNS.items():
         part = each[(each["sign"] == sign) & (each["strategy"] == "top")]
-        drop = -direction * part.pivot(index="test_uid", columns="k", values="change")  # positive: as expected
+        drop = -direction * part.pivot(index=["test_uid", "item"], columns="k", values="change")  # positive: as expected
+        items = drop.index.get_level_values("item")
 
-        def rises(values):
-            return len(values) >= FEWEST and bootstrap(values, resamples, confidence_level, seed)[0] > 0
+        def rises(values, items=items):
+            return bootstrap(values, resamples, confidence_level, seed, items)[0] > 0
 
         ks = [k for k in drop.columns if rises(drop[k])]
         found[sign] = next((k for k in ks if not any(rises(drop[more] - drop[k]) for more in drop.columns if more > k)), None)
     return found
-
-
-def _by_sample(removal):
-    """Change per test sample, averaged over seeds."""
-    table = removal.assign(change=removal["confidence_after"] - removal["confidence_before"])
-    return table.groupby(["sign", "strategy", "k", "test_uid"], sort=False)["change"].mean().reset_index()
-
-
-def _means(table, keys, column, resamples, confidence_level, seed):
-    rows = []
-    for key, part in table.groupby(keys, sort=False):
-        low, high = bootstrap(part[column], resamples, confidence_level, seed)
-        rows.append([*key, part[column].mean(), low, high, len(part)])
-    return pd.DataFrame(rows, columns=[*keys, column, "ci_low", "ci_high", "test_samples"])

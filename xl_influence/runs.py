@@ -55,9 +55,36 @@ def accuracy(manifest, lang="accuracy"):
     return next(row[lang] for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"])
 
 
-def at_chance(manifest):
-    """Whether the development accuracy is less than `CHANCE` above the share of the most frequent class."""
-    return accuracy(manifest) - manifest["majority_share"]["validation"] < CHANCE
+def majority(manifest, lang=None):
+    """Share of the most frequent class among the development samples, of one language or of all.
+
+    Manifests that do not count classes by language (`class_counts`) give that of all: in a parallel task it is the same.
+    NaN where the manifest has neither.
+    """
+    counts = manifest.get("class_counts", {}).get("validation", {}).get(lang)
+    if counts:
+        return max(counts.values()) / sum(counts.values())
+    return manifest.get("majority_share", {}).get("validation", float("nan"))
+
+
+def at_chance(manifest, languages=()):
+    """Whether the development accuracy is less than `CHANCE` above the share of the most frequent class.
+
+    `languages`: the one that a page is about, or several, of which any counts; none: all that were trained on, together.
+    """
+    languages = [languages] if isinstance(languages, str) else list(languages)
+    pairs = [(accuracy(manifest, lang), majority(manifest, lang)) for lang in languages]
+    pairs = pairs or [(accuracy(manifest), majority(manifest))]
+    return any(round(reached - most, 9) < CHANCE for reached, most in pairs)
+
+
+def weak_languages(manifest):
+    """The languages in which the model is at chance: they enter no claim, and no average over languages."""
+    if not manifest:
+        return []
+    row = next(row for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"])
+    languages = [key for key in row if key not in ("epoch", "train_loss", "accuracy")]
+    return [lang for lang in languages if at_chance(manifest, lang)]
 
 
 def write_manifest(run, **entries):

@@ -32,6 +32,11 @@ COLORS = {
 }
 UNKNOWN = "#777777"
 SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
+HAS_INTERVAL = "isValid(datum.ci_low)"  # tables have none where too few test samples are behind a value
+TITLES = {
+    "test_lang": "test language", "train_lang": "training language", "checkpoint": "epoch", "ci_low": "interval from",
+    "ci_high": "interval to", "test_samples": "test samples", "items": "different items",
+}  # fmt: skip
 SIGN_SCALE = alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"])
 
 
@@ -93,7 +98,7 @@ def line_with_band(base, field, languages, title, chance, description):
     color = alt.Color(f"{field}:N", scale=language_scale(languages), legend=legend)
     chosen, faded = focus(field)
     low = alt.Y("ci_low:Q", title="")
-    band = base.mark_area().encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
+    band = base.transform_filter(HAS_INTERVAL).mark_area().encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
     share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     line = base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
     return (
@@ -104,5 +109,19 @@ def line_with_band(base, field, languages, title, chance, description):
 
 
 def share_tooltip(*columns):
-    """These columns, then the share with its interval and chance as percentages."""
-    return [*columns, *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")]]
+    """These columns, then the share with its interval and chance as percentages, and how much is behind it."""
+    shown = ("share", "ci_low", "ci_high", "chance")
+    percents = [alt.Tooltip(f"{name}:Q", format=".1%", title=_title(name)) for name in shown]
+    counts = [alt.Tooltip(f"{name}:Q", title=_title(name)) for name in ("test_samples", "items")]
+    return [*[alt.Tooltip(name, title=_title(name)) for name in columns], *percents, *counts]
+
+
+def _title(name):
+    return TITLES.get(name, name)
+
+
+def singles(table, each, *keys):
+    """The single values behind rows of `table` that have no interval, from its table by sample; `keys` name the rows."""
+    if each is None:
+        return table.iloc[:0]
+    return each.merge(table.loc[table["ci_low"].isna(), list(keys)])

@@ -3,9 +3,11 @@
 import warnings
 
 import altair as alt
+import pandas as pd
 
 from ..tasks import LANGUAGES
 from .base import (
+    HAS_INTERVAL,
     SIGN_COLORS,
     SIGN_SCALE,
     chance_line,
@@ -15,7 +17,8 @@ from .base import (
     line_with_band,
     named,
     share_tooltip,
-)  # fmt: skip
+    singles,
+)
 
 
 def composition(table, each, top_k):
@@ -34,11 +37,7 @@ def composition(table, each, top_k):
             x=alt.X("train_lang:N", sort=languages, title="language of the training samples", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("test_lang:N", sort=languages, title="test language"),
         )
-        tooltip = [
-            alt.Tooltip("test_lang", title="test language"),
-            alt.Tooltip("train_lang", title="training language"),
-            *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high", "chance")],
-        ]
+        tooltip = share_tooltip("test_lang", "train_lang")
         scale = alt.Scale(scheme=scheme, domain=[0, float(table["share"].max())])
         color = alt.Color("share:Q", scale=scale, legend=None)
         outline = alt.condition(chosen, alt.value("#D55E00"), alt.value("transparent"), empty=False)
@@ -153,8 +152,10 @@ def contributions(table):
         yOffset=alt.YOffset("source:N", sort=list(sources.values())),
         tooltip=["group", "source", *[alt.Tooltip(name, format=".1%") for name in ("share", "ci_low", "ci_high")]],
     )
-    rule = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("ci_low:Q", title="part of the influence"), x2="ci_high:Q", color=color
+    rule = (
+        base.transform_filter(HAS_INTERVAL)
+        .mark_rule(strokeWidth=2)
+        .encode(x=alt.X("ci_low:Q", title="part of the influence"), x2="ci_high:Q", color=color)
     )
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("share:Q", title="part of the influence", axis=alt.Axis(format="%")), color=color
@@ -167,20 +168,66 @@ def contributions(table):
     )
 
 
-def shares(table, y, title, order=None):
-    """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign."""
+def share_by_k(tables, paper_k=100):
+    """Share of the top k that comes from other languages against k, one panel per task; a dot at the paper's k.
+
+    `tables`: the task's name → its table of `sharing.share_by_k`. Positive influence as a line with a band, negative as a
+    thin line, chance dashed.
+    """
+    table = pd.concat([part[part["test_lang"] == "all"].assign(task=task) for task, part in tables.items()])
+    base = alt.Chart(table).encode(
+        x=alt.X(
+            "k:Q",
+            title="k most influential samples",
+            scale=alt.Scale(type="log", domain=[1, int(table["k"].max())], nice=False),
+            axis=alt.Axis(values=[1, 5, 20, 100, 500], format="d", grid=False),
+        ),
+        color=alt.Color("sign:N", scale=SIGN_SCALE, title="influence", legend=alt.Legend(orient="top", symbolOpacity=1)),
+        tooltip=share_tooltip("task", "sign", "k"),
+    )
+    positive, negative = (base.transform_filter(alt.datum.sign == sign) for sign in SIGN_COLORS)
+    percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    y = alt.Y("share:Q", title="share from other languages", axis=percent, scale=alt.Scale(domain=[0, 1]))
+    low = alt.Y("ci_low:Q", title="share from other languages")
+    band = positive.transform_filter(HAS_INTERVAL).mark_area(opacity=0.2).encode(y=low, y2="ci_high:Q")
+    lines = positive.mark_line(strokeWidth=2.5).encode(y=y) + negative.mark_line(strokeWidth=1).encode(y=y)
+    points = positive.mark_point(filled=True, size=25, opacity=1).encode(y=y)
+    points += negative.mark_point(filled=True, size=12, opacity=1).encode(y=y)
+    dot = positive.transform_filter(alt.datum.k == paper_k).mark_point(filled=True, size=130, opacity=1).encode(y=y)
+    chance = base.mark_line(strokeDash=[4, 4]).encode(y="mean(chance):Q", color=alt.value("gray"))
+    description = (
+        "Share of the k most influential training samples that are in other languages than the test sample, against k, "
+        f"for each task: positive influence with its interval, negative, and chance dashed. The large dot is k = {paper_k}."
+    )
+    return (
+        (band + chance + lines + points + dot)
+        .properties(width=190, height=220, description=description)
+        .facet(alt.Facet("task:N", title=None, sort=list(tables)), columns=len(tables))
+    )
+
+
+def shares(table, y, title, order=None, each=None):
+    """Shares with their intervals as points, chance as ticks; `y` names the column of the rows, colour is the sign.
+
+    `each`: the table by sample; where a share has no interval its single values are drawn as small dots.
+    """
     color = alt.Color("sign:N", scale=SIGN_SCALE, title=None, legend=alt.Legend(orient="top"))
     base = alt.Chart(table).encode(
-        y=alt.Y(f"{y}:N", title=None, sort=order),
+        y=alt.Y(f"{y}:N", title=None, sort=order or list(dict.fromkeys(table[y]))),
         yOffset=alt.YOffset("sign:N", sort=["positive", "negative"]),
         tooltip=share_tooltip(y, "sign"),
     )
     x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
-    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q", color=color)
+    low = alt.X("ci_low:Q", title=title)
+    interval = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(x=low, x2="ci_high:Q", color=color)
+    dots = alt.Chart(singles(table, each, y, "sign")).mark_point(size=25, opacity=0.8)
+    tooltip = [alt.Tooltip("test:N", title="test sample"), alt.Tooltip("share:Q", format=".1%")]
+    dots = dots.encode(x=x, y=base.encoding.y, yOffset=base.encoding.yOffset, color=color, tooltip=tooltip)
     chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")
-    return (interval + base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color) + chance).properties(
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color)
+    return (interval + dots + points + chance).properties(
         width="container",
         height={"step": 18},
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-        description=f"{title}; point and interval; gray tick: chance.",
+        description=f"{title}; point and interval, or small dots for single test samples; gray tick: chance.",
     )

@@ -12,6 +12,7 @@ from ..runs import CHANCE
 from ..tasks import LANGUAGES
 from .base import named
 
+IN_PAPER = 5  # languages of a task, of which the paper counts
 START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
 
 
@@ -99,13 +100,69 @@ def beside(table, row, column):
     return wide.rename_axis(index="this run (paper)", columns=None).style
 
 
+MARKS = {
+    "holds": "✓ holds", "does not hold": "✗ does not hold", "inconclusive": "? inconclusive",
+    "cannot be tested here": "– cannot be tested here", "": "",
+}  # fmt: skip
+
+
 def scoreboard(claims):
-    """The paper's claims with this run's values and the verdict, as a styled frame."""
-    marks = {"holds": "✓ holds", "does not hold": "✗ does not hold", "cannot be told": "? cannot be told"}
-    pairs = zip(claims["ci_low"], claims["ci_high"], strict=True)
-    interval = ["–" if math.isnan(low) else f"{low:.2f} to {high:.2f}" for low, high in pairs]
-    shown = claims[["section", "statement", "paper_value", "value"]]
-    shown = shown.assign(interval=interval, verdict=claims["holds"].map(marks))
-    shown = shown.rename(columns={"paper_value": "paper", "value": "this run"})
-    style = shown.style.hide().format({"paper": "{:.2f}", "this run": "{:.2f}"}, na_rep="–")
-    return style.set_table_attributes('class="sentences"')
+    """The paper's claims with this run's values and the verdict (`paper.claims`), as a styled frame."""
+    claims = claims if "unit" in claims else claims.assign(unit="", of=math.nan)
+    shown = claims[["section", "statement"]].assign(
+        paper=_numbers(claims["paper_value"], claims["unit"]),
+        this=_numbers(claims["value"], claims["unit"], claims["of"]),
+        interval=_intervals(claims, "ci_low", "ci_high", "of"),
+        verdict=claims["holds"].map(MARKS),
+    )
+    return _sentences(shown.rename(columns={"this": "this run"}))
+
+
+def scoreboards(board):
+    """The table of `paper.scoreboard` as a styled frame: the paper, the real study with its verdict, the demo."""
+    shown = board[["section", "statement"]].assign(paper=_numbers(board["paper_value"], board["unit"]))
+    for study in ("real", "demo"):
+        shown[study] = _numbers(board[f"{study}_value"], board["unit"], board[f"{study}_of"])
+        shown[f"{study}: interval"] = _intervals(board, f"{study}_low", f"{study}_high", f"{study}_of")
+        if study == "real":
+            shown["verdict on real"] = board["verdict"].map(MARKS)
+    return _sentences(shown)
+
+
+def _sentences(table):
+    return table.style.hide().set_table_attributes('class="sentences"')
+
+
+def _intervals(table, low, high, of):
+    """'56 % to 60 %' for every row, '–' where there is none."""
+    ends = (_numbers(table[name], table["unit"], table[of]) for name in (low, high))
+    return [a if a == "–" else f"{a} to {b}" for a, b in zip(*ends, strict=True)]
+
+
+def _numbers(values, units, of=None):
+    """Values as their units have them: '56 %', '+5.1 points', '4 of 5'; '–' where there is none."""
+    whole = [IN_PAPER] * len(values) if of is None else of
+    texts = [_number(*row) for row in zip(values, units, whole, strict=True)]
+    if of is None:  # the paper says it of every language, or of all tests
+        return ["all" if (u, v) == ("count", 1) else text for u, v, text in zip(units, values, texts, strict=True)]
+    return texts
+
+
+def _number(value, unit, of):
+    if math.isnan(value):
+        return "–"
+    if unit == "points":
+        return f"{100 * value:+.1f} points".replace("-", "\u2212")
+    if unit == "count":
+        return f"{value * of:.0f} of {of:.0f}"
+    return f"{100 * value:.0f}\u00a0%" if unit == "share" else f"{value:.2f}"
+
+
+def percents(table, **formats):
+    """A table of `sharing` as a styled frame: languages by name, shares in percent, '–' where there is no interval.
+
+    `formats`: of further columns.
+    """
+    shares = [name for name in ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k") if name in table]
+    style = named(table.replace({"test_lang": {"all": "all languages"}})).style.hide()
+    return style.format(dict.fromkeys(shares, "{:.1%}") | formats, na_rep="–")

@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from ..tasks import LANGUAGES
-from .base import focus, language_scale, line_with_band, named, share_tooltip
+from .base import HAS_INTERVAL, focus, language_scale, line_with_band, named, share_tooltip, singles
 
 
 def dev_accuracy(history, majority):
@@ -28,24 +28,31 @@ def dev_accuracy(history, majority):
     )
 
 
-def removal(table):
-    """Change of confidence against the number of removed samples, by what was removed (Figures 1, 6 to 8)."""
+def removal(table, each=None):
+    """Change of confidence against the number of removed samples, by what was removed (Figures 1, 6 to 8).
+
+    `each`: the changes of single test samples (`removal.by_sample`), drawn as small dots where there is no interval.
+    """
     names = {"top": "the most influential", "random": "random", "random_labels": "random, same labels",
              "random_languages": "random, same languages"}  # fmt: skip
-    table = table.assign(removed=table["strategy"].map(names))
+    few = singles(table, each, "sign", "strategy", "k").assign(single=True)
+    table = pd.concat([table.assign(single=False), few]).assign(removed=lambda rows: rows["strategy"].map(names))
     scale = alt.Scale(domain=list(names.values()), range=["#D55E00", "#999999", "#0072B2", "#009E73"])
     color = alt.Color("removed:N", title="removed", scale=scale)
-    numbers = [alt.Tooltip(name, format="+.3f") for name in ("change", "ci_low", "ci_high")]
+    titles = {"change": "change", "ci_low": "interval from", "ci_high": "interval to"}
+    numbers = [alt.Tooltip(f"{name}:Q", format="+.3f", title=title) for name, title in titles.items()]
     base = alt.Chart(table).encode(
         x=alt.X("k:O", title="samples removed (k)", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("removed:N", sort=list(names.values())),
-        tooltip=["removed", "k", "test_samples", *numbers],
+        tooltip=["removed", "k", *numbers, alt.Tooltip("test_samples:Q", title="test samples")],
     )
-    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("ci_low:Q", title="change of confidence"), y2="ci_high:Q", color=color)
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="change:Q", color=color)
+    low, change = (alt.Y(f"{name}:Q", title="change of confidence") for name in ("ci_low", "change"))
+    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(y=low, y2="ci_high:Q", color=color)
+    points = base.transform_filter("!datum.single").mark_point(filled=True, size=60, opacity=1).encode(y=change, color=color)
+    dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8).encode(y=change, color=color)
     zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False).encode(y=alt.datum(0))
     return (
-        (bars + points + zero)
+        (bars + dots + points + zero)
         .properties(width=250, height=220, description="Change of confidence after training without k samples.")
         .facet(alt.Facet("sign:N", title=None, sort=["positive", "negative"]), columns=2)
     )
@@ -64,8 +71,9 @@ def zero_shot(table):
         tooltip=share_tooltip("language", "train_lang", "model", "sign"),
     )
     color = alt.Color("model:N", scale=alt.Scale(domain=models, range=["#0072B2", "#E69F00"]), title=None)
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title="share of the top k"), x2="ci_high:Q", color=color)
-    share = alt.X("share:Q", axis=alt.Axis(format="%"))
+    low = alt.X("ci_low:Q", title="share of the top k")
+    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(x=low, x2="ci_high:Q", color=color)
+    share = alt.X("share:Q", title="share of the top k", axis=alt.Axis(format="%"))
     points = base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color)
     chance = base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q")
     return (

@@ -1,29 +1,47 @@
 """The analyses: functions from (scores, train, test) to tidy tables (sections 6 to 8).
 
 `scores` is the score cube (dims checkpoint, group, test, train), `train` and `test` are its samples in the same order.
-Shares are fractions from 0 to 1, each with its bootstrap interval over test samples and its chance level.
+Shares are fractions from 0 to 1, each with its bootstrap interval over items, its chance level, and how many test samples
+and different items are behind it. An interval of fewer than `FEWEST` items is NaN; the functions that end in `_by_sample`
+have the single values.
 """
 
-from .base import FEWEST, SIGNS, SharingError, bootstrap, top_samples
+from .base import FEWEST, SIGNS, SharingError, bootstrap, parallel, summary, top_samples
 from .epochs import epoch_tests
 from .examples import influential_samples, planted
 from .languages import (
+    KS,
     composition,
     composition_by_sample,
     cross_language,
+    cross_language_by_sample,
     distribution,
     imbalance,
+    imbalance_by_sample,
     mean_influence,
-    scripts,
+    mean_influence_by_sample,
+    share_by_k,
+    share_by_k_by_sample,
     stand_ins,
-    wholly_in_script,
+    stand_ins_by_sample,
 )
+from .letters import scripts, wholly_in_script
 from .network import by_group, contributions, shared_tokens, token_kinds
-from .translations import parallel, reinforcement, translation_rank, zero_shot
+from .seeds import over_seeds
+from .translations import (
+    reinforcement,
+    reinforcement_by_sample,
+    translation_rank,
+    zero_shot,
+    zero_shot_by_sample,
+)
+from .wholes import by_language
 
 __all__ = [
-    "FEWEST", "SIGNS", "SharingError", "bootstrap", "by_group", "composition", "composition_by_sample", "contributions",
-    "cross_language", "distribution", "epoch_tests", "imbalance", "influential_samples", "mean_influence", "parallel",
-    "planted", "reinforcement", "scripts", "shared_tokens", "stand_ins", "token_kinds", "top_samples", "translation_rank",
-    "wholly_in_script", "zero_shot",
+    "FEWEST", "KS", "SIGNS", "SharingError", "bootstrap", "by_group", "by_language", "composition",
+    "composition_by_sample", "contributions", "cross_language", "cross_language_by_sample", "distribution", "epoch_tests",
+    "imbalance", "imbalance_by_sample", "influential_samples", "mean_influence", "mean_influence_by_sample", "over_seeds",
+    "parallel", "planted", "reinforcement", "reinforcement_by_sample", "scripts", "share_by_k", "share_by_k_by_sample",
+    "shared_tokens", "stand_ins", "stand_ins_by_sample", "summary", "token_kinds", "top_samples", "translation_rank",
+    "wholly_in_script", "zero_shot", "zero_shot_by_sample",
 ]  # fmt: skip

@@ -1,15 +1,19 @@
-"""What the analyses share: the signs, the top k, bootstrap intervals, and the check that cube and samples fit together.
+"""What the analyses share: the signs, the top k, tables by sample, bootstrap intervals, and the check that cube and
+samples fit together.
 
-Shares are fractions from 0 to 1. Intervals are percentile bootstraps over test samples: which test samples were drawn is
-what another study would draw again.
+Every share is the mean of a table *by sample*, which has one row for each test sample, with its item. Shares are
+fractions from 0 to 1. Intervals are percentile bootstraps over items: which items were drawn is what another study would
+draw again, and translations of one item are drawn together. Where each item is there once, as within a language, that
+is the plain bootstrap over test samples.
 """
 
 import numpy as np
+import pandas as pd
 
 from ..cosine import influence
 
 SIGNS = {"positive": 1, "negative": -1}
-FEWEST = 5  # test samples behind an interval from which something may be concluded: two give a narrow one by accident
+FEWEST = 6  # items behind an interval: of five values or fewer the values themselves are shown
 
 
 class SharingError(ValueError):
@@ -26,21 +30,100 @@ def top_samples(values, k, sign):
         raise SharingError(f"top_k={k}: allowed are 1 to {values.shape[1]}, the number of training samples")
     if not np.isfinite(values).all():
         raise SharingError("influence scores must be numbers; the cube holds NaN or infinity")
-    return np.argsort(-SIGNS[sign] * values, axis=1, kind="stable")[:, :k]
+    weakness = -SIGNS[sign] * values
+    top = np.sort(np.argpartition(weakness, k - 1, axis=1)[:, :k], 1)
+    found = np.take_along_axis(weakness, top, 1)
+    top = np.take_along_axis(top, np.argsort(found, axis=1, kind="stable"), 1)
+    tied = (weakness <= found.max(1, keepdims=True)).sum(1) > k  # at rank k: which of them were found is chance
+    top[tied] = np.argsort(weakness[tied], axis=1, kind="stable")[:, :k]
+    return top
 
 
-def bootstrap(each, resamples, confidence_level, seed):
-    """Percentile bootstrap interval (low, high) of the mean of `each` (n,)."""
-    each = np.asarray(each, dtype=float)
-    rng = np.random.default_rng(seed)
-    means = each[rng.integers(len(each), size=(resamples, len(each)))].mean(1)
-    tail = (1 - confidence_level) / 2
-    return tuple(np.quantile(means, [tail, 1 - tail]))
+def bootstrap(each, resamples, confidence_level, seed, items=None):
+    """Percentile bootstrap interval (low, high) of the mean of `each` (n,); NaN where there are fewer than `FEWEST` items.
+
+    `items` (n,): the item that each value belongs to; values of one item are drawn together (a cluster bootstrap).
+    Default: every value has an item of its own.
+    """
+    codes = np.arange(len(each)) if items is None else pd.factorize(np.asarray(items))[0]
+    sums, counts = np.bincount(codes, np.asarray(each, dtype=float)), np.bincount(codes)
+
+    def mean(drawn, axis):
+        return sums[drawn].sum(axis) / counts[drawn].sum(axis)
+
+    return percentile(mean, [len(sums)], resamples, confidence_level, seed)
 
 
-def mean_of(each, resamples, confidence_level, seed):
-    low, high = bootstrap(each, resamples, confidence_level, seed)
-    return {"share": float(np.mean(each)), "ci_low": float(low), "ci_high": float(high)}
+def percentile(statistic, sizes, resamples, confidence_level, seed):
+    """Percentile bootstrap interval (low, high) of any statistic of items drawn with replacement.
+
+    `sizes`: how many items each stratum has, from which as many are drawn. `statistic`: function of one int array
+    (..., size) of drawn items for each stratum, and of `axis`, over which it reduces. NaN where all strata together
+    have fewer than `FEWEST` items, or one has a single item.
+    """
+    from scipy import stats  # most of a second to import
+
+    if sum(sizes) < FEWEST or min(sizes) < 2:
+        return np.nan, np.nan
+
+    def of_items(*drawn, axis):
+        return statistic(*(part.astype(int) for part in drawn), axis=axis)
+
+    found = stats.bootstrap(
+        [np.arange(size) for size in sizes], of_items, n_resamples=resamples, batch=min(resamples, 500),
+        vectorized=True, confidence_level=confidence_level, method="percentile", rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return tuple(map(float, found.confidence_interval))
+
+
+def summary(each, keys, *, value="share", resamples=2000, confidence_level=0.95, seed=0):
+    """Means of a table by sample, with their intervals.
+
+    `each`: the columns `keys`, `item` and `value`, and `chance` where there is one; one row for each test sample.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `keys`, `value` (mean), `ci_low, ci_high` (NaN: fewer than `FEWEST` items), `chance` (mean), `test_samples`,
+        `items` (how many different ones).
+    """
+    rows, chance = [], ["chance"] if "chance" in each else []
+    for key, part in each.groupby(keys, sort=False):
+        interval = bootstrap(part[value], resamples, confidence_level, seed, part["item"])
+        expected = [part[name].mean() for name in chance]
+        rows.append([*key, part[value].mean(), *interval, *expected, len(part), part["item"].nunique()])
+    return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", *chance, "test_samples", "items"])
+
+
+def samples_of(train, test):
+    """The test samples as a table by sample begins: `test` (uid), `item`, `test_lang`.
+
+    Samples with one `item` are translations of each other; in a task that is not parallel each has its own.
+    """
+    shared = parallel(train) and ("label" not in test or parallel(test))
+    item = test["item" if shared else "uid"].astype(str)
+    return pd.DataFrame({"test": test["uid"], "item": item, "test_lang": test["lang"]}).reset_index(drop=True)
+
+
+def spread(samples, column, names, values, value="share"):
+    """A table by sample, each row once for every one of `names` in `column`; `values`: array (sample, name)."""
+    table = samples.loc[samples.index.repeat(len(names))].reset_index(drop=True)
+    return table.assign(**{column: np.tile(names, len(samples)), value: np.asarray(values).ravel()})
+
+
+def with_all(each):
+    """A table by sample, and once more with the test language 'all'."""
+    return pd.concat([each.assign(test_lang="all"), each], ignore_index=True)
+
+
+def by_sign(table):
+    """The rows of positive influence first."""
+    return table.sort_values("sign", key=lambda sign: sign.map(list(SIGNS).index), kind="stable", ignore_index=True)
+
+
+def parallel(train):
+    """Whether equal items can be translations of each other: their labels are equal."""
+    return bool((train.groupby("item")["label"].nunique() <= 1).all())
 
 
 def by_checkpoint(scores):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..cosine import influence
-from .base import SIGNS, SharingError, check, mean_of, top_samples
+from .base import SIGNS, SharingError, check, samples_of, summary, top_samples
 
 
 def influential_samples(scores, train, test, uid, *, n=3):
@@ -37,7 +37,7 @@ def planted(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95
     -------
     pandas.DataFrame
         `what` ('phenomenon', 'label', 'both'), `sign`, `share, ci_low, ci_high`, `chance` (the same share among all
-        training samples, averaged over the test samples).
+        training samples, averaged over the test samples), `test_samples, items`.
     """
     check(scores, train, test)
     if "phenomenon" not in train:
@@ -45,12 +45,11 @@ def planted(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95
     values = influence(scores).to_numpy()
     same = {c: train[c].to_numpy()[None] == test[c].to_numpy()[:, None] for c in ("phenomenon", "label")}  # (test, train)
     same["both"] = same["phenomenon"] & same["label"]
-    rows = []
+    samples, tables = samples_of(train, test), []
     for sign in SIGNS:
         top = top_samples(values, top_k, sign)
         for what, equal in same.items():
-            each = np.take_along_axis(equal, top, 1).mean(1)
-            rows.append(
-                {"what": what, "sign": sign} | mean_of(each, resamples, confidence_level, seed) | {"chance": equal.mean()}
-            )
-    return pd.DataFrame(rows)
+            share = np.take_along_axis(equal, top, 1).mean(1)
+            tables.append(samples.assign(what=what, sign=sign, share=share, chance=equal.mean(1)))
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return summary(pd.concat(tables), ["what", "sign"], **choice)

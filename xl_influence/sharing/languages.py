@@ -1,15 +1,24 @@
 """From which languages influence comes (section 7, Appendix B)."""
 
-import unicodedata
-
 import numpy as np
 import pandas as pd
 
 from ..cosine import influence
-from .base import SIGNS, SharingError, by_checkpoint, check, languages_of, mean_of, top_samples
+from .base import (
+    SIGNS,
+    SharingError,
+    by_checkpoint,
+    by_sign,
+    check,
+    languages_of,
+    samples_of,
+    spread,
+    summary,
+    top_samples,
+    with_all,
+)
 
-SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # of languages that no other language of a task shares
-UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how the names of its letters begin
+KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # of `share_by_k`; the paper's k is 100
 
 
 def composition(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -19,48 +28,38 @@ def composition(scores, train, test, *, top_k, resamples=2000, confidence_level=
     -------
     pandas.DataFrame
         `test_lang, train_lang, sign, checkpoint` (0 for the sum over checkpoints), `share` (mean over test samples),
-        `ci_low, ci_high`, `chance` (the language's share of the training samples).
+        `ci_low, ci_high`, `chance` (the language's share of the training samples), `test_samples, items`.
     """
-    check(scores, train, test)
-    _, chance = languages_of(train)
-    rows = []
-    for checkpoint, values in by_checkpoint(scores):
-        for sign, shares in _shares(values, train, top_k):
-            for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
-                for train_lang, each in shares.items():
-                    rows.append(
-                        {"test_lang": test_lang, "train_lang": train_lang, "sign": sign, "checkpoint": checkpoint}
-                        | mean_of(each[part.index], resamples, confidence_level, seed)
-                        | {"chance": chance[train_lang]}
-                    )
-    return pd.DataFrame(rows)
+    each = composition_by_sample(scores, train, test, top_k=top_k, epochs=True)
+    keys = ["test_lang", "train_lang", "sign", "checkpoint"]
+    return summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
 
 
-def composition_by_sample(scores, train, test, *, top_k):
+def composition_by_sample(scores, train, test, *, top_k, epochs=False):
     """How much of each test sample's top k comes from each language: what `composition` is the mean of.
 
     Returns
     -------
     pandas.DataFrame
-        `test` (uid), `test_lang, train_lang, sign, share`, `chance` (the language's share of the training samples).
+        `test` (uid), `item, test_lang, train_lang, sign, share`, `chance` (the language's share of the training
+        samples); with `epochs` also `checkpoint`, 0 for the sum over checkpoints, which is all there is without.
     """
     check(scores, train, test)
-    _, chance = languages_of(train)
-    samples = test[["uid", "lang"]].rename(columns={"uid": "test", "lang": "test_lang"})
-    tables = [
-        samples.assign(train_lang=train_lang, sign=sign, share=each, chance=chance[train_lang])
-        for sign, shares in _shares(influence(scores).to_numpy(), train, top_k)
-        for train_lang, each in shares.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+    if not epochs:
+        return _composition(influence(scores).to_numpy(), train, test, top_k)
+    parts = [_composition(values, train, test, top_k).assign(checkpoint=epoch) for epoch, values in by_checkpoint(scores)]
+    return pd.concat(parts, ignore_index=True)
 
 
-def _shares(values, train, top_k):
-    """For each sign: (sign, training language → its share of each test sample's top k, an array (test,))."""
-    languages, _ = languages_of(train)
+def _composition(values, train, test, top_k):
+    languages, chance = languages_of(train)
+    samples, tables = samples_of(train, test), []
     for sign in SIGNS:
         lang_of = train["lang"].to_numpy()[top_samples(values, top_k, sign)]  # (test, k)
-        yield sign, {lang: (lang_of == lang).mean(1) for lang in languages}
+        shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
+        tables.append(spread(samples.assign(sign=sign), "train_lang", languages, shares))
+    table = pd.concat(tables, ignore_index=True).assign(chance=lambda rows: rows["train_lang"].map(chance))
+    return table[["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]]
 
 
 def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -70,24 +69,44 @@ def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_lev
     -------
     pandas.DataFrame
         `test_lang` ('all' for every test sample), `sign`, `share, ci_low, ci_high`, `chance` (the share of the training
-        samples in other languages), `test_samples`.
+        samples in other languages), `test_samples, items`.
     """
+    each = with_all(cross_language_by_sample(scores, train, test, top_k=top_k))
+    keys = ["test_lang", "sign"]
+    return by_sign(summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed))
+
+
+def cross_language_by_sample(scores, train, test, *, top_k):
+    """What `cross_language` is the mean of: `test` (uid), `item, test_lang, sign, share, chance`."""
+    return share_by_k_by_sample(scores, train, test, ks=(top_k,)).drop(columns="k")
+
+
+def share_by_k(scores, train, test, *, ks=KS, resamples=2000, confidence_level=0.95, seed=0):
+    """How much of the top k comes from other languages, for every k: the answer depends on it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang` ('all' for every test sample), `sign`, `k` (none above the number of training samples), `share,
+        ci_low, ci_high`, `chance` (the share of the training samples in other languages), `test_samples, items`.
+    """
+    each = share_by_k_by_sample(scores, train, test, ks=[k for k in ks if k <= len(train)])
+    keys = ["test_lang", "sign", "k"]
+    return summary(with_all(each), keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
+
+
+def share_by_k_by_sample(scores, train, test, *, ks=KS):
+    """What `share_by_k` is the mean of: `test` (uid), `item, test_lang, sign, k, share, chance`."""
     check(scores, train, test)
-    _, chance = languages_of(train)
-    values = influence(scores).to_numpy()
-    own = test["lang"].to_numpy()
-    rows = []
+    values, own = influence(scores).to_numpy(), test["lang"].to_numpy()
+    _, part = languages_of(train)
+    samples, tables = samples_of(train, test), []
+    samples["chance"] = [1 - part.get(lang, 0.0) for lang in own]
     for sign in SIGNS:
-        other = (train["lang"].to_numpy()[top_samples(values, top_k, sign)] != own[:, None]).mean(1)  # (test,)
-        expected = np.array([1 - chance.get(lang, 0.0) for lang in own])
-        for name in ("all", *dict.fromkeys(own)):
-            part = np.ones(len(own), bool) if name == "all" else own == name
-            rows.append(
-                {"test_lang": name, "sign": sign}
-                | mean_of(other[part], resamples, confidence_level, seed)
-                | {"chance": expected[part].mean(), "test_samples": int(part.sum())}
-            )
-    return pd.DataFrame(rows)
+        other = train["lang"].to_numpy()[top_samples(values, max(ks), sign)] != own[:, None]  # (test, largest k)
+        shares = other.cumsum(1)[:, np.array(ks) - 1] / np.array(ks)  # (test, k)
+        tables.append(spread(samples.assign(sign=sign), "k", ks, shares))
+    return pd.concat(tables, ignore_index=True)[["test", "item", "test_lang", "sign", "k", "share", "chance"]]
 
 
 def mean_influence(scores, train, test, *, resamples=2000, confidence_level=0.95, seed=0):
@@ -96,18 +115,19 @@ def mean_influence(scores, train, test, *, resamples=2000, confidence_level=0.95
     Returns
     -------
     pandas.DataFrame
-        `test_lang, train_lang, mean, ci_low, ci_high`, in units of cosine summed over checkpoints.
+        `test_lang, train_lang, mean, ci_low, ci_high`, in units of cosine summed over checkpoints, `test_samples, items`.
     """
+    each = mean_influence_by_sample(scores, train, test)
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return summary(each, ["test_lang", "train_lang"], value="mean", **choice)
+
+
+def mean_influence_by_sample(scores, train, test):
+    """What `mean_influence` is the mean of: `test` (uid), `item, test_lang, train_lang, mean`."""
     check(scores, train, test)
-    values = influence(scores).to_numpy()
-    languages, _ = languages_of(train)
-    rows = []
-    for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
-        for train_lang in languages:
-            each = values[part.index][:, (train["lang"] == train_lang).to_numpy()].mean(1)
-            interval = mean_of(each, resamples, confidence_level, seed)
-            rows.append({"test_lang": test_lang, "train_lang": train_lang, "mean": interval.pop("share")} | interval)
-    return pd.DataFrame(rows)
+    values, (languages, _) = influence(scores).to_numpy(), languages_of(train)
+    means = np.stack([values[:, (train["lang"] == lang).to_numpy()].mean(1) for lang in languages], 1)
+    return spread(samples_of(train, test), "train_lang", languages, means, "mean")
 
 
 def distribution(scores, train, test, *, bins=40):
@@ -116,21 +136,20 @@ def distribution(scores, train, test, *, bins=40):
     Returns
     -------
     pandas.DataFrame
-        `test_lang, train_lang, low, high` (edges of the bin), `share` (of the pair's scores that fall into it).
+        `test_lang, train_lang, low, high` (edges of the bin), `share` (of the pair's scores that fall into it),
+        `test_samples, items`.
     """
     check(scores, train, test)
-    values = influence(scores).to_numpy()
+    values, (languages, _) = influence(scores).to_numpy(), languages_of(train)
     edges = np.linspace(values.min(), values.max(), bins + 1)
-    languages, _ = languages_of(train)
-    rows = []
-    for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
+    tables = []
+    for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
+        of = {"test_samples": len(part), "items": part["item"].nunique()}
         for train_lang in languages:
             counts, _ = np.histogram(values[part.index][:, (train["lang"] == train_lang).to_numpy()], edges)
-            rows += [
-                {"test_lang": test_lang, "train_lang": train_lang, "low": low, "high": high, "share": count / counts.sum()}
-                for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-            ]
-    return pd.DataFrame(rows)
+            found = {"test_lang": test_lang, "train_lang": train_lang, "low": edges[:-1], "high": edges[1:]}
+            tables.append(pd.DataFrame(found | {"share": counts / counts.sum()} | of))
+    return pd.concat(tables, ignore_index=True)
 
 
 def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -142,21 +161,25 @@ def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0
     -------
     pandas.DataFrame
         `language, percent, sign, share, ci_low, ci_high`, `chance` (the language's share of that training data),
-        `test_samples`.
+        `test_samples, items`.
     """
+    each = imbalance_by_sample(by_percent, language, top_k=top_k)
+    keys = ["language", "percent", "sign"]
+    return summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
+
+
+def imbalance_by_sample(by_percent, language, *, top_k):
+    """What `imbalance` is the mean of: `test` (uid), `item, language, percent, sign, share, chance`."""
     tables = []
     for percent, (scores, train, test) in sorted(by_percent.items()):
         check(scores, train, test)
         mine = (test["lang"] == language).to_numpy()
         if not mine.any():
             raise SharingError(f"no test sample is in {language!r}; there are {', '.join(test['lang'].unique())}")
-        top = {"top_k": top_k, "resamples": resamples, "confidence_level": confidence_level, "seed": seed}
-        table = cross_language(scores.isel(test=mine), train, test[mine], **top)
-        own = table[table["test_lang"] == language].assign(language=language, percent=percent)
-        own[["share", "ci_low", "ci_high", "chance"]] = 1 - own[["share", "ci_high", "ci_low", "chance"]].to_numpy()
-        tables.append(own)
-    columns = ["language", "percent", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"]
-    return pd.concat(tables, ignore_index=True)[columns]
+        each = cross_language_by_sample(scores.isel(test=mine), train, test[mine], top_k=top_k)
+        own = each.assign(language=language, percent=percent, share=1 - each["share"], chance=1 - each["chance"])
+        tables.append(own.drop(columns="test_lang"))
+    return pd.concat(tables, ignore_index=True)
 
 
 def stand_ins(seen, unseen, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -169,56 +192,15 @@ def stand_ins(seen, unseen, language, *, top_k, resamples=2000, confidence_level
     pandas.DataFrame
         `composition` rows of the summed influence, with `language` and `model` ('trained on it', 'without it').
     """
-    choice = {"top_k": top_k, "resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    keys = ["test_lang", "train_lang", "sign", "checkpoint", "language", "model"]
+    return summary(stand_ins_by_sample(seen, unseen, language, top_k=top_k), keys, **choice)
+
+
+def stand_ins_by_sample(seen, unseen, language, *, top_k):
+    """What `stand_ins` is the mean of: `composition_by_sample` rows with `checkpoint` (0), `language`, `model`."""
     tables = []
     for model, (scores, train, test) in (("trained on it", seen), ("without it", unseen)):
-        found = composition(scores, train, test, **choice)
-        found = found[(found["test_lang"] == language) & (found["checkpoint"] == 0)]
-        tables.append(found.assign(language=language, model=model))
+        each = composition_by_sample(scores, train, test, top_k=top_k)
+        tables.append(each[each["test_lang"] == language].assign(checkpoint=0, language=language, model=model))
     return pd.concat(tables, ignore_index=True)
-
-
-def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
-    """How many of the influential samples of a language with a script of its own are wholly in that script (section 7.1).
-
-    Counted are a language's samples in the top k of test samples in other languages, once for each test sample; letters
-    count, digits and punctuation do not.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `train_lang, script, sign`, `share, ci_low, ci_high` (over the test samples that have any; NaN where none has),
-        `chance` (the same among all the language's training samples), `in_top_k` (the language's share of the top k).
-    """
-    check(scores, train, test)
-    values, lang = influence(scores).to_numpy(), train["lang"].to_numpy()
-    own = test["lang"].to_numpy()
-    rows = []
-    known = np.array(train["wholly_in_script"] if "wholly_in_script" in train else wholly_in_script(train), dtype=object)
-    for train_lang, script in SCRIPTS.items():
-        if train_lang not in lang or (own == train_lang).all():
-            continue
-        pure = known == True  # noqa: E712, of other languages it is missing
-        for sign in SIGNS:
-            top = top_samples(values, top_k, sign)[own != train_lang]
-            there = lang[top] == train_lang  # (test in other languages, k)
-            each = [pure[rows_of[mask]].mean() for rows_of, mask in zip(top, there, strict=True) if mask.any()]
-            nothing = {"share": np.nan, "ci_low": np.nan, "ci_high": np.nan}
-            rows.append(
-                {"train_lang": train_lang, "script": script, "sign": sign}
-                | (mean_of(each, resamples, confidence_level, seed) if each else nothing)
-                | {"chance": pure[lang == train_lang].mean(), "in_top_k": there.mean()}
-            )
-    return pd.DataFrame(rows, columns=["train_lang", "script", "sign", "share", "ci_low", "ci_high", "chance", "in_top_k"])
-
-
-def wholly_in_script(samples):
-    """Whether every letter of a sample is of its language's own script; None for languages that share theirs. One each."""
-    return [_wholly(SCRIPTS[row.lang], row) if row.lang in SCRIPTS else None for row in samples.itertuples()]
-
-
-def _wholly(script, row):
-    """Whether every letter of a sample's texts is of the script."""
-    texts = row.text_a + (row.text_b if isinstance(row.text_b, str) else "")
-    start = UNICODE[script]
-    return all(unicodedata.name(letter, "").startswith(start) for letter in texts if letter.isalpha())

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..cosine import influence
-from .base import SIGNS, SharingError, check, mean_of, top_samples
+from .base import SIGNS, SharingError, by_sign, check, parallel, samples_of, summary, top_samples
 
 
 def reinforcement(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -18,35 +18,33 @@ def reinforcement(scores, train, test, *, top_k, resamples=2000, confidence_leve
     -------
     pandas.DataFrame
         `test_lang, sign, share, ci_low, ci_high`, `chance` (the expected share where the items of each language's samples
-        are permuted: own items in the top k / training items of the language), `test_samples` (that count).
+        are permuted: own items in the top k / training items of the language), `test_samples, items` (that count).
 
     Raises
     ------
     SharingError
         Equal items are not translations of each other, as in MARC.
     """
+    each = reinforcement_by_sample(scores, train, test, top_k=top_k)
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return by_sign(summary(each, ["test_lang", "sign"], **choice))
+
+
+def reinforcement_by_sample(scores, train, test, *, top_k):
+    """What `reinforcement` is the mean of: `test` (uid), `item, test_lang, sign, share, chance`; raises as it does."""
     check(scores, train, test)
     if not parallel(train):
         raise SharingError("equal items have different labels, so they are no translations: this needs a parallel task")
     values, (lang, item) = influence(scores).to_numpy(), (train[name].to_numpy() for name in ("lang", "item"))
-    items = train.groupby("lang")["item"].nunique()
-    rows = []
+    items, rows = train.groupby("lang")["item"].nunique(), []
     for sign in SIGNS:
-        top = top_samples(values, top_k, sign)
-        for test_lang, part in test.reset_index(drop=True).groupby("lang", sort=False):
-            shares, chances = [], []
-            for chosen in top[part.index]:
-                own = lang[chosen] == test_lang
-                if not own.all():
-                    shares.append(np.isin(item[chosen[~own]], item[chosen[own]]).mean())
-                    chances.append(own.sum() / items.get(test_lang, np.inf))
-            if shares:
-                rows.append(
-                    {"test_lang": test_lang, "sign": sign}
-                    | mean_of(shares, resamples, confidence_level, seed)
-                    | {"chance": float(np.mean(chances)), "test_samples": len(shares)}
-                )
-    return pd.DataFrame(rows, columns=["test_lang", "sign", "share", "ci_low", "ci_high", "chance", "test_samples"])
+        for sample, chosen in zip(samples_of(train, test).itertuples(), top_samples(values, top_k, sign), strict=True):
+            own = lang[chosen] == sample.test_lang
+            if not own.all():
+                share = np.isin(item[chosen[~own]], item[chosen[own]]).mean()
+                chance = own.sum() / items.get(sample.test_lang, np.inf)
+                rows.append([sample.test, sample.item, sample.test_lang, sign, share, chance])
+    return pd.DataFrame(rows, columns=["test", "item", "test_lang", "sign", "share", "chance"])
 
 
 def zero_shot(seen, unseen, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
@@ -63,38 +61,41 @@ def zero_shot(seen, unseen, language, *, top_k, resamples=2000, confidence_level
     -------
     pandas.DataFrame
         `language, what, sign, share, ci_low, ci_high`, `chance` (were the unseen model's top k drawn at random),
-        `test_samples`.
+        `test_samples, items`.
     """
-    rows = {}
-    for which, (scores, train, test) in (("seen", seen), ("unseen", unseen)):
-        check(scores, train, test)
-        mine = (test["lang"] == language).to_numpy()
-        rows[which] = list(test["uid"][mine]), influence(scores.isel(test=mine)).to_numpy(), train
-    (uids, before, train), (others, after, rest) = rows["seen"], rows["unseen"]
-    if not uids or uids != others:
-        raise SharingError(f"both models need the same test samples in {language!r}, one at least: {uids} and {others}")
+    each = zero_shot_by_sample(seen, unseen, language, top_k=top_k)
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return by_sign(summary(each, ["language", "what", "sign"], **choice))
+
+
+def zero_shot_by_sample(seen, unseen, language, *, top_k):
+    """What `zero_shot` is the mean of: `test` (uid), `item, language, what, sign, share, chance`."""
+    (samples, before, train), (others, after, rest) = (_in_language(run, language) for run in (seen, unseen))
+    if samples.empty or list(samples["test"]) != list(others["test"]):
+        uids = " and ".join(str(list(part["test"])) for part in (samples, others))
+        raise SharingError(f"both models need the same test samples in {language!r}, one at least: {uids}")
     if (rest["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
-    table = []
+    lang, rows = train["lang"].to_numpy(), []
     for sign in SIGNS:
-        found = {"translations": [], "same_samples": []}
-        for was, now in zip(top_samples(before, top_k, sign), top_samples(after, top_k, sign), strict=True):
-            own = (train["lang"].to_numpy() == language)[was]
+        tops = (top_samples(values, top_k, sign) for values in (before, after))
+        for sample, was, now in zip(samples.itertuples(), *tops, strict=True):
+            own, about = lang[was] == language, [sample.test, sample.item, language]
             if parallel(train):
                 item = rest["item"].isin(train["item"].to_numpy()[was[own]]).to_numpy()
-                found["translations"].append((item[now].mean(), item.mean()))
+                rows.append([*about, "translations", sign, item[now].mean(), item.mean()])
             if not own.all():
                 again = np.isin(train["uid"].to_numpy()[was[~own]], rest["uid"].to_numpy()[now])
-                found["same_samples"].append((again.mean(), top_k / len(rest)))
-        for what, pairs in found.items():
-            if pairs:
-                shares, chances = zip(*pairs, strict=True)
-                table.append(
-                    {"language": language, "what": what, "sign": sign}
-                    | mean_of(shares, resamples, confidence_level, seed)
-                    | {"chance": float(np.mean(chances)), "test_samples": len(shares)}
-                )
-    return pd.DataFrame(table)
+                rows.append([*about, "same_samples", sign, again.mean(), top_k / len(rest)])
+    return pd.DataFrame(rows, columns=["test", "item", "language", "what", "sign", "share", "chance"])
+
+
+def _in_language(run, language):
+    """The test samples of a run in a language as a table by sample, their influence (test, train), the training samples."""
+    scores, train, test = run
+    check(*run)
+    mine = (test["lang"] == language).to_numpy()
+    return samples_of(train, test[mine]), influence(scores.isel(test=mine)).to_numpy(), train
 
 
 def translation_rank(scores, train, test, *, resamples=2000, confidence_level=0.95, seed=0):
@@ -106,29 +107,21 @@ def translation_rank(scores, train, test, *, resamples=2000, confidence_level=0.
     Returns
     -------
     pandas.DataFrame
-        One row: `mean_reciprocal_rank, ci_low, ci_high`, `chance` (of a random order), `test_samples`; empty where no test
-        sample has its translation among the training samples, or the task is not parallel.
+        One row: `mean_reciprocal_rank, ci_low, ci_high`, `chance` (of a random order), `test_samples, items`; empty where
+        no test sample has its translation among the training samples, or the task is not parallel.
     """
     check(scores, train, test)
-    values = influence(scores).to_numpy()
-    found, expected, translated = [], [], parallel(train)
-    for row, sample in enumerate(test.itertuples()):
+    values, rows = influence(scores).to_numpy(), []
+    for row, sample in enumerate(test.itertuples() if parallel(train) else []):
         others = (train["lang"] != sample.lang).to_numpy()
         its = (train["item"] == sample.item).to_numpy()[others]
-        if its.any() and translated:
+        if its.any():
             mine = values[row][others]
-            found.append(1 / (1 + (mine > mine[its].max()).sum()))
-            expected.append(_reciprocal_rank(its.sum(), len(its)))
-    if not found:
-        return pd.DataFrame(columns=["mean_reciprocal_rank", "ci_low", "ci_high", "chance", "test_samples"])
-    mean = mean_of(found, resamples, confidence_level, seed)
-    row = {"mean_reciprocal_rank": mean.pop("share")} | mean
-    return pd.DataFrame([row | {"chance": float(np.mean(expected)), "test_samples": len(found)}])
-
-
-def parallel(train):
-    """Whether equal items can be translations of each other: their labels are equal."""
-    return bool((train.groupby("item")["label"].nunique() <= 1).all())
+            found = 1 / (1 + (mine > mine[its].max()).sum())
+            rows.append(["all", str(sample.item), found, _reciprocal_rank(its.sum(), len(its))])
+    each = pd.DataFrame(rows, columns=["which", "item", "mean_reciprocal_rank", "chance"])
+    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    return summary(each, ["which"], value="mean_reciprocal_rank", **choice).drop(columns="which")
 
 
 def _reciprocal_rank(hits, n):
