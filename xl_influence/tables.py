@@ -63,6 +63,14 @@ def read(merged, name):
     return table
 
 
+def find(merged, name):
+    """As `read`; None where the table is missing or was made with other parameters."""
+    try:
+        return read(merged, name)
+    except TableError:
+        return None
+
+
 def read_all(merged):
     """All tables of a run, as `read` gives them: dict from name to DataFrame."""
     return {path.stem: read(merged, path.stem) for path in sorted((place(merged) / "tables").glob("*.parquet"))}
