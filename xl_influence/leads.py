@@ -12,9 +12,9 @@ FEW_EPOCHS = 2  # so many epochs show no trend
 def cross_language(by_k, top_k):
     """How much of the strongest samples comes from other languages, for the first, the first ten and the top k."""
     rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
-    names = {1: "the single most helpful sample of each test sample", 10: "the ten most helpful", top_k: f"the top {top_k}"}
-    parts = [f"{percent(rows.loc[k, 'share'])} of {name}{_range(rows.loc[k])}" for k, name in names.items() if k in rows.index]
-    return f"{', '.join(parts[:-1])} and {parts[-1]} come from another language; by chance it would be {_chance(rows)}."
+    names = {1: "Of the single most helpful training samples,", 10: "of the ten most helpful,", top_k: f"of the top {top_k},"}
+    parts = [f"{name} {percent(rows.loc[k, 'share'])}{_range(rows.loc[k])}" for k, name in names.items() if k in rows.index]
+    return f"{'; '.join(parts)} are in another language than the test sample. By chance it would be {_chance(rows)}."
 
 
 def reinforcement(table):
@@ -22,8 +22,8 @@ def reinforcement(table):
     rows = table[table["sign"] == "positive"]
     spread = interval(rows["share"].min(), rows["share"].max())
     return (
-        f"{percent(rows['share'].mean())} of the helpful samples from other languages ({spread} by test language) "
-        f"are translations of helpful samples in the test language itself; by chance it would be {_chance(rows)}."
+        f"{percent(rows['share'].mean())} of the helpful samples from other languages are translations of helpful samples in "
+        f"the test language itself ({spread}, depending on the test language); by chance it would be {_chance(rows)}."
     )
 
 
@@ -75,10 +75,12 @@ def removal(controls):
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]
     verdict = "they matter" if row["beyond"] else "this is inconclusive"
+    known = f"interval {points(row['ci_low'])} to {points(row['ci_high'])}, {row['test_samples']} test samples"
+    if row["ci_low"] != row["ci_low"]:  # not a number
+        known = f"{row['test_samples']} test samples, too few for an interval"
     return (
         f"Removing the top {row['k']} changes the probability of the right answer by {points(row['difference'])} points "
-        f"({points(row['ci_low'])} to {points(row['ci_high'])}, {row['test_samples']} test samples) compared with removing as "
-        f"many random samples with the same labels: {verdict}."
+        f"compared with removing as many random samples with the same labels ({known}): {verdict}."
     )
 
 
