@@ -68,7 +68,7 @@ def given(merged):
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))
 ONCE = {  # notebooks that the book has once → what they need; they run when all tasks do
     "00-the-answer": [executed(MERGED[task][0], "04-cross-language-influence") for task in TASKS if NAMES[task]],
-    "11-how-fast": ["benchmarks/results.json", "benchmarks/results-cuda.json"],
+    "11-how-fast": [f"benchmarks/{name}.json" for name in ("results", "results-cuda", "finetuning")],
     "12-what-ran": [executed(MERGED[task][0], "09-the-paper-and-this-run") for task in TASKS if NAMES[task]],
 } if set(TASKS) >= {"xnli", "pawsx", "marc"} and config.get("once", True) else {}
 

@@ -63,7 +63,8 @@ def _of_study(study, runs_root, once, prefix=""):
         names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (list(once) if task == "xnli" else [])
         found += [Source(f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged) for name in names]
         found += [Source(f"{prefix}{task}/{name}.ipynb", None, merged) for name in PER_TASK if f"{task}/{name}" not in names]
-        found.append(Source(f"explorer/{prefix.replace('/', '-')}{task}.js", folder / "explorer.json", merged))
+        if f"{task}/02-influence" in names:
+            found.append(Source(f"explorer/{prefix.replace('/', '-')}{task}.js", folder / "explorer.json", merged))
     return found
 
 
@@ -87,14 +88,17 @@ def _empty(name):
 
 
 def _band_entry(merged):
-    return {"title": tasks.title(merged), "synthetic": merged["data"] == "demo", "text": band(merged)}
+    computed, synthetic = runs.can_load(merged), merged["data"] == "demo"
+    return {"title": tasks.title(merged), "synthetic": synthetic, "computed": computed, "text": band(merged)}
 
 
 def band(merged):
     """What a page says of the data behind its numbers, from the run's manifest and samples."""
+    what = "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
+    if not runs.can_load(merged):
+        return f"**{what}{tasks.title(merged)}.** This study has not been computed on it yet."
     manifest, test = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
     items = f" of {test['item'].nunique()} items" if tasks.find(merged).parallel else ""
-    what = "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
     accuracy, majority = percent(runs.accuracy(manifest)), percent(manifest["majority_share"]["validation"])
     return (
         f"**{what}{tasks.title(merged)}.** {manifest['rows']['train']:,} training samples, {len(test)} test samples{items}. "

