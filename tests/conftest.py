@@ -71,8 +71,11 @@ def run_python(*arguments, check=True, **environment):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The smoke study of all tasks, run by Snakemake as `make study` does; returns its runs folder."""
-    folder = tmp_path_factory.mktemp("smoke")
+    """The smoke study of all tasks, run by Snakemake as `make study` does; returns its runs folder.
+
+    The environment variable SMOKE_RUNS names a folder to keep it in, where finished steps are found again.
+    """
+    folder = Path(os.environ.get("SMOKE_RUNS") or tmp_path_factory.mktemp("smoke"))
     run_python(
         "-m", "snakemake", "--profile", "profiles/local", "--cores", "2", "--resources", "gpu=2", "--nolock",
         "--config", "study=smoke", f"runs_root={folder}", "threads=1",

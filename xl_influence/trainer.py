@@ -1,5 +1,6 @@
 """Hugging Face's Trainer as section 4.1 uses it: batches of similar length, a checkpoint per epoch, early stopping."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from . import heap, runs
+from . import dropout, heap, runs
 from .arithmetic import arithmetic, multiplies_bf16
 
 DONE = "complete"  # file in a Trainer checkpoint that was written to its end
@@ -48,7 +49,8 @@ class _EpochSampler(LengthGroupedSampler):
 
 class _Trainer(Trainer):
     def train(self, *args, **kwargs):
-        with heap.kept(), arithmetic(self.args.device):
+        on_cpu = self.args.device.type == "cpu"
+        with heap.kept(), arithmetic(self.args.device), dropout.fast(self.model) if on_cpu else nullcontext():
             return super().train(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
