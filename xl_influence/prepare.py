@@ -82,7 +82,8 @@ def told(folder):
     """One line on a prepared folder: where it is and how large."""
     sizes = size(folder)
     parts = ", ".join(f"{name} {number / 1e6:.1f}" for name, number in sizes.items())
-    return f"{folder}: {sum(sizes.values()) / 1e6:.1f} MB ({parts})"
+    more = f"; more than the {LIMIT / 1e6:.0f} MB intended" if prepared.PACKED in sizes and sum(sizes.values()) > LIMIT else ""
+    return f"{folder}: {sum(sizes.values()) / 1e6:.1f} MB ({parts}){more}"
 
 
 def main(arguments):
