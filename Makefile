@@ -2,6 +2,7 @@
 # make lab     the notebooks in JupyterLab                            make clean  what can be made again
 # make figure  the README's figure, from a study that ran
 # make publish what may be published of a run, from runs/ to results/: STUDY=real TASK=xnli VARIANT=base DATA_ROOT=~/data
+# make prepare what fine-tuning and scoring need, in one folder, e.g. make prepare STUDY=real TASK=pawsx DATA_ROOT=~/data
 # make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
 # make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
 
@@ -14,7 +15,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish test lab study bench clean
+.PHONY: book html figure publish test lab study prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -53,6 +54,10 @@ publish: .venv/installed
 study: .venv/installed
 	$(SNAKE) --config $(CHOICE)
 
+prepare: .venv/installed
+	@for task in $(TASK); do $(BIN)/python -m xl_influence.prepare study="$(STUDY)" task=$$task \
+	  $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))") $(SET) || exit 1; done
+
 test: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
@@ -72,4 +77,4 @@ lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 clean:
-	rm -rf _build runs book/runs .snakemake .pytest_cache .ruff_cache
+	rm -rf _build runs prepared book/runs .snakemake .pytest_cache .ruff_cache

@@ -60,9 +60,17 @@ def needed(task, name):
 def given(merged):
     """The command line of a run: what is not in its files."""
     own = merged["study"] == MERGED[merged["task"]][0]["study"]
-    values = GIVEN if own else {key: merged[key] for key in ("runs_root", "data_root", "device") if key in GIVEN}
+    values = GIVEN if own else {key: merged[key] for key in ("runs_root", "data_root", "prepared", "device") if key in GIVEN}
     values = values | {"study": merged["study"], "task": merged["task"], "variant": merged["variant"]}
     return " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())
+
+
+onstart:  # only where something is to run, and only in the process that the reader started
+    from xl_influence import estimate
+
+    told = estimate.announce(RUNS.values(), [run for task in TASKS for run in COMPARED[task]["03-quality"]])
+    if told:
+        print(told, file=sys.stderr, flush=True)
 
 
 SOURCES = sorted(str(path) for path in Path("xl_influence").rglob("*") if path.suffix in (".py", ".yaml"))

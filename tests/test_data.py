@@ -165,7 +165,7 @@ def test_planted_translations_stand_in_one_language_and_leave_the_test_samples()
     assert list(alone["test"]["uid"]) == list(planted["test"]["uid"]) and "es" not in set(alone["train"]["lang"])
     assert data.load(params.merge({"study": "smoke", "task": "marc", "planted": 7}))["test"]["uid"].is_unique
     with pytest.raises(data.DataError, match="only the demo corpora"):
-        data._plant(P | {"data": "hub"}, None, {})
+        data.plant(P | {"data": "hub"}, None, {})
 
 
 def test_a_larger_draw_begins_with_the_smaller():

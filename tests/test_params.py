@@ -55,7 +55,10 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"languages": ["en", "xx"]}, ["xx", "ar, bg, de, el, en"]),
         ({"device": "tpu"}, ["device='tpu'", "auto, cpu, cuda"]),
         ({"learning_rate": 3}, ["learning_rate=3.0", "less than 1"]),
-        ({"variant": "without"}, ["variant='without'", "base, without-<language> and plus-<percent>-<language>"]),
+        (
+            {"variant": "without"},
+            ["variant='without'", "base, without-<language>, plus-<percent>-<language> and seed-<number>"],
+        ),
         ({"variant": "without-ko"}, ["left_out='ko'", "the variant without-ko", "en, de, es, fr, ru"]),
         ({"variant": "plus-50-ko"}, ["extra_language='ko'", "en, de, es, fr, ru"]),
         ({"variant": "without-en", "languages": ["en"]}, ["nothing is left to train on"]),

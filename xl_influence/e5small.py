@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 BLOCK = 32
+PIECES, HEADER = 44, 72  # bytes before the vocabulary's numbers, and of the whole header
+ENTRY = "<BIQQ"  # of the tensor directory, after a name: type, number of weights, offset, bytes
 LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -46,38 +48,127 @@ def read(file=None, weights=True, rows=None):
     data = (file or path()).read_bytes()
     if data[:4] != b"E5S1":
         raise ValueError(f"{file or path()}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')")
-    names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
-    config = dict(zip(names, struct.unpack_from("<7i", data, 8), strict=False))
-    config["eps"], block = struct.unpack_from("<fi", data, 36)
-    if block != BLOCK:
-        raise ValueError(f"blocks of {block} weights; only {BLOCK} are known")
-    count, bos, eos, pad, unk, length = struct.unpack_from("<5iQ", data, 44)
-    at = 72
+    config, special = _header(data)
+    count, length = _vocabulary_size(data)
+    at = HEADER
     offsets = np.frombuffer(data, "<u4", count + 1, at)
     scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
     at += 4 * (2 * count + 1)
     pieces = [(data[at + a : at + b].decode(), float(s)) for a, b, s in zip(offsets[:-1], offsets[1:], scores, strict=False)]
-    at += length
-    _, size = struct.unpack_from("<iI", data, at)  # the normalisation map equals Nmt + NFKC
-    at += 8 + size
-    tensors = _tensors(data, at, config["hidden"], rows) if weights else {}
-    special = {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
+    tensors = _tensors(data, _after_vocabulary(data), config["hidden"], rows) if weights else {}
     return {"config": config, "pieces": pieces, "special": special, "tensors": tensors}
 
 
-def _tensors(data, at, width, rows):
-    """Name → float32 array, from the tensor directory that starts at byte `at`."""
+def sizes(file=None):
+    """The sizes in the header of a packed model: dict."""
+    with open(file or path(), "rb") as opened:
+        return _sizes(opened.read(HEADER))
+
+
+def _header(data):
+    """(sizes of the model, ids of the special tokens), both dicts."""
+    config = _sizes(data)
+    config["eps"], block = struct.unpack_from("<fi", data, 36)
+    if block != BLOCK:
+        raise ValueError(f"blocks of {block} weights; only {BLOCK} are known")
+    return config, dict(zip(("bos", "eos", "pad", "unk"), struct.unpack_from("<4i", data, PIECES + 4), strict=True))
+
+
+def _vocabulary_size(data):
+    """Pieces, and the bytes that they take."""
+    return struct.unpack_from("<i", data, PIECES)[0], struct.unpack_from("<Q", data, HEADER - 8)[0]
+
+
+def _sizes(data):
+    names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
+    return dict(zip(names, struct.unpack_from("<7i", data, 8), strict=False))
+
+
+def write_part(target, rows, layers, file=None):
+    """Write these word embeddings and the first `layers` layers to a Parquet file: the wheel's 4-bit blocks, as they are.
+
+    A tensor's bytes are sorted by their place in the block (scales beside scales), which makes them a tenth smaller when
+    compressed. The sizes are still those of the whole model.
+    """
+    import pandas as pd
+
+    data = (file or path()).read_bytes()
+    whole, parts = _sizes(data), [("", 0, 0, data[:HEADER])]
+    for name, (_, number, offset, size) in _directory(data, _after_vocabulary(data)).items():
+        if name[0] == "l" and int(name[1:].partition(".")[0]) >= layers:
+            continue
+        part = np.frombuffer(data, np.uint8, size, offset)
+        if name == "emb.word":
+            part = part.reshape(whole["vocabulary"], -1)[rows].reshape(-1)
+            number = len(rows) * whole["hidden"]
+        parts.append((name, number, part.size, *_sorted_bytes(part, number)))
+    frame = pd.DataFrame(parts)
+    frame.columns = ["name", "number", "size", *(f"plane_{i}" for i in range(frame.shape[1] - 3))]
+    small = {"compression": "zstd", "compression_level": 19, "use_dictionary": False, "data_page_size": 2**26}
+    frame.to_parquet(target, index=False, **small)
+
+
+def read_part(file, rows=None):
+    """As `read`, of a file of `write_part`, whose word embeddings `rows` counts; there are no pieces."""
+    import pandas as pd
+
+    header, *parts = pd.read_parquet(file).itertuples(index=False)
+    config, special = _header(header.plane_0)
+    tensors = {}
+    for name, number, size, *planes in parts:
+        data = _blocks(planes, number, size)
+        tensors[name] = _floats(data, 0, number, size, rows if name == "emb.word" else None, config["hidden"])
+    return {"config": config, "pieces": [], "special": special, "tensors": tensors}
+
+
+def _planes(number, size):
+    """Bytes of a weight or block, and how they are sorted: list of slices."""
+    if size == 4 * number:
+        return 4, [slice(i, i + 1) for i in range(4)]
+    return 2 + BLOCK // 2, [slice(0, 1), slice(1, 2), slice(2, None)]
+
+
+def _sorted_bytes(part, number):
+    width, slices = _planes(number, part.size)
+    return [part.reshape(-1, width)[:, plane].tobytes() for plane in slices]
+
+
+def _blocks(planes, number, size):
+    """The tensor's bytes in their own order again."""
+    width, slices = _planes(number, size)
+    data = np.empty((size // width, width), np.uint8)
+    for plane, where in zip(planes, slices, strict=False):
+        data[:, where] = np.frombuffer(plane, np.uint8).reshape(len(data), -1)
+    return data.tobytes()
+
+
+def _after_vocabulary(data):
+    """Where the tensor directory begins: after the pieces, their scores and the normalisation map."""
+    count, length = _vocabulary_size(data)
+    at = HEADER + 4 * (2 * count + 1) + length
+    return at + 8 + struct.unpack_from("<iI", data, at)[1]  # the normalisation map equals Nmt + NFKC
+
+
+def _directory(data, at):
+    """Name → (type, number of weights, offset, bytes), from the tensor directory that starts at byte `at`."""
     (entries,) = struct.unpack_from("<i", data, at)
     at += 4
-    tensors = {}
+    found = {}
     for _ in range(entries):
         (length,) = struct.unpack_from("<H", data, at)
         name = data[at + 2 : at + 2 + length].decode()
         at += 2 + length
-        dtype, number, offset, size = struct.unpack_from("<BIQQ", data, at)
-        at += struct.calcsize("<BIQQ")
-        tensors[name] = _floats(data, offset, number, size, rows if name == "emb.word" else None, width)
-    return tensors
+        found[name] = struct.unpack_from(ENTRY, data, at)
+        at += struct.calcsize(ENTRY)
+    return found
+
+
+def _tensors(data, at, width, rows):
+    """Name → float32 array, from the tensor directory that starts at byte `at`."""
+    return {
+        name: _floats(data, offset, number, size, rows if name == "emb.word" else None, width)
+        for name, (_, number, offset, size) in _directory(data, at).items()
+    }
 
 
 def _floats(data, offset, number, size, rows, width):

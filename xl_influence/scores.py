@@ -33,6 +33,19 @@ def score(params, progress=True):
     return run
 
 
+def is_done(params):
+    """Whether the run's score cube is there, of these parameters; computes nothing."""
+    run, borrowed = runs.folder(params), None
+    if marks.is_published(run, params):
+        return True
+    if params["test_from"]:
+        base = with_variant(params, params["test_from"])
+        if not is_done(base):
+            return False
+        borrowed = list(pd.read_parquet(runs.folder(base) / "test.parquet", columns=["uid"])["uid"])
+    return marks.is_scored(run, marks.scored(params, borrowed))
+
+
 def open_scores(run):
     """The run's score cube as an xarray.Dataset in memory; `ScoreError` if it is missing or incomplete."""
     path = run / "scores.zarr"

@@ -8,6 +8,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import prepared
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -98,8 +100,13 @@ LANGUAGES = {
 
 
 def find(params):
-    """The `Task` of a run; that of one's own is read off its files."""
-    return TASKS[params["task"]] if params["task"] in TASKS else _own(own_files(params))
+    """The `Task` of a run; that of one's own is read off its files, or off its prepared folder."""
+    if params["task"] in TASKS:
+        return TASKS[params["task"]]
+    if params["prepared"]:
+        about = prepared.read(params)
+        return _own(about["class_names"], about["paired"], about["parallel"])
+    return _from_files(own_files(params))
 
 
 def title(params):
@@ -143,20 +150,24 @@ def _read_own(path, *state):
     return rows
 
 
-def _own(files):
+def _from_files(files):
     rows = read_own(files["train"])
-    names = tuple(sorted(rows["label"].unique()))
+    names = sorted(rows["label"].unique())
     if len(names) < 2:
         raise TaskError(f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed")
+    return _own(names, "text_b" in rows, bool((rows.groupby("item")["lang"].nunique() > 1).any()))
+
+
+def _own(names, paired, parallel):
     return Task(
         name="own",
         title="Own task",
         hub="",
         config_is_language=False,
-        columns=("text_a", "text_b" if "text_b" in rows else None),
+        columns=("text_a", "text_b" if paired else None),
         item_column="item",
         classes={name: number for number, name in enumerate(names)},
-        class_names=names,
-        parallel=bool((rows.groupby("item")["lang"].nunique() > 1).any()),
+        class_names=tuple(names),
+        parallel=parallel,
         languages=(),
     )
