@@ -105,10 +105,10 @@ def test_reading_changes_nothing_that_is_published(published):
 def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
     merged = given(published)
     manifest, bare = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
-    (found,) = texts.attach(merged, manifest, bare)
+    found = texts.put(bare, texts.drawn(merged, manifest)["train"])
     assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
     with pytest.raises(runs.RunError, match="fingerprint"):
-        texts.attach(merged, manifest | {"data_fingerprint": "another"}, bare)
+        texts.drawn(merged, manifest | {"data_fingerprint": "another"})
 
 
 def test_the_manifest_names_no_folder_of_the_machine(published, smoke):

@@ -58,7 +58,7 @@ def _of_interest(merged, cube, test):
 def _described(merged, frame, split):
     """The samples with `official` (their row in the official release) and `wholly_in_script`."""
     if "text_a" not in frame:
-        frame = texts.attach(merged, runs.read_manifest(runs.folder(merged)), frame)[0]
+        frame = texts.put(frame, texts.drawn(merged, runs.read_manifest(runs.folder(merged)))[split])
     return frame.assign(official=_official(merged, frame, split), wholly_in_script=sharing.wholly_in_script(frame))
 
 

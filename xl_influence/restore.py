@@ -6,7 +6,7 @@ it a run is the same as one made from the data.
 
 import pandas as pd
 
-from . import data, runs
+from . import runs, texts
 from .params import with_variant
 
 FILES = {"train.parquet": "train", "pool.parquet": "test", "test.parquet": "test"}  # → split
@@ -22,18 +22,10 @@ def restore(params):
     lacking = {path: frame for path, frame in frames.items() if "text_a" not in frame}
     if not lacking:
         return False
-    samples = data.load(params | {"prepared": ""})
-    found, wanted = data.fingerprint(samples), runs.read_manifest(run)["data_fingerprint"]
-    if found != wanted:
-        raise runs.RunError(f"{run}: was made from other data (fingerprint {wanted}); those here have {found}")
+    samples = texts.drawn(params, runs.read_manifest(run))
     for path, frame in lacking.items():
-        texts = samples[FILES[path.name]].set_index("uid")[["text_a", "text_b"]]
-        new = texts.loc[frame["uid"]].reset_index(drop=True)
-        place = frame.columns.get_loc("label") + 1
-        for offset, column in enumerate(new):
-            frame.insert(place + offset, column, new[column])
         with runs.complete(path) as partial:
-            frame.to_parquet(partial, index=False)
+            texts.put(frame, samples[FILES[path.name]]).to_parquet(partial, index=False)
     return True
 
 

@@ -68,7 +68,8 @@ def load(params, progress=True):
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
     manifest = runs.read_manifest(run)
     if runs.is_published(run) and params["data_root"]:
-        train, test = texts.attach(params, manifest, train, test)
+        samples = texts.drawn(params, manifest)
+        train, test = texts.put(train, samples["train"]), texts.put(test, samples["test"])
     return open_scores(run), train, test, manifest
 
 
