@@ -9,7 +9,7 @@
 
 Both read what the executed notebooks in `book/runs` have glued, as `<folder>/<beginning of the notebook's name> <key>`; the
 keys of a task's notebook begin with its task, which is left out. `:study: demo` takes the demo's. What a run does not have
-is a dash. `{data-band}` says which data the numbers of a page come from.
+is a dash. `{data-band}` says which data the numbers of a page come from; `{task}` what those of a task are called.
 """
 
 import ast
@@ -26,6 +26,7 @@ from xl_influence.tasks import TASKS
 
 RUNS = Path("book") / "runs"
 MISSING = "–"
+LONGEST = 30  # letters of a number with its unit; what is longer is a sentence
 
 
 @functools.cache
@@ -57,7 +58,14 @@ class Number(SphinxRole):
         where, key = self.text.split()
         folder, _, notebook = where.rpartition("/")
         text = lookup(Path(self.env.srcdir) / RUNS, folder, notebook, key)
-        return [nodes.inline("", text, classes=["pasted-text"])], []
+        return [nodes.inline("", text, classes=["pasted-text" if len(text) <= LONGEST else "pasted-sentence"])], []
+
+
+class DataName(SphinxRole):
+    """What the data of a task are called in the book's main study."""
+
+    def run(self):
+        return [nodes.Text(bands(Path(self.env.srcdir) / RUNS)[self.text]["title"])], []
 
 
 class TaskNumbers(SphinxDirective):
@@ -99,6 +107,7 @@ class DataBand(SphinxDirective):
 
 def setup(app):
     app.add_role("number", Number())
+    app.add_role("task", DataName())
     app.add_directive("task-numbers", TaskNumbers)
     app.add_directive("data-band", DataBand)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
