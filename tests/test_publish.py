@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from conftest import run_python
 
-from xl_influence import data, params, publish, runs, scores, sharing, tables, texts
+from xl_influence import data, pages, params, publish, runs, scores, sharing, tables, texts
 
 CHOICE = {"top_k": 10, "resamples": 200}
 
@@ -138,3 +138,14 @@ def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
     assert (manifest["parameters"]["runs_root"], manifest["parameters"]["data_root"]) == ("runs", "")
     assert str(smoke) not in json.dumps(manifest)
     assert manifest["class_counts"] == data.class_counts(data.load(given(smoke)))
+
+
+def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
+    found = pages._of_study("smoke", str(published), ("00-the-answer",))
+    paths = {source.place: source.path for source in found}
+    assert (
+        paths["xnli/04-cross-language-influence.ipynb"] and paths["xnli/07-zero-shot.ipynb"] and paths["00-the-answer.ipynb"]
+    )
+    assert paths["pawsx/04-cross-language-influence.ipynb"] is None and paths["marc/08-imbalance.ipynb"] is None
+    assert "explorer/marc.js" in paths and "explorer/pawsx.js" not in paths
+    assert pages.band(given(published, task="pawsx")).endswith("This study has not been computed on it yet.")

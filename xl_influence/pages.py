@@ -47,9 +47,8 @@ def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
     for source in found:
         (target / source.place).parent.mkdir(parents=True, exist_ok=True)
         _copy(source, target)
-    bands = {
-        str(Path(s.place).parent): _band_entry(s.merged) for s in found if s.place.count("/") and s.path.suffix == ".ipynb"
-    }
+    paged = [source for source in found if "/" in source.place and source.place.endswith(".ipynb")]
+    bands = {str(Path(source.place).parent): _band_entry(source.merged) for source in paged}
     (target / "bands.json").write_text(json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8")
     return sum(source.place.endswith(".ipynb") for source in found)
 
