@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from conftest import run_python
 
-from xl_influence import data, pages, params, publish, runs, scores, sharing, tables, texts
+from xl_influence import data, pages, params, prepare, publish, runs, scores, sharing, tables, texts
 
 CHOICE = {"top_k": 10, "resamples": 200}
 
@@ -149,3 +149,19 @@ def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
     assert paths["pawsx/04-cross-language-influence.ipynb"] is None and paths["marc/08-imbalance.ipynb"] is None
     assert "explorer/marc.js" in paths and "explorer/pawsx.js" not in paths
     assert pages.band(given(published, task="pawsx")).endswith("This study has not been computed on it yet.")
+
+
+def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(computed, published, tmp_path):
+    run = runs.folder(given(computed))
+    shutil.copytree(computed / "smoke" / "xnli" / "base", tmp_path / "runs" / "smoke" / "xnli" / "base")
+    for name in ("train", "test"):
+        path = tmp_path / "runs" / "smoke" / "xnli" / "base" / f"{name}.parquet"
+        pd.read_parquet(run / f"{name}.parquet").drop(columns=["text_a", "text_b"]).to_parquet(path, index=False)
+    prepare.prepare(given(computed), tmp_path)
+    merged = given(tmp_path / "runs") | {"prepared": str(tmp_path)}
+    folder = publish.publish(merged, tmp_path / "results")
+    assert "official" not in pd.read_parquet(folder / "train.parquet")
+    publish.describe(given(computed), tmp_path / "results")
+    for name in ("train", "test"):
+        whole = pd.read_parquet(runs.folder(given(published)) / f"{name}.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet")[list(whole)], whole)

@@ -3,6 +3,9 @@
 A published run lies under `results/<study>/<task>/<variant>/`: the manifest, the samples without their texts, the influence
 of every training sample on every test sample as float16 (per checkpoint of the base run, summed for a variant), and the
 tables. Every analysis reads it with `runs_root=results`. It holds no text of any data set.
+
+Where a run was made from a prepared folder the data are not at hand: its samples are published without their rows in the
+official release; where the data are, `python -m xl_influence.publish describe study=real task=xnli` adds these.
 """
 
 from pathlib import Path
@@ -15,8 +18,9 @@ import zarr
 from . import cosine, data, runs, scores, sharing, tables, texts
 from .params import root
 
-LOCAL = {"runs_root": "runs", "data_root": ""}  # parameters that name folders of one machine, and what is published of them
-SAMPLES = ("uid", "lang", "item", "label", "official", "wholly_in_script")
+LOCAL = {"runs_root": "runs", "data_root": "", "prepared": ""}  # parameters that name folders of one machine, as published
+SAMPLES = ("uid", "lang", "item", "label")
+ADDED = ("official", "wholly_in_script")  # told by the data
 CODES = 40  # letters: longer strings in a table would be texts
 
 
@@ -28,22 +32,48 @@ def publish(merged, target="results"):
     RunError
         The run has no score cube, a table holds long strings, or data needed to name the official rows are not there.
     """
-    run = runs.folder(merged)
     cube, train, test, manifest = scores.load(merged)
+    if merged["variant"] == "base":
+        _make_tables(merged, cube, train, test)
     cube, test = _of_interest(merged, cube, test)
-    train, test = (_described(merged, frame, split) for frame, split in ((train, "train"), (test, "test")))
-    base = Path(target) if Path(target).is_absolute() else root() / target
-    with runs.complete(base / merged["study"] / merged["task"] / merged["variant"]) as folder:
-        folder.mkdir()
-        _without_texts(train).to_parquet(folder / "train.parquet", index=False)
-        _without_texts(test).to_parquet(folder / "test.parquet", index=False)
-        _write_influence(cube, train, test, merged["variant"] == "base", folder / "influence.zarr")
-        manifest["parameters"] |= LOCAL
+    if not merged["prepared"]:
+        train, test = (_described(merged, frame, split) for frame, split in ((train, "train"), (test, "test")))
         if "class_counts" not in manifest:  # of a run from before it was written
             manifest["class_counts"] = data.class_counts(data.load(merged))
+    manifest["parameters"] |= LOCAL
+    with runs.complete(_place(merged, target)) as folder:
+        folder.mkdir()
+        for name, frame in (("train", train), ("test", test)):
+            _without_texts(frame).to_parquet(folder / f"{name}.parquet", index=False)
+        _write_influence(cube, train, test, merged["variant"] == "base", folder / "influence.zarr")
         runs.write_manifest(folder, **manifest)
         _copy_tables(merged, tables.place(merged) / "tables", folder / "tables")
-    return base / run.relative_to(run.parents[2])
+    return _place(merged, target)
+
+
+def describe(merged, target="results"):
+    """Add to a published run's samples what only the data tell: `official` and `wholly_in_script`. Returns its folder."""
+    folder = _place(merged, target)
+    samples = texts.drawn(merged, runs.read_manifest(folder))
+    for split in ("train", "test"):
+        bare = pd.read_parquet(folder / f"{split}.parquet").drop(columns=list(ADDED), errors="ignore")
+        frame = _described(merged, texts.put(bare, samples[split]), split)
+        with runs.complete(folder / f"{split}.parquet") as path:
+            _without_texts(frame).to_parquet(path, index=False)
+    return folder
+
+
+def _place(merged, target):
+    base = Path(target) if Path(target).is_absolute() else root() / target
+    return base / merged["study"] / merged["task"] / merged["variant"]
+
+
+def _make_tables(merged, cube, train, test):
+    """The tables that take more than the influence over all parameters, where notebook 10 has not made them."""
+    choice = runs.pick(merged, ("top_k", "resamples", "confidence_level"))
+    for name, function in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
+        if tables.find(merged, name) is None:
+            tables.write(merged, **{name: function(cube, train, test, **choice)})
 
 
 def _of_interest(merged, cube, test):
@@ -84,7 +114,7 @@ def _own_ids(path):
 
 
 def _without_texts(frame):
-    more = [column for column in ("template", "phenomenon", "confidence") if column in frame]
+    more = [column for column in (*ADDED, "template", "phenomenon", "confidence") if column in frame]
     return frame[[*SAMPLES, *more]]
 
 
@@ -116,4 +146,9 @@ if __name__ == "__main__":
 
     from .params import merge, parse
 
-    print(publish(merge(parse(sys.argv[1:]))))
+    given = sys.argv[1:]
+    if given[:1] == ["describe"]:
+        print(describe(merge(parse(given[1:]))))
+    else:
+        pairs = parse(given)
+        print(publish(merge({key: value for key, value in pairs.items() if key != "target"}), pairs.get("target", "results")))
