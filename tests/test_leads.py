@@ -12,6 +12,13 @@ def text(sentence):
     return sentence.replace(SPACE, " ")
 
 
+def test_accuracy_stands_beside_the_most_frequent_class():
+    assert text(leads.accuracy(0.783, 0.675, [])) == (
+        "The model is right on 78 % of the development samples; the most frequent class is 68 %."
+    )
+    assert leads.accuracy(0.5, 0.5, ["Korean"]).endswith("In Korean it is no better than chance.")
+
+
 def by_k():
     ks = [1, 10, 100]
     rows = {"test_lang": "all", "sign": "positive", "k": ks, "share": [0.56, 0.7, 0.76], "chance": 0.8}

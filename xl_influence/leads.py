@@ -9,6 +9,14 @@ from .tasks import LANGUAGES
 FEW_EPOCHS = 2  # so many epochs show no trend
 
 
+def accuracy(found, majority, weak):
+    """How good a model is beside the most frequent class; `weak`: names of the languages in which it is at chance."""
+    text = (
+        f"The model is right on {percent(found)} of the development samples; the most frequent class is {percent(majority)}."
+    )
+    return f"{text} In {', '.join(weak)} it is no better than chance." if weak else text
+
+
 def cross_language(by_k, top_k):
     """How much of the strongest samples comes from other languages, for the first, the first ten and the top k."""
     rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")

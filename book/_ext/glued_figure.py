@@ -17,12 +17,10 @@ myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes
     ```
 """
 
-from pathlib import Path
-
 from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import create_pending_glue_ref
-from numbers_in_prose import MISSING, RUNS, bands, lookup
+from numbers_in_prose import MISSING, bands, lookup
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence.tasks import TASKS
@@ -56,12 +54,12 @@ class TaskFigures(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"]))
 
     def tabs(self):
-        runs, prefix = Path(self.env.srcdir) / RUNS, f"{self.options['study']}/" if "study" in self.options else ""
+        prefix = f"{self.options['study']}/" if "study" in self.options else ""
         for task in self.options.get("tasks", " ".join(TASKS)).split():
             folder, notebook, key = f"{prefix}{task}", self.options["notebook"], self.arguments[0]
-            title = bands(runs)[folder]["title"]
+            title = bands(self.env)[folder]["title"]
             yield from (f":::{{tab-item}} {title}", f":sync: {task}", "")
-            if lookup(runs, folder, notebook, key) == MISSING:
+            if lookup(self.env, folder, notebook, key) == MISSING:
                 yield from (f"This study has no such runs on {title} yet.", ":::")
                 continue
             yield from (f"```{{glued-figure}} {task}_{key}", f":name: {self.options['name']}-{task}")

@@ -1,13 +1,13 @@
-"""Numbers of the runs in prose: `{number}` in a sentence, `{task-numbers}` as a table with one column for each task.
+"""What the runs found, in prose: `{number}` in a sentence, `{lead}` as a sentence, `{task-numbers}` as a table by task.
 
-    On XNLI it is {number}`xnli/04 cross_positive`.
+    On XNLI it is {number}`xnli/04 cross_positive`. In words: {lead}`xnli/04 cross_lead`
 
     ```{task-numbers} 04-cross-language-influence
     helpful, from other languages | cross_positive
     **chance** | cross_chance
     ```
 
-Both read what the executed notebooks in `book/runs` have glued, as `<folder>/<beginning of the notebook's name> <key>`; the
+All read what the executed notebooks in `book/runs` have glued, as `<folder>/<beginning of the notebook's name> <key>`; the
 keys of a task's notebook begin with its task, which is left out. `:study: demo` takes the demo's. What a run does not have
 is a dash. `{data-band}` says which data the numbers of a page come from; `{task}` what those of a task are called.
 """
@@ -26,13 +26,13 @@ from xl_influence.tasks import TASKS
 
 RUNS = Path("book") / "runs"
 MISSING = "–"
-LONGEST = 30  # letters of a number with its unit; what is longer is a sentence
 
 
-@functools.cache
-def bands(runs):
-    """What each folder of `book/runs` is called and says of its data: dict."""
-    return json.loads((runs / "bands.json").read_text(encoding="utf-8"))
+def bands(env):
+    """What each folder of `book/runs` is called and says of its data: dict. The page that asks depends on it."""
+    path = Path(env.srcdir) / RUNS / "bands.json"
+    env.note_dependency(str(path))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -43,9 +43,14 @@ def glued(path):
     return {name: data.get("application/papermill.record/text/plain", "") for name, data in found.items()}
 
 
-def lookup(runs, folder, notebook, key):
-    """The text glued under `key` by the notebook whose name begins so; a dash where the run has none."""
-    paths = sorted((runs / folder).glob(f"{notebook}*.ipynb"))
+def lookup(env, folder, notebook, key):
+    """The text glued under `key` by the notebook whose name begins so; a dash where the run has none.
+
+    The page that asks is read again when the notebook changes.
+    """
+    paths = sorted((Path(env.srcdir) / RUNS / folder).glob(f"{notebook}*.ipynb"))
+    for path in paths:
+        env.note_dependency(str(path))
     task = folder.split("/")[-1] if folder else ""
     text = glued(paths[0]).get(f"{task}_{key}" if task else key) if len(paths) == 1 else None
     if text is None:
@@ -57,15 +62,25 @@ class Number(SphinxRole):
     def run(self):
         where, key = self.text.split()
         folder, _, notebook = where.rpartition("/")
-        text = lookup(Path(self.env.srcdir) / RUNS, folder, notebook, key)
-        return [nodes.inline("", text, classes=["pasted-text" if len(text) <= LONGEST else "pasted-sentence"])], []
+        text = lookup(self.env, folder, notebook, key)
+        return [nodes.inline("", text, classes=["pasted-text"])], []
+
+
+class Lead(SphinxRole):
+    """A sentence that a notebook has glued, or that there is none yet."""
+
+    def run(self):
+        where, key = self.text.split()
+        folder, _, notebook = where.rpartition("/")
+        text = lookup(self.env, folder, notebook, key)
+        return [nodes.inline("", "not computed yet." if text == MISSING else text, classes=["pasted-sentence"])], []
 
 
 class DataName(SphinxRole):
     """What the data of a task are called in the book's main study."""
 
     def run(self):
-        return [nodes.Text(bands(Path(self.env.srcdir) / RUNS)[self.text]["title"])], []
+        return [nodes.Text(bands(self.env)[self.text]["title"])], []
 
 
 class TaskNumbers(SphinxDirective):
@@ -74,14 +89,14 @@ class TaskNumbers(SphinxDirective):
     option_spec = {"study": directives.unchanged_required, "tasks": directives.unchanged_required}
 
     def run(self):
-        runs, prefix = Path(self.env.srcdir) / RUNS, f"{self.options['study']}/" if "study" in self.options else ""
+        prefix = f"{self.options['study']}/" if "study" in self.options else ""
         folders = [f"{prefix}{task}" for task in self.options.get("tasks", " ".join(TASKS)).split()]
-        lines = ["| | " + " | ".join(bands(runs)[folder]["title"] for folder in folders) + " |"]
+        lines = ["| | " + " | ".join(bands(self.env)[folder]["title"] for folder in folders) + " |"]
         lines.append("| --- " * (len(folders) + 1) + "|")
         for row in self.content:
             label, _, key = (part.strip() for part in row.rpartition("|"))
             notebook, key = key.split() if " " in key else (self.arguments[0], key)
-            lines.append(f"| {label} | " + " | ".join(lookup(runs, folder, notebook, key) for folder in folders) + " |")
+            lines.append(f"| {label} | " + " | ".join(lookup(self.env, folder, notebook, key) for folder in folders) + " |")
         return self.parse_text_to_nodes("\n".join(lines))
 
 
@@ -91,7 +106,7 @@ class DataBand(SphinxDirective):
     option_spec = {"study": directives.unchanged_required}
 
     def run(self):
-        found = bands(Path(self.env.srcdir) / RUNS)
+        found = bands(self.env)
         prefix = f"{self.options['study']}/" if "study" in self.options else ""
         entries = [found[f"{prefix}{task}"] for task in TASKS]
         kind = "synthetic" if entries[0]["synthetic"] else "real"
@@ -107,6 +122,7 @@ class DataBand(SphinxDirective):
 
 def setup(app):
     app.add_role("number", Number())
+    app.add_role("lead", Lead())
     app.add_role("task", DataName())
     app.add_directive("task-numbers", TaskNumbers)
     app.add_directive("data-band", DataBand)
