@@ -8,7 +8,8 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-STUDY ?= real
+# the study of the book's main pages: the published one, and the demo as long as there is none
+STUDY ?= $(if $(wildcard results/real),real,demo)
 TASK ?= xnli pawsx marc
 VARIANT ?= base
 DATA_ROOT ?=

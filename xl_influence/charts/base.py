@@ -98,7 +98,11 @@ def line_with_band(base, field, languages, title, chance, description):
     color = alt.Color(f"{field}:N", scale=language_scale(languages), legend=legend)
     chosen, faded = focus(field)
     low = alt.Y("ci_low:Q", title="")
-    band = base.transform_filter(HAS_INTERVAL).mark_area().encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
+    band = (
+        base.transform_filter(HAS_INTERVAL)
+        .mark_area(aria=False)
+        .encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
+    )
     share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     line = base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
     return (

@@ -154,7 +154,7 @@ def contributions(table):
     )
     rule = (
         base.transform_filter(HAS_INTERVAL)
-        .mark_rule(strokeWidth=2)
+        .mark_rule(strokeWidth=2, aria=False)
         .encode(x=alt.X("ci_low:Q", title="part of the influence"), x2="ci_high:Q", color=color)
     )
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -189,7 +189,7 @@ def share_by_k(tables, paper_k=100):
     percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
     y = alt.Y("share:Q", title="share from other languages", axis=percent, scale=alt.Scale(domain=[0, 1]))
     low = alt.Y("ci_low:Q", title="share from other languages")
-    band = positive.transform_filter(HAS_INTERVAL).mark_area(opacity=0.2).encode(y=low, y2="ci_high:Q")
+    band = positive.transform_filter(HAS_INTERVAL).mark_area(opacity=0.2, aria=False).encode(y=low, y2="ci_high:Q")
     lines = positive.mark_line(strokeWidth=2.5).encode(y=y) + negative.mark_line(strokeWidth=1).encode(y=y)
     points = positive.mark_point(filled=True, size=25, opacity=1).encode(y=y)
     points += negative.mark_point(filled=True, size=12, opacity=1).encode(y=y)
@@ -219,8 +219,10 @@ def shares(table, y, title, order=None, each=None):
     )
     x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
     low = alt.X("ci_low:Q", title=title)
-    interval = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(x=low, x2="ci_high:Q", color=color)
-    dots = alt.Chart(singles(table, each, y, "sign")).mark_point(size=25, opacity=0.8)
+    interval = (
+        base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False).encode(x=low, x2="ci_high:Q", color=color)
+    )
+    dots = alt.Chart(singles(table, each, y, "sign")).mark_point(size=25, opacity=0.8, aria=False)
     tooltip = [alt.Tooltip("test:N", title="test sample"), alt.Tooltip("share:Q", format=".1%")]
     dots = dots.encode(x=x, y=base.encoding.y, yOffset=base.encoding.yOffset, color=color, tooltip=tooltip)
     chance = base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q")

@@ -47,9 +47,9 @@ def removal(table, each=None):
         tooltip=["removed", "k", *numbers, alt.Tooltip("test_samples:Q", title="test samples")],
     )
     low, change = (alt.Y(f"{name}:Q", title="change of confidence") for name in ("ci_low", "change"))
-    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(y=low, y2="ci_high:Q", color=color)
+    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False).encode(y=low, y2="ci_high:Q", color=color)
     points = base.transform_filter("!datum.single").mark_point(filled=True, size=60, opacity=1).encode(y=change, color=color)
-    dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8).encode(y=change, color=color)
+    dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8, aria=False).encode(y=change, color=color)
     zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False).encode(y=alt.datum(0))
     return (
         (bars + dots + points + zero)
@@ -72,7 +72,7 @@ def zero_shot(table):
     )
     color = alt.Color("model:N", scale=alt.Scale(domain=models, range=["#0072B2", "#E69F00"]), title=None)
     low = alt.X("ci_low:Q", title="share of the top k")
-    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2).encode(x=low, x2="ci_high:Q", color=color)
+    bars = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False).encode(x=low, x2="ci_high:Q", color=color)
     share = alt.X("share:Q", title="share of the top k", axis=alt.Axis(format="%"))
     points = base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color)
     chance = base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q")
