@@ -83,6 +83,20 @@ def test_no_text_in_any_file(smoke, published):
         assert not any(text in (run / "manifest.json").read_text(encoding="utf-8") for text in words)
 
 
+def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
+    merged = given(published, "marc")
+    for name in ("01", "02", "03"):
+        run_python("-m", "xl_influence.notebook", name, "study=smoke", "task=marc", f"runs_root={published}")
+    samples = [runs.read_samples(given(computed, "marc"), split) for split in ("train", "test")]
+    known = {text for frame in samples for text in frame["text_a"]}
+    folder = runs.folder(merged)
+    written = [*folder.glob("notebooks/*.ipynb"), folder / "explorer.json"]
+    assert len(written) == 4
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert not [one for one in known if one in text or json.dumps(one, ensure_ascii=True)[1:-1] in text], path
+
+
 def test_the_influence_is_half_as_precise_and_by_checkpoint(computed, published):
     stored = xr.open_zarr(runs.folder(given(published)) / "influence.zarr", consolidated=False)["influence"]
     cube = scores.open_scores(runs.folder(given(computed)))
