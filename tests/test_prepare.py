@@ -299,7 +299,7 @@ def batched(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("batch")
     done = run_python(
         "-m", "xl_influence.batch", "study=smoke", f"prepared={made[0]}", f"runs_root={folder}", "workers=2", "device=cpu",
-        "runs=[pawsx/without-ko,pawsx/plus-400-es]", check=False,
+        "runs=[pawsx/without-ko,pawsx/plus-400-es]", f"publish={folder / 'results'}", check=False,
     )  # fmt: skip
     return folder, done
 
@@ -318,6 +318,7 @@ def test_a_batch_goes_on_where_one_run_fails(batched):
     for variant in ("base", "without-ko"):
         run = folder / "smoke" / "pawsx" / variant
         assert (run / "scores.zarr").is_dir() and (run / "log.txt").exists()
+        assert runs.is_published(folder / "results" / "smoke" / "pawsx" / variant)
 
 
 def test_a_batch_finds_what_is_finished(batched, made, capsys):
@@ -334,7 +335,7 @@ def test_a_run_is_not_started_where_the_one_it_waits_for_failed(monkeypatch, tmp
     started, told = [], []
     monkeypatch.setattr(batch, "_outcome", lambda params, status, seconds: "failed" if status else "well")
 
-    def run(params, given, workers):
+    def run(params, given, workers, target):
         started.append(f"{params['task']}/{params['variant']}")
         return int(started[-1] == "pawsx/base"), 1.0
 

@@ -2,7 +2,8 @@
 
 `python -m xl_influence.batch study=real prepared=prepared workers=4 runs=[pawsx/base,pawsx/without-ko,xnli/seed-2]` fine-tunes
 and scores these runs, four at a time. What each prints goes to `log.txt` in its folder. A run that was finished is found, one
-that was killed goes on, one that fails is told and the others go on.
+that was killed goes on, one that fails is told and the others go on. With `publish=folder` each run, when it ends, leaves there
+what may be published of it (`publish`): megabytes to bring back instead of gigabytes.
 """
 
 import json
@@ -35,8 +36,10 @@ def chosen(given, names):
     return found
 
 
-def run_all(wanted, given, workers, tell=print):
+def run_all(wanted, given, workers, tell=print, target=None):
     """Run these (name → parameters), `workers` at once. Returns the names of those that failed.
+
+    `target`: folder to which each run is published when it ends; see `publish`.
 
     A run that takes its test samples from another waits for it, and is not started where that one failed.
     """
@@ -55,7 +58,7 @@ def run_all(wanted, given, workers, tell=print):
                         failed.append(name)
                         told(name, f"not started, {base} failed")
                     elif base not in waiting and base not in running.values():
-                        running[pool.submit(_run, waiting.pop(name), given, workers)] = name
+                        running[pool.submit(_run, waiting.pop(name), given, workers, target)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name, (status, seconds) = running.pop(future), future.result()
                     failed += [name] if status else []
@@ -71,18 +74,23 @@ def _base(params):
     return f"{params['task']}/{params['test_from']}" if params["test_from"] else None
 
 
-def _run(params, given, workers):
-    """One run in a process: (exit status, seconds)."""
+def _run(params, given, workers, target):
+    """One run in a process, and its publishing where `target` names a folder: (exit status, seconds)."""
     start, folder = time.time(), runs.folder(params)
-    if scores.is_done(params):
+    steps = [] if scores.is_done(params) else [("scores", {})]
+    steps += [("publish", {"target": target})] if target else []
+    if not steps:
         return 0, 0.0
     folder.mkdir(parents=True, exist_ok=True)
     values = given | {"task": params["task"], "variant": params["variant"]}
-    command = [sys.executable, "-m", "xl_influence.scores", *(f"{key}={json.dumps(value)}" for key, value in values.items())]
     with (folder / "log.txt").open("w") as log:
-        done = subprocess.run(
-            command, env=_environment(workers), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
+        for module, more in steps:
+            pairs = [f"{key}={json.dumps(value)}" for key, value in (values | more).items()]
+            command = [sys.executable, "-m", f"xl_influence.{module}", *pairs]
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+            done = subprocess.run(command, env=_environment(workers), **streams)
+            if done.returncode:
+                break
     return done.returncode, time.time() - start
 
 
@@ -107,13 +115,14 @@ def _outcome(params, status, seconds):
 
 
 def main(arguments):
-    """Command line: key=value, with `workers` (1) and `runs` (the base run of `task`, or of every task) beside parameters."""
+    """Command line: key=value, and `workers` (1), `runs` (base of `task`, or of every task), `publish` (a folder)."""
     if set(arguments) & {"-h", "--help"}:
         print(__doc__)
         return 0
     try:
         given = parse(arguments)
         workers, names = given.pop("workers", 1), given.pop("runs", None)
+        target = given.pop("publish", None)
         if type(workers) is not int or workers < 1:
             raise ParameterError(f"workers={workers!r}: allowed is a whole number from 1")
         if names is not None and not isinstance(names, list):
@@ -124,7 +133,8 @@ def main(arguments):
     except ValueError as error:  # of parameters, of a prepared folder, of a task of one's own
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failed = run_all(wanted, given, workers, lambda line: print(line, flush=True))
+    target = target and str(Path(target).expanduser().resolve())
+    failed = run_all(wanted, given, workers, lambda line: print(line, flush=True), target)
     print(f"{len(wanted) - len(failed)} of {len(wanted)} runs finished" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
