@@ -2,7 +2,7 @@
 
 `python -m xl_influence.batch study=real prepared=prepared workers=4 runs=[pawsx/base,pawsx/without-ko,xnli/seed-2]` fine-tunes
 and scores these runs, four at a time. What each prints goes to `log.txt` in its folder. A run that was finished is found, one
-that was killed goes on, one that fails is told and the others go on. With `publish=folder` each run, when it ends, leaves there
+that was killed goes on, one that fails is told and the others go on. With `publish=folder` each run leaves there, at its end,
 what may be published of it (`publish`): megabytes to bring back instead of gigabytes.
 """
 
