@@ -201,7 +201,7 @@ def share_by_k(tables, paper_k=100):
     )
     return (
         (band + chance + lines + points + dot)
-        .properties(width=190, height=220, description=description)
+        .properties(width=190 if len(tables) > 1 else 420, height=220, description=description)
         .facet(alt.Facet("task:N", title=None, sort=list(tables)), columns=len(tables))
     )
 
