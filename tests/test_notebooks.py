@@ -1,6 +1,7 @@
 """Every notebook under the smoke study, for every task: complete artefacts, tables by name, papermill by hand."""
 
 import json
+import shutil
 
 import nbformat
 import numpy as np
@@ -10,7 +11,7 @@ import xarray as xr
 from conftest import run_python
 from transformers import AutoModelForSequenceClassification
 
-from xl_influence import pages, params, prose, runs, tables, workflow
+from xl_influence import notebook, pages, params, prose, runs, tables, workflow
 
 TASKS = ["xnli", "pawsx", "marc"]
 INTERVAL = ["ci_low", "ci_high"]  # none where few test samples are behind a value, as in this study
@@ -175,3 +176,23 @@ def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
     assert any("{numref}`fig-composition-demo-pawsx`" in cell.source for cell in other.cells)
     with pytest.raises(runs.RunError, match="cpu or smoke is not complete"):
         pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none", **demo)
+
+
+def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):
+    import papermill
+
+    starts = []
+
+    def execute(source, target, **options):
+        starts.append(source.stem)
+        if len(starts) < 3:
+            raise RuntimeError("Kernel didn't respond in 60 seconds")
+        shutil.copy(source, target)
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    given = {"study": "smoke", "task": "marc", "runs_root": str(tmp_path)}
+    assert notebook.run("04", given).is_file() and len(starts) == 3
+    starts.clear()
+    monkeypatch.setattr(notebook, "STARTS", 2)
+    with pytest.raises(RuntimeError, match="didn't respond"):
+        notebook.run("04", given)

@@ -13,6 +13,8 @@ import yaml
 
 from . import params, runs, tables
 
+STARTS = 3  # of a kernel that does not start
+
 
 def find(name):
     """The source notebook whose file name starts with `name` ('02', or the whole stem)."""
@@ -26,15 +28,13 @@ def find(name):
 
 def run(name, given):
     """Execute a notebook with the parameters `given` (dict; the rest from `params/`). Returns the executed file's path."""
-    import papermill
-
     source, merged = find(name), params.merge(given)
     target = tables.place(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page
     logging.getLogger("papermill").addFilter(lambda record: "unknown parameter" not in record.getMessage())
-    papermill.execute_notebook(
+    _execute(
         source,
         failed,
         parameters=given,
@@ -47,6 +47,19 @@ def run(name, given):
         path.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8")
     runs.put(failed, target)
     return target
+
+
+def _execute(*args, **options):
+    """`papermill.execute_notebook`, started again where the kernel did not start: two that start at once can pick one port."""
+    import papermill
+
+    for left in reversed(range(STARTS)):
+        try:
+            return papermill.execute_notebook(*args, **options)
+        except RuntimeError as error:  # of the kernel's start, when no cell has run; a cell's error is another class
+            if not left or "Kernel" not in str(error):
+                raise
+            print(f"{args[0].stem}: {error}; starting another kernel", file=sys.stderr)
 
 
 def main(arguments):
