@@ -5,7 +5,6 @@ import warnings
 import altair as alt
 import pandas as pd
 
-from ..tasks import LANGUAGES
 from .base import (
     HAS_INTERVAL,
     SIGN_COLORS,
@@ -70,20 +69,6 @@ def _spread(each, languages, chosen):
     )
     chance = base.mark_tick(color="gray", thickness=2, size=15).encode(x="mean(chance):Q")
     return (chance + ticks).transform_filter(chosen).properties(width=520, height={"step": 15})
-
-
-def answer(table):
-    """Share of the top k from other languages, for each test language and all; the reader chooses the task.
-
-    `table`: `cross_language` rows of several tasks, with a column `task`.
-    """
-    table = named(table.replace({"test_lang": {"all": "all languages"}}))
-    tasks = list(dict.fromkeys(table["task"]))
-    radio = alt.binding_radio(options=tasks, name="Task: ")
-    chosen = alt.selection_point(fields=["task"], bind=radio, value=tasks[0])
-    order = ["all languages", *(name for name in LANGUAGES.values() if name in set(table["test_lang"]))]
-    chart = shares(table, "test_lang", "from other languages", order)
-    return chart.add_params(chosen).transform_filter(chosen)
 
 
 def own_share(table):
