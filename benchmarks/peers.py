@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
-from xl_influence.arithmetic import arithmetic
+from xl_influence.engine.arithmetic import arithmetic
 
 TOKENS = {"cpu": 2048, "cuda": 8192}  # in a batch, for peers that take batches
 BLOCK = 2**14  # parameters in one float32 sum: over all of a large model it loses digits
@@ -49,13 +49,19 @@ class Peer:
 def tensors(samples, model):
     """`input_ids`, `attention_mask` and labels of samples of one length."""
     ids = torch.tensor([sample["input_ids"] for sample in samples], device=model.device)
-    return ids, torch.ones_like(ids), torch.tensor([sample["label"] for sample in samples], device=model.device)
+    return (
+        ids,
+        torch.ones_like(ids),
+        torch.tensor([sample["label"] for sample in samples], device=model.device),
+    )
 
 
 def loss_sum(model, batch):
     """Summed cross-entropy of a batch: each sample's gradient is that of its own loss."""
     ids, mask, labels = batch
-    return F.cross_entropy(model(input_ids=ids, attention_mask=mask).logits, labels, reduction="sum")
+    return F.cross_entropy(
+        model(input_ids=ids, attention_mask=mask).logits, labels, reduction="sum"
+    )
 
 
 def batch_size(samples, model, share=1):
@@ -122,13 +128,18 @@ def gradient(model, sample):
 
 def pairs(model, train, test):
     """The paper's way: both gradients anew for every pair."""
-    values = [[streamed([gradient(model, a)], [gradient(model, b)], 1).item() for b in train] for a in test]
+    values = [
+        [streamed([gradient(model, a)], [gradient(model, b)], 1).item() for b in train]
+        for a in test
+    ]
     return np.array(values)
 
 
 def loop(model, train, test):
     """One backward pass for each sample, and one matrix-vector product for each training sample."""
-    return streamed((gradient(model, s) for s in test), (gradient(model, s) for s in train), len(test))
+    return streamed(
+        (gradient(model, s) for s in test), (gradient(model, s) for s in train), len(test)
+    )
 
 
 class Logits(torch.nn.Module):
@@ -153,7 +164,15 @@ def captum(model, train, test, size=1, reduction="none"):
     def vectors(samples):
         loader = DataLoader(TensorDataset(*tensors(samples, model)), batch_size=size)
         loss, batched = torch.nn.CrossEntropyLoss(reduction=reduction), reduction == "sum"
-        tracin = TracInCP(Logits(model), loader, ["now"], lambda *_: 1.0, None, loss, sample_wise_grads_per_batch=batched)
+        tracin = TracInCP(
+            Logits(model),
+            loader,
+            ["now"],
+            lambda *_: 1.0,
+            None,
+            loss,
+            sample_wise_grads_per_batch=batched,
+        )
         return (tracin.compute_intermediate_quantities(tuple(batch)) for batch in loader)
 
     return streamed(vectors(test), vectors(train), len(test))
@@ -164,7 +183,9 @@ def captum_linear(model, train, test):
     try:
         with only_embeddings(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # integer inputs have no gradient
-            return captum(model, train, test, batch_size(train, model, 4), "sum")  # keeps a batch's gradients
+            return captum(
+                model, train, test, batch_size(train, model, 4), "sum"
+            )  # keeps a batch's gradients
     finally:
         for parameter in model.parameters():
             parameter.__dict__.pop("sample_grad", None)
@@ -191,8 +212,12 @@ def kronfluence(model, train, test):
         cpu = model.device.type == "cpu"
         analyzer = Analyzer("peer", wrapped, Loss(), cpu=cpu, disable_tqdm=True, output_dir=folder)
         analyzer.fit_all_factors("none", rows, factor_args=FactorArguments(strategy="identity"))
-        analyzer.compute_pairwise_scores("dots", "none", queries, rows, len(test), batch_size(train, model))
-        analyzer.compute_self_scores("squares", "none", ConcatDataset([queries, rows]), batch_size(train, model))
+        analyzer.compute_pairwise_scores(
+            "dots", "none", queries, rows, len(test), batch_size(train, model)
+        )
+        analyzer.compute_self_scores(
+            "squares", "none", ConcatDataset([queries, rows]), batch_size(train, model)
+        )
         dots, squares = analyzer.load_pairwise_scores("dots"), analyzer.load_self_scores("squares")
     lengths = squares["all_modules"].sqrt()
     return divided(dots["all_modules"], lengths[: len(test)], lengths[len(test) :])
@@ -208,21 +233,34 @@ def dattri(model, train, test):
     from dattri.task import AttributionTask
 
     parameters = dict(model.named_parameters())
-    whole = torch.nn.ParameterDict({"all": torch.cat([parameter.detach().flatten() for parameter in parameters.values()])})
+    whole = torch.nn.ParameterDict(
+        {"all": torch.cat([parameter.detach().flatten() for parameter in parameters.values()])}
+    )
 
     def loss(flat, sample):
         parts = flat["all"].split([parameter.numel() for parameter in parameters.values()])
-        values = {name: part.view_as(parameters[name]) for name, part in zip(parameters, parts, strict=True)}
+        values = {
+            name: part.view_as(parameters[name])
+            for name, part in zip(parameters, parts, strict=True)
+        }
         ids, mask, label = (value[None] for value in sample)
-        inputs = {"input_ids": ids, "attention_mask": mask[:, None, None].bool()}  # as attention takes it: vmap cannot ask
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": mask[:, None, None].bool(),
+        }  # as attention takes it: vmap cannot ask
         return F.cross_entropy(torch.func.functional_call(model, values, (), inputs).logits, label)
 
     task = AttributionTask(loss, whole, [None], checkpoints_load_func=lambda model, _: model)
     attributor = TracInAttributor(task, torch.ones(1), normalized_grad=True, device=model.device)
     attributor.projector_kwargs = None  # no argument switches the projection to 512 dimensions off
     outer = DataLoader(TensorDataset(*tensors(test, model)), batch_size=len(test))
-    inner = DataLoader(TensorDataset(*tensors(train, model)), batch_size=4)  # larger ones are slower
-    with torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # which vmap can batch
+    inner = DataLoader(
+        TensorDataset(*tensors(train, model)), batch_size=4
+    )  # larger ones are slower
+    with (
+        torch.no_grad(),
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+    ):  # which vmap can batch
         return attributor.attribute(outer, inner).numpy()
 
 
@@ -236,26 +274,42 @@ def dattri_llm(model, train, test):
     def inputs(samples):
         rows = (tensor.cpu() for tensor in tensors(samples, model))  # it pins them itself
         values = dict(zip(("input_ids", "attention_mask", "labels"), rows, strict=True))
-        if model.config.model_type == "bert":  # its own positions are of no sample, and so would be their gradients
+        if (
+            model.config.model_type == "bert"
+        ):  # its own positions are of no sample, and so would be their gradients
             ids = values["input_ids"]
             values["position_ids"] = torch.arange(ids.shape[1]).expand_as(ids)
         return [{key: value[row] for key, value in values.items()} for row in range(len(samples))]
 
     # where the test gradients of embeddings fit its cache, a training batch's are dense as well
     size, table = batch_size(train, model), model.get_input_embeddings().weight.numel() * 4
-    free = psutil.virtual_memory().available if model.device.type == "cpu" else torch.cuda.mem_get_info()[0]
+    free = (
+        psutil.virtual_memory().available
+        if model.device.type == "cpu"
+        else torch.cuda.mem_get_info()[0]
+    )
     if len(test) * table < 0.35 * free:  # its rule
         size = max(1, min(size, int(0.1 * free // table)))
-    kinds = {torch.nn.Linear: "invasive_linear_io", torch.nn.LayerNorm: "linear_io", torch.nn.Embedding: "linear_io"}
-    hooks = {name: kinds[type(module)] for name, module in model.named_modules() if type(module) in kinds}
+    kinds = {
+        torch.nn.Linear: "invasive_linear_io",
+        torch.nn.LayerNorm: "linear_io",
+        torch.nn.Embedding: "linear_io",
+    }
+    hooks = {
+        name: kinds[type(module)] for name, module in model.named_modules() if type(module) in kinds
+    }
     with tempfile.TemporaryDirectory() as folder:
-        task = AttributionTask(lambda model, batch: model(**batch).loss * len(batch["labels"]), model)
+        task = AttributionTask(
+            lambda model, batch: model(**batch).loss * len(batch["labels"]), model
+        )
         options = AttributionArguments(folder, size, len(test), use_cpu=model.device.type == "cpu")
         score = TracInAttributor(options, task=task).attribute(
             inputs(train), inputs(test), hook_config=HookManagerConfig(hooks), normalized_grad=True
         )
     # columns go by the hash of a sample's inputs: equal samples share one
-    names = [hash_batch({key: value[None] for key, value in row.items()}, 1)[0] for row in inputs(test)]
+    names = [
+        hash_batch({key: value[None] for key, value in row.items()}, 1)[0] for row in inputs(test)
+    ]
     return score.scores[:, [score.test_index[name] for name in names]].T.numpy()
 
 
@@ -286,9 +340,13 @@ def bergson(model, train, test):
 
     with only_embeddings(model):
         unit = PreprocessConfig(unit_normalize=True)
-        queries = collect(test, batch_size(test, model, 4), preprocess_cfg=unit).gradients  # keeps a batch's
+        queries = collect(
+            test, batch_size(test, model, 4), preprocess_cfg=unit
+        ).gradients  # keeps a batch's
         writer = InMemorySequenceScoreWriter(len(train), len(test))
-        scorer = Scorer(queries, list(queries), writer, model.device, model.dtype, unit_normalize=True)
+        scorer = Scorer(
+            queries, list(queries), writer, model.device, model.dtype, unit_normalize=True
+        )
         return collect(train, batch_size(train, model), scorer=scorer).scores.T.numpy()
 
 
@@ -308,17 +366,35 @@ def once(n_train, n_test):
 
 ALL, LINEAR = "all parameters", "Linear only"
 PEERS = {
-    "pairs": Peer("every pair anew", "torch", ALL, lambda n_train, n_test: 2 * n_train * n_test, pairs, everything),
+    "pairs": Peer(
+        "every pair anew",
+        "torch",
+        ALL,
+        lambda n_train, n_test: 2 * n_train * n_test,
+        pairs,
+        everything,
+    ),
     "loop": Peer("plain loop", "torch", ALL, once, loop, everything),
     "captum": Peer("captum TracInCP", "captum", ALL, once, captum, everything),
-    "captum-linear": Peer("captum TracInCP, batched", "captum", LINEAR, once, captum_linear, linear),
-    "kronfluence": Peer("kronfluence", "kronfluence", LINEAR, lambda *samples: 2 * sum(samples), kronfluence, linear),
+    "captum-linear": Peer(
+        "captum TracInCP, batched", "captum", LINEAR, once, captum_linear, linear
+    ),
+    "kronfluence": Peer(
+        "kronfluence", "kronfluence", LINEAR, lambda *samples: 2 * sum(samples), kronfluence, linear
+    ),
     "dattri": Peer("dattri TracIn", "dattri", ALL, once, dattri, everything),
     "dattri-llm": Peer("dattri-llm TracIn", "dattri-llm", ALL, once, dattri_llm, everything),
     "dattri-llm-fast": Peer(
-        "dattri-llm TracIn, our products", "dattri-llm", ALL, once, with_our_products(dattri_llm), everything
+        "dattri-llm TracIn, our products",
+        "dattri-llm",
+        ALL,
+        once,
+        with_our_products(dattri_llm),
+        everything,
     ),
-    "bergson": Peer("bergson", "bergson", "Linear of the encoder only", once, bergson, encoder_linear),
+    "bergson": Peer(
+        "bergson", "bergson", "Linear of the encoder only", once, bergson, encoder_linear
+    ),
 }
 
 
@@ -327,13 +403,25 @@ def tiny(family, n_train=6, n_test=4, length=12):
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+    }
     pad = {"bert": 0, "xlm-roberta": 1}[family]
     config = AutoConfig.for_model(family, vocab_size=100, num_labels=3, pad_token_id=pad, **sizes)
     draw, total = np.random.default_rng(0), n_train + n_test
-    ids, labels = draw.integers(5, 100, (total, length)).tolist(), draw.integers(0, 3, total).tolist()
+    ids, labels = (
+        draw.integers(5, 100, (total, length)).tolist(),
+        draw.integers(0, 3, total).tolist(),
+    )
     samples = [{"input_ids": row, "label": label} for row, label in zip(ids, labels, strict=True)]
-    return AutoModelForSequenceClassification.from_config(config).eval(), samples[:n_train], samples[n_train:]
+    return (
+        AutoModelForSequenceClassification.from_config(config).eval(),
+        samples[:n_train],
+        samples[n_train:],
+    )
 
 
 def exact(model, train, test, names):
@@ -345,14 +433,20 @@ def exact(model, train, test, names):
 
 
 def main():
-    print(f"{'largest error':16}{'version':>12}{'passes':>8}{'parameters':>13}{'bert':>10}{'xlm-r':>10}{'seconds':>9}")
+    print(
+        f"{'largest error':16}{'version':>12}{'passes':>8}{'parameters':>13}{'bert':>10}{'xlm-r':>10}{'seconds':>9}"
+    )
     cases = [tiny("bert"), tiny("xlm-roberta")]
     for key, peer in PEERS.items():
         start = time.perf_counter()
-        errors = [np.abs(peer.run(*case) - exact(*case, peer.covered(case[0]))).max() for case in cases]
+        errors = [
+            np.abs(peer.run(*case) - exact(*case, peer.covered(case[0]))).max() for case in cases
+        ]
         seconds, (model, train, test) = time.perf_counter() - start, cases[0]
         share = f"{len(peer.covered(model))} of {len(everything(model))}"
-        print(f"{key:16}{peer.version:>12}{peer.passes(len(train), len(test)):>8}{share:>13}", end="")
+        print(
+            f"{key:16}{peer.version:>12}{peer.passes(len(train), len(test)):>8}{share:>13}", end=""
+        )
         print(f"{errors[0]:>10.1e}{errors[1]:>10.1e}{seconds:>9.2f}")
 
 

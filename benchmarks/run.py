@@ -32,12 +32,33 @@ CASES = (  # what is compared, with the training samples of our runs: one and fo
     ({"shape": "xlm-r"}, (168, 672)),
 )
 OWN = {"cpu": ("ours",), "cuda": ("ours", "ours-tf32", "ours-bf16")}
-PEERS = ("dattri-llm", "dattri-llm-fast", "pairs", "loop", "captum", "captum-linear", "kronfluence", "dattri", "bergson")
-FEW = {"pairs": (1, 3, 11, 43)}  # training samples of the runs of the others, as long as they differ too little
+PEERS = (
+    "dattri-llm",
+    "dattri-llm-fast",
+    "pairs",
+    "loop",
+    "captum",
+    "captum-linear",
+    "kronfluence",
+    "dattri",
+    "bergson",
+)
+FEW = {
+    "pairs": (1, 3, 11, 43)
+}  # training samples of the runs of the others, as long as they differ too little
 USUALLY = {"cpu": (8, 24, 88, 280), "cuda": (64, 256, 1024, 4096)}
 OURS_ON_CUDA = (2048, 8192)
-DIFFERENCE = {"cpu": 30, "cuda": 2}  # seconds that tell the time of training samples from noise, of the fixed part too
-PAPER = {"shape": "xlm-r", "vocabulary": 250_002, "length": 64, "n_train": 10_000, "n_test": N_TEST}  # on a GPU only
+DIFFERENCE = {
+    "cpu": 30,
+    "cuda": 2,
+}  # seconds that tell the time of training samples from noise, of the fixed part too
+PAPER = {
+    "shape": "xlm-r",
+    "vocabulary": 250_002,
+    "length": 64,
+    "n_train": 10_000,
+    "n_test": N_TEST,
+}  # on a GPU only
 TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
 GROWTH = {
     "n_train": (250, 500, 1000),
@@ -53,13 +74,21 @@ class Results:
     """Measurements by what was asked, kept in a file."""
 
     def __init__(self, path, threads, device="cpu", fresh=False):
-        self.path, self.threads, self.device, self.found, self.measurer = path, threads, device, {}, None
+        self.path, self.threads, self.device, self.found, self.measurer = (
+            path,
+            threads,
+            device,
+            {},
+            None,
+        )
         self.machine = machine(threads, device)
         if path.exists() and not fresh:
             before = json.loads(path.read_text())
             if before["machine"] != self.machine:
-                sys.exit(f"error: {path} was measured on another machine: {before['machine']}, this one is {self.machine}; "
-                         "start again with --fresh, or write elsewhere with --results")  # fmt: skip
+                sys.exit(
+                    f"error: {path} was measured on another machine: {before['machine']}, this one is {self.machine}; "
+                    "start again with --fresh, or write elsewhere with --results"
+                )
             self.found = {key(row["spec"]): row for row in before["rows"]}
 
     def get(self, **spec):
@@ -70,7 +99,11 @@ class Results:
             row = self._measurer(spec["what"]).ask(asked | {"device": self.device})
             self.found[key(spec)] = {
                 "spec": spec,
-                **{name: value for name, value in row.items() if name == "steps" or name not in spec},
+                **{
+                    name: value
+                    for name, value in row.items()
+                    if name == "steps" or name not in spec
+                },
             }
             self.save()
             tqdm.write("  " + json.dumps(self.found[key(spec)]))
@@ -86,7 +119,10 @@ class Results:
 
     def save(self):
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps({"machine": self.machine, "rows": list(self.found.values())}, indent=1) + "\n")
+        part.write_text(
+            json.dumps({"machine": self.machine, "rows": list(self.found.values())}, indent=1)
+            + "\n"
+        )
         part.replace(self.path)
 
 
@@ -100,13 +136,19 @@ class Measurer:
     def __init__(self, what, threads):
         self.what, self.errors = what, tempfile.TemporaryFile("w+")
         environment = {
-            "OMP_NUM_THREADS": str(threads), "PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}",
-            "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
-        }  # fmt: skip
+            "OMP_NUM_THREADS": str(threads),
+            "PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}",
+            "TQDM_DISABLE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "measure.py")], env=os.environ | environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-        )  # fmt: skip
+            [sys.executable, str(HERE / "measure.py")],
+            env=os.environ | environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+        )
 
     def ask(self, spec):
         """What `measure.py` says of one spec; `failed` where the process ended instead."""
@@ -119,7 +161,11 @@ class Measurer:
         if self.process.wait() in (-9, 137):
             return {"failed": "out of memory"}
         self.errors.seek(0)
-        return {"failed": (self.errors.read().strip().splitlines() or [f"exit code {self.process.returncode}"])[-1]}
+        return {
+            "failed": (
+                self.errors.read().strip().splitlines() or [f"exit code {self.process.returncode}"]
+            )[-1]
+        }
 
     def ended(self):
         return self.process.poll() is not None
@@ -133,8 +179,15 @@ class Measurer:
 def machine(threads, device):
     """What the numbers are measured on."""
     packages = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
-    name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    memory = psutil.virtual_memory().total if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
+    name = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")),
+        platform.processor(),
+    )
+    memory = (
+        psutil.virtual_memory().total
+        if device == "cpu"
+        else torch.cuda.get_device_properties(device).total_memory
+    )
     return {
         "processor": name if device == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,
@@ -164,16 +217,32 @@ def compare(results, case, what, counts):
 
 def on_cpu(results, ways, cases):
     """All measurements on a CPU as (function, arguments); what is measured several times comes after each case of ours."""
-    points = dict.fromkeys(json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis])
+    points = dict.fromkeys(
+        json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis]
+    )
     for repeat, (case, own) in enumerate(cases if "ours" in ways else ()):
         yield compare, {"results": results, "case": case, "what": "ours", "counts": own}
         for point in points:
             yield results.get, {"what": "ours", "repeat": repeat} | json.loads(point)
-        steps = {"what": "ours", "repeat": repeat, "n_train": CASES[0][1][1], "n_test": N_TEST, "steps": True}
+        steps = {
+            "what": "ours",
+            "repeat": repeat,
+            "n_train": CASES[0][1][1],
+            "n_test": N_TEST,
+            "steps": True,
+        }
         yield results.get, steps
     for what, (case, _) in itertools.product(ways, cases):
         if what != "ours":
-            yield compare, {"results": results, "case": case, "what": what, "counts": FEW.get(what, USUALLY["cpu"])}
+            yield (
+                compare,
+                {
+                    "results": results,
+                    "case": case,
+                    "what": what,
+                    "counts": FEW.get(what, USUALLY["cpu"]),
+                },
+            )
 
 
 def on_cuda(results, ways, cases):
@@ -184,20 +253,29 @@ def on_cuda(results, ways, cases):
         for case, _ in cases:
             yield compare, {"results": results, "case": case, "what": what, "counts": counts}
         if own:
-            yield results.get, {"what": what, "n_train": OURS_ON_CUDA[0], "n_test": N_TEST, "steps": True}
+            yield (
+                results.get,
+                {"what": what, "n_train": OURS_ON_CUDA[0], "n_test": N_TEST, "steps": True},
+            )
             yield results.get, {"what": what} | PAPER
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--results", type=Path, help="default: results.json, or results-cuda.json")
     parser.add_argument("--fresh", action="store_true", help="measure all anew")
     parser.add_argument("--ways", nargs="+", help="measure these only")
-    parser.add_argument("--cases", type=int, default=len(CASES), help="measure the first so many cases only")
+    parser.add_argument(
+        "--cases", type=int, default=len(CASES), help="measure the first so many cases only"
+    )
     options = parser.parse_args()
-    path = options.results or HERE / ("results.json" if options.device == "cpu" else "results-cuda.json")
+    path = options.results or HERE / (
+        "results.json" if options.device == "cpu" else "results-cuda.json"
+    )
     results = Results(path, options.threads, options.device, options.fresh)
     allowed = (*OWN[options.device], *PEERS)
     if wrong := set(options.ways or ()) - set(allowed):

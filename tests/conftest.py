@@ -28,14 +28,36 @@ def from_root(monkeypatch):
 def tiny(kind, **changes):
     """A small randomly initialised classifier: 'xlm-roberta', 'roberta', 'bert', 'distilbert', 'deberta-v2' or 'gpt2'."""
     torch.manual_seed(0)
-    sizes = dict(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)
+    sizes = dict(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
     sizes |= dict(max_position_embeddings=64)
     if kind == "distilbert":
-        sizes = dict(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=64, max_position_embeddings=64)
+        sizes = dict(
+            vocab_size=VOCABULARY,
+            dim=32,
+            n_layers=3,
+            n_heads=4,
+            hidden_dim=64,
+            max_position_embeddings=64,
+        )
     if kind == "gpt2":
-        sizes = dict(vocab_size=VOCABULARY, n_embd=32, n_layer=3, n_head=4, n_positions=64, pad_token_id=1)
-    if kind == "deberta-v2":  # as in DeBERTa-v3: relative positions in a table that all layers and samples share
-        sizes |= dict(relative_attention=True, position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True)
+        sizes = dict(
+            vocab_size=VOCABULARY, n_embd=32, n_layer=3, n_head=4, n_positions=64, pad_token_id=1
+        )
+    if (
+        kind == "deberta-v2"
+    ):  # as in DeBERTa-v3: relative positions in a table that all layers and samples share
+        sizes |= dict(
+            relative_attention=True,
+            position_buckets=8,
+            norm_rel_ebd="layer_norm",
+            share_att_key=True,
+        )
         sizes |= dict(pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0)
     if "roberta" in kind:
         sizes |= dict(pad_token_id=1, type_vocab_size=1)
@@ -48,7 +70,10 @@ def random_samples(n, seed, longest=20):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, longest - 1, n)
     return [
-        {"input_ids": [0, *rng.integers(4, VOCABULARY, length).tolist(), 2], "label": int(rng.integers(2))}
+        {
+            "input_ids": [0, *rng.integers(4, VOCABULARY, length).tolist(), 2],
+            "label": int(rng.integers(2)),
+        }
         for length in lengths
     ]
 
@@ -64,7 +89,9 @@ def samples():
 def run_python(*arguments, check=True, **environment):
     """Run this environment's Python at the project's root; returns the finished process."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True
+    )
     assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done
 
@@ -77,9 +104,20 @@ def smoke(tmp_path_factory):
     """
     folder = Path(os.environ.get("SMOKE_RUNS") or tmp_path_factory.mktemp("smoke"))
     run_python(
-        "-m", "snakemake", "--profile", "profiles/local", "--cores", "2", "--resources", "gpu=2", "--nolock",
-        "--config", "study=smoke", f"runs_root={folder}", "threads=1",
-    )  # fmt: skip
+        "-m",
+        "snakemake",
+        "--profile",
+        "profiles/local",
+        "--cores",
+        "2",
+        "--resources",
+        "gpu=2",
+        "--nolock",
+        "--config",
+        "study=smoke",
+        f"runs_root={folder}",
+        "threads=1",
+    )
     return folder
 
 
@@ -89,9 +127,16 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     standin_hub.write_datasets(folder / "hub", begin=HOSTILE + " ")
     run_python(
-        "-m", "xl_influence.notebook", "02", "study=smoke", "task=marc", "data=hub", "max_length=96",
-        f"data_root={folder / 'hub' / 'datasets'}", f"runs_root={folder / 'runs'}",
-    )  # fmt: skip
+        "-m",
+        "xl_influence.notebook",
+        "02",
+        "study=smoke",
+        "task=marc",
+        "data=hub",
+        "max_length=96",
+        f"data_root={folder / 'hub' / 'datasets'}",
+        f"runs_root={folder / 'runs'}",
+    )
     return folder / "runs" / "smoke" / "marc" / "base"
 
 
@@ -105,7 +150,9 @@ def site(smoke, hostile, tmp_path_factory):
     target = source / "book" / "runs"
     pages.gather("smoke", runs_root=str(smoke), target=target, demo="smoke", demo_root=str(smoke))
     notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
-    nbformat.write(pages.page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb")
+    nbformat.write(
+        pages.page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb"
+    )
     pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
     script = str(Path(sys.executable).parent / "jupyter-book")
     run_python(script, "build", str(source), "-n", "-W", "--keep-going")

@@ -46,8 +46,14 @@ class Repo:
     """A folder as a repository with one commit."""
 
     def __init__(self, folder):
-        self.files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        self.ids = {name: hashlib.sha1(path.read_bytes()).hexdigest() for name, path in self.files.items()}
+        self.files = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        self.ids = {
+            name: hashlib.sha1(path.read_bytes()).hexdigest() for name, path in self.files.items()
+        }
         self.commit = hashlib.sha1(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
 
     def tree(self, folder, recursive):
@@ -56,12 +62,22 @@ class Repo:
         inside = [name for name in self.files if name.startswith(prefix)]
         if not inside:
             raise _NotFound("EntryNotFound", folder)
-        folders = {str(above) for name in inside for above in Path(name).parents if str(above).startswith(prefix)} - {"."}
-        entries = [{"type": "directory", "path": name, "size": 0, "oid": self.commit} for name in sorted(folders)]
+        folders = {
+            str(above)
+            for name in inside
+            for above in Path(name).parents
+            if str(above).startswith(prefix)
+        } - {"."}
+        entries = [
+            {"type": "directory", "path": name, "size": 0, "oid": self.commit}
+            for name in sorted(folders)
+        ]
         for name in sorted(inside):
             size = self.files[name].stat().st_size
             entries.append({"type": "file", "path": name, "size": size, "oid": self.ids[name]})
-        return [entry for entry in entries if recursive or "/" not in entry["path"].removeprefix(prefix)]
+        return [
+            entry for entry in entries if recursive or "/" not in entry["path"].removeprefix(prefix)
+        ]
 
 
 class Hub(ThreadingHTTPServer):
@@ -87,9 +103,13 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         try:
             if match := FILE.fullmatch(url.path):
-                answer = self._file("datasets" if match[1] else "models", match[2], match[3], unquote(match[4]))
+                answer = self._file(
+                    "datasets" if match[1] else "models", match[2], match[3], unquote(match[4])
+                )
             elif match := FACTS.fullmatch(url.path):
-                answer = self._facts(*match.groups(), recursive=parse_qs(url.query).get("recursive") == ["true"])
+                answer = self._facts(
+                    *match.groups(), recursive=parse_qs(url.query).get("recursive") == ["true"]
+                )
             else:
                 raise _NotFound("RouteNotFound", self.path)
         except _NotFound as error:
@@ -116,7 +136,14 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "tree":
             answer = repo.tree(unquote(path or ""), recursive)
         else:
-            card = {"id": name, "sha": repo.commit, "private": False, "gated": False, "disabled": False, "tags": []}
+            card = {
+                "id": name,
+                "sha": repo.commit,
+                "private": False,
+                "gated": False,
+                "disabled": False,
+                "tags": [],
+            }
             answer = card | {"siblings": [{"rfilename": file} for file in repo.files]}
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
@@ -125,7 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self._repo(kind, name, revision)
         if path not in repo.files:
             raise _NotFound("EntryNotFound", path, {"X-Repo-Commit": repo.commit})
-        return 200, {"ETag": f'"{repo.ids[path]}"', "X-Repo-Commit": repo.commit}, repo.files[path].read_bytes()
+        return (
+            200,
+            {"ETag": f'"{repo.ids[path]}"', "X-Repo-Commit": repo.commit},
+            repo.files[path].read_bytes(),
+        )
 
     def _send(self, status, headers, content):
         self.send_response(status)
@@ -173,7 +204,9 @@ def _write_reviews(task, folder, lang, split, rows):
     """One split of MARC; the demo corpus has stars, the data set's labels begin at 0. Its card has no front matter."""
     label = rows["label"] - 1
     ids = f"{lang}_{split}-" + rows["item"].astype(str)
-    table = pd.DataFrame({"id": ids, "text": rows["text_a"], "label": label, "label_text": label.astype(str)})
+    table = pd.DataFrame(
+        {"id": ids, "text": rows["text_a"], "label": label, "label_text": label.astype(str)}
+    )
     folder.mkdir(parents=True, exist_ok=True)
     table.to_json(folder / f"{split}.jsonl", orient="records", lines=True, force_ascii=False)
     (folder / "README.md").write_text(f"# Amazon reviews, {lang}\n")
@@ -182,7 +215,10 @@ def _write_reviews(task, folder, lang, split, rows):
 def _card(languages):
     """A data card whose front matter says where each configuration's files are."""
     configs = [
-        {"config_name": lang, "data_files": [{"split": split, "path": f"{lang}/{split}-*"} for split in SPLITS]}
+        {
+            "config_name": lang,
+            "data_files": [{"split": split, "path": f"{lang}/{split}-*"} for split in SPLITS],
+        }
         for lang in languages
     ]
     return f"---\n{yaml.safe_dump({'configs': configs}, sort_keys=False)}---\n"
@@ -192,10 +228,25 @@ def write_encoder(root):
     """FacebookAI/xlm-roberta-base: its tokenizer (less its Unicode normalisation), and a small model of random weights."""
     folder = Path(root) / "models" / "FacebookAI" / "xlm-roberta-base"
     e5small.tokenizer(e5small.read(weights=False)).save_pretrained(folder)
-    (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')  # all that the real one says
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    wide = {"initializer_range": 0.3, "layer_norm_eps": 1e-5}  # so wide that texts give different logits
-    table = {"vocab_size": 250002, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1}
+    (folder / "tokenizer_config.json").write_text(
+        '{"model_max_length": 512}'
+    )  # all that the real one says
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    wide = {
+        "initializer_range": 0.3,
+        "layer_norm_eps": 1e-5,
+    }  # so wide that texts give different logits
+    table = {
+        "vocab_size": 250002,
+        "max_position_embeddings": 514,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+    }
     torch.manual_seed(0)
     XLMRobertaForMaskedLM(XLMRobertaConfig(**sizes, **table, **wide)).save_pretrained(folder)
 

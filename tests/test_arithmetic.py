@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xl_influence import arithmetic
+from xl_influence.engine import arithmetic
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,9 @@ def test_products_are_exact_in_float32():
     a, b = torch.randn(1024, 384), torch.randn(384, 1536)
     with arithmetic.arithmetic(CPU):
         found = a @ b
-    assert (found - a.double() @ b.double()).abs().max() < 2e-4  # entries of up to 100; rounding to bf16 gives 0.1
+    assert (
+        found - a.double() @ b.double()
+    ).abs().max() < 2e-4  # entries of up to 100; rounding to bf16 gives 0.1
 
 
 def test_nothing_of_torch_is_changed_after(tried_anew):
@@ -45,7 +47,10 @@ def test_onednn_is_not_asked_where_it_rounds(tried_anew, monkeypatch):
 
     class Rounds(torch.overrides.TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
-            if function.__name__ in ("matmul", "__matmul__") and arithmetic.CPU.fp32_precision == "bf16":
+            if (
+                function.__name__ in ("matmul", "__matmul__")
+                and arithmetic.CPU.fp32_precision == "bf16"
+            ):
                 args = tuple(tensor.bfloat16().float() for tensor in args)
             return function(*args, **(kwargs or {}))
 

@@ -10,7 +10,15 @@ from xl_influence import pages, params, prose, runs, tables
 
 
 def test_every_page_is_there(site):
-    names = ("index", "how-to-read", "method", "data-and-fine-tuning", "quality", "zero-shot", "the-paper-and-this-run")
+    names = (
+        "index",
+        "how-to-read",
+        "method",
+        "data-and-fine-tuning",
+        "quality",
+        "zero-shot",
+        "the-paper-and-this-run",
+    )
     for name in (*names, "explorer", "glossary", "bring-your-own"):
         assert (site / "book" / f"{name}.html").is_file()
     assert len(list((site / "book" / "runs").rglob("*.html"))) == 63
@@ -18,7 +26,9 @@ def test_every_page_is_there(site):
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
-    loads = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=[\"'](?:https?:)?//[^\"']+")
+    loads = re.compile(
+        r"<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=[\"'](?:https?:)?//[^\"']+"
+    )
     for page in site.rglob("*.html"):
         found = [tag for tag in loads.findall(page.read_text()) if 'rel="canonical"' not in tag]
         assert not found, (page, found)
@@ -30,7 +40,10 @@ def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
         merged = params.merge({"study": "smoke", "task": task, "runs_root": str(smoke)})
         table = tables.read(merged, "cross_language").set_index(["test_lang", "sign"])
         row = table.loc[("all", "positive")]
-        assert prose.percent(row["share"]) in text and prose.interval(row["ci_low"], row["ci_high"]) in text
+        assert (
+            prose.percent(row["share"]) in text
+            and prose.interval(row["ci_low"], row["ci_high"]) in text
+        )
 
 
 def test_every_number_is_pasted(site):
@@ -40,7 +53,10 @@ def test_every_number_is_pasted(site):
 
 
 def test_only_pages_with_formulas_load_mathjax(site):
-    loads = {name: "mathjax/tex" in (site / "book" / f"{name}.html").read_text() for name in ("index", "explorer", "method")}
+    loads = {
+        name: "mathjax/tex" in (site / "book" / f"{name}.html").read_text()
+        for name in ("index", "explorer", "method")
+    }
     assert loads == {"index": False, "explorer": False, "method": True}
 
 
@@ -58,7 +74,9 @@ def test_links_and_their_anchors_lead_somewhere(site):
             if link.scheme or link.netloc or not (link.path or link.fragment):
                 continue
             target = (path.parent / unquote(link.path)).resolve() if link.path else path
-            if not target.is_file() or (link.fragment and target in ids and unquote(link.fragment) not in ids[target]):
+            if not target.is_file() or (
+                link.fragment and target in ids and unquote(link.fragment) not in ids[target]
+            ):
                 wrong.append((path.name, link.geturl()))
     assert not wrong
 
@@ -72,4 +90,10 @@ def test_the_explorer_has_its_data_beside_it(site):
 
 def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):
     with pytest.raises(runs.RunError, match="explorer.json|ipynb"):
-        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none", demo="smoke", demo_root=str(smoke))
+        pages.gather(
+            "cpu",
+            runs_root=str(smoke),
+            target=tmp_path / "none",
+            demo="smoke",
+            demo_root=str(smoke),
+        )

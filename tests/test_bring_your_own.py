@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT, run_python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from xl_influence import cosine, data, demo, encoders, params, runs, tables, tasks
+from xl_influence import data, demo, encoders, influence, params, runs, tables, tasks
+from xl_influence.manifest import read_manifest
 
 PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
 
@@ -22,8 +23,15 @@ def write_task(folder, **changes):
     for split, part in rows.groupby("split"):
         columns = ["text_a", "text_b", "label", "lang", "item"]
         part[columns].assign(**changes.get(split, {})).to_csv(folder / f"{split}.csv", index=False)
-    given = {"study": "smoke", "task": "own", "data_root": str(folder), "runs_root": str(folder / "runs")}
-    given |= {"languages": ["en", "pt"]} | dict.fromkeys(("zero_shot_languages", "imbalance_languages"), ["pt"])
+    given = {
+        "study": "smoke",
+        "task": "own",
+        "data_root": str(folder),
+        "runs_root": str(folder / "runs"),
+    }
+    given |= {"languages": ["en", "pt"]} | dict.fromkeys(
+        ("zero_shot_languages", "imbalance_languages"), ["pt"]
+    )
     return params.merge(given)
 
 
@@ -32,10 +40,16 @@ def test_a_task_from_the_page_and_from_files(tmp_path):
     found = tasks.find(given)
     assert found.class_names == ("contradiction", "entailment", "neutral") and found.parallel
     samples = data.load(given)
-    assert set(samples["train"]["lang"]) == {"en", "pt"} and set(samples["train"]["label"]) == {0, 1, 2}
+    assert set(samples["train"]["lang"]) == {"en", "pt"} and set(samples["train"]["label"]) == {
+        0,
+        1,
+        2,
+    }
     (tmp_path / "page").mkdir()
     for split in tasks.SPLITS:
-        (tmp_path / "page" / f"{split}.csv").write_text(re.search(r"```text\n(.+?)```", PAGE, re.S)[1])
+        (tmp_path / "page" / f"{split}.csv").write_text(
+            re.search(r"```text\n(.+?)```", PAGE, re.S)[1]
+        )
     on_page = tasks.read_own(tmp_path / "page" / "train.csv")
     assert list(on_page["lang"]) == ["en", "pt"] and on_page["item"].nunique() == 1
 
@@ -43,13 +57,22 @@ def test_a_task_from_the_page_and_from_files(tmp_path):
 def test_a_study_of_it_by_notebook(tmp_path):
     given = write_task(tmp_path / "mine")
     run_python(
-        "-m", "xl_influence.notebook", "04", "study=smoke", "task=own", "languages=[en,pt]",
-        "zero_shot_languages=[pt]", "imbalance_languages=[pt]",
-        f"data_root={given['data_root']}", f"runs_root={given['runs_root']}",
-    )  # fmt: skip
-    table = tables.read(given | {"zero_shot_languages": ["pt"], "imbalance_languages": ["pt"]}, "composition")
+        "-m",
+        "xl_influence.notebook",
+        "04",
+        "study=smoke",
+        "task=own",
+        "languages=[en,pt]",
+        "zero_shot_languages=[pt]",
+        "imbalance_languages=[pt]",
+        f"data_root={given['data_root']}",
+        f"runs_root={given['runs_root']}",
+    )
+    table = tables.read(
+        given | {"zero_shot_languages": ["pt"], "imbalance_languages": ["pt"]}, "composition"
+    )
     assert set(table["train_lang"]) == {"en", "pt"}
-    manifest = runs.read_manifest(runs.folder(given))
+    manifest = read_manifest(runs.folder(given))
     assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
 
 
@@ -63,7 +86,10 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
         data.load(given | {"languages": ["en", "fr"]})
     path = tmp_path / "mine" / "validation.csv"
     path.write_text(path.read_text().replace("neutral", "unknown"))
-    with pytest.raises(data.DataError, match="unknown label 'unknown'; allowed are contradiction, entailment, neutral"):
+    with pytest.raises(
+        data.DataError,
+        match="unknown label 'unknown'; allowed are contradiction, entailment, neutral",
+    ):
         data.load(given)
     path.write_text("text_a,lang\nx,en\n")
     with pytest.raises(tasks.TaskError, match="no column 'label'"):
@@ -84,7 +110,11 @@ def test_other_versions_must_have_the_same_label(tmp_path):
 
 
 def test_other_languages():
-    assert params.merge({"task": "xnli", "languages": ["en", "sw", "th"]})["languages"] == ["en", "sw", "th"]
+    assert params.merge({"task": "xnli", "languages": ["en", "sw", "th"]})["languages"] == [
+        "en",
+        "sw",
+        "th",
+    ]
     with pytest.raises(params.ParameterError, match="ko not in the task xnli"):
         params.merge({"task": "xnli", "languages": ["en", "ko"]})
 
@@ -92,33 +122,50 @@ def test_other_languages():
 def test_an_encoder_in_a_local_folder(smoke, tmp_path):
     folder = tmp_path / "encoder"
     encoders.export(smoke / "smoke" / "xnli" / "base", 1, tmp_path / "classifier")
-    AutoModelForSequenceClassification.from_pretrained(tmp_path / "classifier").base_model.save_pretrained(folder)
+    AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "classifier"
+    ).base_model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tmp_path / "classifier").save_pretrained(folder)
-    given = {"study": "smoke", "task": "marc", "encoder": str(folder), "encoder_layers": 1, "runs_root": str(tmp_path)}
+    given = {
+        "study": "smoke",
+        "task": "marc",
+        "encoder": str(folder),
+        "encoder_layers": 1,
+        "runs_root": str(tmp_path),
+    }
     run_python("-m", "xl_influence.scores", *(f"{key}={value}" for key, value in given.items()))
     run = runs.folder(params.merge(given))
-    assert runs.read_manifest(run)["encoder"] == {"source": str(folder), "revision": None}
+    assert read_manifest(run)["encoder"] == {"source": str(folder), "revision": None}
     assert encoders.load_checkpoint(run / "checkpoints" / "epoch-1").config.num_hidden_layers == 1
-    run_python("-m", "xl_influence.notebook", "04", *(f"{key}={value}" for key, value in given.items()))
+    run_python(
+        "-m", "xl_influence.notebook", "04", *(f"{key}={value}" for key, value in given.items())
+    )
     assert len(tables.read(params.merge(given), "composition"))
 
 
 def test_another_method_as_on_the_page(smoke):
     code = re.search(r"```python\n(import numpy.+?)```", PAGE, re.S)[1]
-    code = code.replace('{"study": "demo",', f'{{"study": "smoke", "runs_root": {str(smoke)!r},').replace(
-        "top_k=20", "top_k=10"
-    )
+    code = code.replace(
+        '{"study": "demo",', f'{{"study": "smoke", "runs_root": {str(smoke)!r},'
+    ).replace("top_k=20", "top_k=10")
     assert code.count("\n") < 20
     *before, last = code.strip().split("\n")
     space = {}
     exec("\n".join([*before, f"result = {last}"]), space)
-    assert set(space["result"]["test_lang"]) >= {"all", "en", "ru"} and space["values"].shape == (10, 120)
+    assert set(space["result"]["test_lang"]) >= {"all", "en", "ru"} and space["values"].shape == (
+        10,
+        120,
+    )
 
 
 def test_values_come_back_as_influence():
     samples = pd.DataFrame({"uid": ["en1", "de1"], "lang": ["en", "de"], "item": 1, "label": 0})
     values = np.array([[[0.5, -2.0], [0.0, 3.0]], [[1.0, 1.0], [0.0, 0.0]]])
-    assert np.allclose(cosine.influence(cosine.from_values(values, samples, samples)), values.sum(0))
-    assert np.allclose(cosine.influence(cosine.from_values(values[0], samples, samples)), values[0])
+    assert np.allclose(
+        influence.influence(influence.from_values(values, samples, samples)), values.sum(0)
+    )
+    assert np.allclose(
+        influence.influence(influence.from_values(values[0], samples, samples)), values[0]
+    )
     with pytest.raises(ValueError, match="allowed is .test, train. = .2, 2."):
-        cosine.from_values(values[:, :, :1], samples, samples)
+        influence.from_values(values[:, :, :1], samples, samples)

@@ -14,11 +14,21 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import HOSTILE, ROOT
 from playwright.sync_api import expect, sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"
+)
 PAGES = re.findall(r"(?:root|file): ([\w/-]+)", (ROOT / "_toc.yml").read_text())
 WIDTHS = (390, 820, 1440)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 DRAWN = """() => [...document.querySelectorAll('[id^="altair-viz"]')].every((chart) => chart.querySelector('svg.marks'))"""
 # Text that sticks out of the page, or of a box that hides what does not fit. What only screen readers see is no such box.
 CUT = """() => {
@@ -69,9 +79,20 @@ def tab(browser, address):
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: _stopped(request) or wrong.append(f"{request.failure}: {request.url}"))
-    page.on("response", lambda answer: answer.status < 400 or wrong.append(f"{answer.status}: {answer.url}"))
-    page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url))
+    page.on(
+        "requestfailed",
+        lambda request: _stopped(request) or wrong.append(f"{request.failure}: {request.url}"),
+    )
+    page.on(
+        "response",
+        lambda answer: answer.status < 400 or wrong.append(f"{answer.status}: {answer.url}"),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url)
+        ),
+    )
     yield page
     context.close()
     assert not wrong
@@ -79,14 +100,26 @@ def tab(browser, address):
 
 def _stopped(request):
     """Whether the browser gave the request up itself: for a download, or as the tab moved on before the icon had come."""
-    return request.url.startswith("blob:") or (request.failure == "net::ERR_ABORTED" and "favicon" in request.url)
+    return request.url.startswith("blob:") or (
+        request.failure == "net::ERR_ABORTED" and "favicon" in request.url
+    )
 
 
 def serious(page):
     """What axe-core finds that is serious or critical, with the first place of each."""
-    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+    found = (
+        Axe()
+        .run(page, options={"resultTypes": ["violations"], "preload": False})
+        .response["violations"]
+    )
     return [
-        (one["id"], one["help"], len(one["nodes"]), one["nodes"][0]["html"][:200], one["nodes"][0]["any"][:1])
+        (
+            one["id"],
+            one["help"],
+            len(one["nodes"]),
+            one["nodes"][0]["html"][:200],
+            one["nodes"][0]["any"][:1],
+        )
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
@@ -100,7 +133,9 @@ def test_page(tab, name):
     assert tab.evaluate(SMALL) == 0
     for theme in ("light", "dark"):
         tab.emulate_media(color_scheme=theme)
-        tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        tab.wait_for_function(
+            "theme => document.documentElement.dataset.theme === theme", arg=theme
+        )
         for width in WIDTHS:
             tab.set_viewport_size({"width": width, "height": 900})
             tab.wait_for_timeout(100)
@@ -111,7 +146,11 @@ def test_page(tab, name):
 def test_the_answer_shows_the_tasks_side_by_side(tab):
     tab.goto("/book/index.html")
     chart = tab.locator("svg.marks").first
-    for name in ("demo-NLI", "demo-paraphrase", "demo-reviews"):  # the book of the tests is of the smoke study
+    for name in (
+        "demo-NLI",
+        "demo-paraphrase",
+        "demo-reviews",
+    ):  # the book of the tests is of the smoke study
         expect(chart.get_by_text(name, exact=True)).to_have_count(1)
 
 
@@ -123,7 +162,9 @@ def test_a_click_on_a_test_language_shows_its_samples(tab):
     before = marks.count()
     chart.locator("path[aria-label*='test language: Korean']").first.click()
     expect(marks).to_have_count(before // 5)
-    assert all("ko" in label for label in (mark.get_attribute("aria-label") for mark in marks.all()))
+    assert all(
+        "ko" in label for label in (mark.get_attribute("aria-label") for mark in marks.all())
+    )
 
 
 def test_a_click_on_the_legend_fades_the_others(tab):
@@ -131,7 +172,9 @@ def test_a_click_on_the_legend_fades_the_others(tab):
     tab.wait_for_function(DRAWN)
     chart = tab.locator("svg.marks").first
     chart.locator(".role-legend-symbol path").first.click()
-    expect(chart.locator("path[aria-roledescription='line mark'][opacity='0.15']").first).to_be_attached()
+    expect(
+        chart.locator("path[aria-roledescription='line mark'][opacity='0.15']").first
+    ).to_be_attached()
 
 
 def test_a_chart_saves_the_table_behind_it(tab):
@@ -149,7 +192,9 @@ def test_charts_in_tabs_are_drawn_when_their_tab_is_opened(tab):
     tab.wait_for_function(DRAWN)
     charts = tab.locator(".sd-tab-content svg.marks")
     assert charts.count() >= 3 and charts.first.is_visible() and not charts.nth(1).is_visible()
-    tab.get_by_text("demo-paraphrase", exact=True).and_(tab.locator("label.sd-tab-label")).first.click()
+    tab.get_by_text("demo-paraphrase", exact=True).and_(
+        tab.locator("label.sd-tab-label")
+    ).first.click()
     assert charts.nth(1).is_visible() and charts.nth(1).bounding_box()["width"] > 300
 
 
@@ -169,7 +214,9 @@ def test_the_explorer_by_keyboard(tab):
     tab.keyboard.press("Enter")
     expect(title).not_to_have_text(first)
     second = title.inner_text()
-    expect(tab.get_by_role("button", name="Previous")).to_be_focused()  # of two samples, this was the last
+    expect(
+        tab.get_by_role("button", name="Previous")
+    ).to_be_focused()  # of two samples, this was the last
     tab.reload()
     expect(title).to_have_text(second)
 
@@ -183,16 +230,23 @@ def test_the_explorer_by_mouse(tab):
     expect(lists.first.get_by_role("heading", name="Its translations")).to_be_visible()
     score = float(lists.first.locator(".xl-score").inner_text().replace("\u2212", "-"))
     for table in lists.first.locator(".xl-bars").all():
-        parts = [float(text.replace("\u2212", "-")) for text in table.locator("td:last-child").all_inner_texts()]
+        parts = [
+            float(text.replace("\u2212", "-"))
+            for text in table.locator("td:last-child").all_inner_texts()
+        ]
         assert abs(sum(parts) - score) <= 0.005 * (len(parts) + 1)  # each is rounded
     tab.get_by_label("Training samples in").select_option("fr")
     expect(lists).to_have_count(3)
-    assert set(tab.locator(".xl-list > ol > li > .xl-facts .xl-language").all_inner_texts()) == {"French"}
+    assert set(tab.locator(".xl-list > ol > li > .xl-facts .xl-language").all_inner_texts()) == {
+        "French"
+    }
     tab.get_by_label("Task").select_option("marc")
     expect(lists).to_have_count(10)
     expect(lists.first.locator(".xl-details")).to_have_count(0)
     lists.first.locator("summary").click()
-    expect(lists.first.get_by_role("heading", name="Its translations")).to_have_count(0)  # MARC is not parallel
+    expect(lists.first.get_by_role("heading", name="Its translations")).to_have_count(
+        0
+    )  # MARC is not parallel
 
 
 def test_the_explorer_opens_from_a_disk(browser, site):

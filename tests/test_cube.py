@@ -18,14 +18,18 @@ def samples(name, n):
 @pytest.fixture
 def cube(tmp_path):
     """2 checkpoints, 5 test samples in tiles of 2, 7 training samples in ranges of 3."""
-    return Cube.create(tmp_path / "work", GROUPS, [1, 2], samples("t", 5), samples("n", 7), 2, 3, 10)
+    return Cube.create(
+        tmp_path / "work", GROUPS, [1, 2], samples("t", 5), samples("n", 7), 2, 3, 10
+    )
 
 
 def products(cube, shard):
     """Numbers that tell where they belong."""
     n_test, n_train = (edges[1] - edges[0] for edges in (shard.test, shard.train))
     test, train = np.arange(*shard.test), np.arange(*shard.train)
-    dot = np.broadcast_to(100.0 * shard.checkpoint + 10 * test[:, None] + train, (2, n_test, n_train))
+    dot = np.broadcast_to(
+        100.0 * shard.checkpoint + 10 * test[:, None] + train, (2, n_test, n_train)
+    )
     return xr.Dataset(
         {
             "dot": (("group", "test", "train"), dot),
@@ -57,7 +61,11 @@ def test_shards_fill_every_cell_once_and_in_place(cube):
 
 def test_no_two_shards_share_a_file(cube):
     def chunks():
-        return {path: path.stat().st_mtime_ns for path in cube.path.rglob("*") if path.is_file() and "c" in path.parts}
+        return {
+            path: path.stat().st_mtime_ns
+            for path in cube.path.rglob("*")
+            if path.is_file() and "c" in path.parts
+        }
 
     written = []
     for shard in cube.claims():
@@ -74,7 +82,9 @@ def test_a_missing_an_overlapping_and_a_lost_shard_are_refused(cube):
     mark = cube.marks / "0-0-0.json"
     text = mark.read_text()
     mark.unlink()
-    with pytest.raises(CubeError, match=r"6 cells were never written, 0 more than once.*\(0, 0, 0\)"):
+    with pytest.raises(
+        CubeError, match=r"6 cells were never written, 0 more than once.*\(0, 0, 0\)"
+    ):
         cube.gather()
     mark.write_text(json.dumps([[0, 1], [0, 2], [0, 4]]))
     with pytest.raises(CubeError, match="0 cells were never written, 2 more than once"):

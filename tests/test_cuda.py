@@ -8,8 +8,8 @@ import torch
 from conftest import random_samples, tiny
 from test_tracin import KINDS, cosines, plain
 
-from xl_influence import products
-from xl_influence.engine import Engine
+from xl_influence.engine import products
+from xl_influence.engine.engine import Engine
 from xl_influence.tracin import gradient_products, influence, rounding
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -39,12 +39,19 @@ def test_every_route_gives_the_same(samples, monkeypatch, cheaper, apart):
 
 def test_an_encoder_of_usual_size():
     """Wide products of many numbers, where rounding to tf32 would show."""
-    wide = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    wide = {
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    }
     train, test = random_samples(60, seed=3, longest=60), random_samples(10, seed=4, longest=60)
     assert error(tiny("bert", **wide), train, test) <= 1e-5
 
 
-@pytest.mark.parametrize("options", [{"precision": "tf32"}, {"precision": "bf16"}, {"storage": "bfloat16"}])
+@pytest.mark.parametrize(
+    "options", [{"precision": "tf32"}, {"precision": "bf16"}, {"storage": "bfloat16"}]
+)
 def test_what_less_precision_costs(samples, options):
     model = tiny("xlm-roberta", hidden_size=128, intermediate_size=512).cuda()
     told = rounding(model, *samples, top_k=10, **options)
@@ -63,7 +70,9 @@ def test_tiles_by_the_memory_of_the_device(samples):
     longest = max(len(sample["input_ids"]) for sample in (*train, *test))
     memory = 4.5 * Engine(model).bytes_per_sample(longest) / 2**30
     assert Engine(model).layout(train, test, memory)[0] == 2
-    tiled, whole = (influence(gradient_products(model, train, test, test_memory=gb)) for gb in (memory, None))
+    tiled, whole = (
+        influence(gradient_products(model, train, test, test_memory=gb)) for gb in (memory, None)
+    )
     assert np.abs(tiled - whole).max() <= 1e-5
 
 

@@ -23,7 +23,11 @@ def xnli_clone(root, change=None, rows=30, languages=XNLI):
         files = []
         for split in data.SPLITS:
             frame = pd.DataFrame(
-                {"premise": [f"{lang} premise {i}" for i in range(rows)], "hypothesis": "h", "label": [0, 1, 2] * (rows // 3)}
+                {
+                    "premise": [f"{lang} premise {i}" for i in range(rows)],
+                    "hypothesis": "h",
+                    "label": [0, 1, 2] * (rows // 3),
+                }
             )
             frame = frame if change is None else change(lang, split, frame)
             if frame is None:
@@ -38,7 +42,14 @@ def xnli_clone(root, change=None, rows=30, languages=XNLI):
 
 
 def merged(root, **given):
-    base = {"study": "cpu", "task": "xnli", "data_root": str(root), "train_size": 20, "dev_size": 6, "top_k": 5}
+    base = {
+        "study": "cpu",
+        "task": "xnli",
+        "data_root": str(root),
+        "train_size": 20,
+        "dev_size": 6,
+        "top_k": 5,
+    }
     return params.merge(base | given)
 
 
@@ -51,9 +62,14 @@ def test_xnli_from_a_clone(tmp_path):
     samples = data.load(merged(xnli_clone(tmp_path)))
     train = samples["train"]
     assert list(train.columns[:6]) == ["uid", "lang", "item", "label", "text_a", "text_b"]
-    assert list(dict.fromkeys(train["lang"])) == list(XNLI) and (train.groupby("lang").size() == 20).all()
+    assert (
+        list(dict.fromkeys(train["lang"])) == list(XNLI)
+        and (train.groupby("lang").size() == 20).all()
+    )
     assert (train["uid"] == train["lang"] + train["item"].astype(str)).all()
-    assert (train.groupby("lang")["item"].apply(list).map(tuple).nunique()) == 1  # the same items in every language
+    assert (
+        train.groupby("lang")["item"].apply(list).map(tuple).nunique()
+    ) == 1  # the same items in every language
     assert (train["label"] == (train["item"] % 3 == 0)).all()  # entailment or not
     assert (train["text_a"] == train["lang"] + " premise " + train["item"].astype(str)).all()
     assert len(samples["validation"]) == 30 and len(samples["test"]) == 150
@@ -61,7 +77,9 @@ def test_xnli_from_a_clone(tmp_path):
 
 def test_the_seed_draws(tmp_path):
     root = xnli_clone(tmp_path)
-    first, again, other = (data.load(merged(root, data_seed=seed))["train"]["uid"].tolist() for seed in (0, 0, 1))
+    first, again, other = (
+        data.load(merged(root, data_seed=seed))["train"]["uid"].tolist() for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
@@ -70,7 +88,15 @@ def test_marc_is_not_parallel_and_leaves_three_stars_out(tmp_path):
         folder = tmp_path / "SetFit" / f"amazon_reviews_multi_{lang}"
         folder.mkdir(parents=True)
         for split in data.SPLITS:
-            rows = [{"id": f"{lang}_{i}", "text": f"{lang} {split} {i}", "label": i % 5, "label_text": "x"} for i in range(50)]
+            rows = [
+                {
+                    "id": f"{lang}_{i}",
+                    "text": f"{lang} {split} {i}",
+                    "label": i % 5,
+                    "label_text": "x",
+                }
+                for i in range(50)
+            ]
             (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     train = data.load(merged(tmp_path, task="marc"))["train"]
     assert train["text_b"].isna().all() and not (train["item"] % 5 == 2).any()
@@ -97,12 +123,18 @@ def spoil(**columns):
             lambda lang, split, frame: None if (lang, split) == ("ru", "train") else frame,
             "XNLI, ru, train .*no such language or split",
         ),
-        (lambda lang, split, frame: frame.head(9) if lang == "fr" else frame, "20 samples per language asked for, 9 items"),
+        (
+            lambda lang, split, frame: frame.head(9) if lang == "fr" else frame,
+            "20 samples per language asked for, 9 items",
+        ),
         (spoil(label=7), "XNLI, de, train .*unknown label 7; allowed are 0, 1, 2"),
         (spoil(label=0), "misaligned translations: item 4 is labelled 0 in en and 1 in de"),
         (spoil(hypothesis="  "), "empty text in text_b, item 4"),
         (spoil(premise=None), "empty text in text_a, item 4"),
-        (lambda lang, split, frame: frame.drop(columns="label"), "no column 'label'; there are premise, hypothesis"),
+        (
+            lambda lang, split, frame: frame.drop(columns="label"),
+            "no column 'label'; there are premise, hypothesis",
+        ),
     ],
 )
 def test_bad_data_are_refused_with_the_place(tmp_path, change, message):
@@ -113,7 +145,9 @@ def test_bad_data_are_refused_with_the_place(tmp_path, change, message):
 def test_a_missing_language_and_a_missing_clone_are_named(tmp_path):
     with pytest.raises(data.DataError, match="XNLI, ru"):
         data.load(merged(xnli_clone(tmp_path, languages=XNLI[:4])))
-    with pytest.raises(data.DataError, match="no folder google-research-datasets/paws-x in data_root"):
+    with pytest.raises(
+        data.DataError, match="no folder google-research-datasets/paws-x in data_root"
+    ):
         data.load(merged(tmp_path, task="pawsx"))
 
 
@@ -139,16 +173,25 @@ def test_demo_corpora(task):
         assert (rows.groupby(["split", "item"])["lang"].nunique() == 5).all()
         assert (rows.groupby(["split", "item"])["label"].nunique() == 1).all()
         positive = rows["label"].map(TASKS[task].classes) == 1
-        assert (positive.groupby(rows["phenomenon"]).mean() == 0.5).all(), "a phenomenon tells the label"
+        assert (positive.groupby(rows["phenomenon"]).mean() == 0.5).all(), (
+            "a phenomenon tells the label"
+        )
         both = positive.groupby(rows["template"]).nunique() == 2
         assert both.mean() == pytest.approx(1 / 3), "a third of the templates are minimal pairs"
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones")
+@pytest.mark.skipif(
+    not SHARED.is_dir(),
+    reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones",
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_real_clones(task):
-    samples = data.load(params.merge({"study": "cpu", "task": task, "data_root": str(SHARED), "train_size": 500}))
-    assert (samples["train"].groupby("lang").size() == 500).all() and set(samples["train"]["label"]) == {0, 1}
+    samples = data.load(
+        params.merge({"study": "cpu", "task": task, "data_root": str(SHARED), "train_size": 500})
+    )
+    assert (samples["train"].groupby("lang").size() == 500).all() and set(
+        samples["train"]["label"]
+    ) == {0, 1}
 
 
 def test_planted_translations_stand_in_one_language_and_leave_the_test_samples():
@@ -162,8 +205,12 @@ def test_planted_translations_stand_in_one_language_and_leave_the_test_samples()
     assert not set(both["uid"]) & set(planted["test"]["uid"])
     assert len(planted["test"]) == len(plain["test"]) - 7
     alone = data.load(params.with_variant(P, "without-es"))
-    assert list(alone["test"]["uid"]) == list(planted["test"]["uid"]) and "es" not in set(alone["train"]["lang"])
-    assert data.load(params.merge({"study": "smoke", "task": "marc", "planted": 7}))["test"]["uid"].is_unique
+    assert list(alone["test"]["uid"]) == list(planted["test"]["uid"]) and "es" not in set(
+        alone["train"]["lang"]
+    )
+    assert data.load(params.merge({"study": "smoke", "task": "marc", "planted": 7}))["test"][
+        "uid"
+    ].is_unique
     with pytest.raises(data.DataError, match="only the demo corpora"):
         data.plant(P | {"data": "hub"}, None, {})
 

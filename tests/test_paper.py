@@ -21,13 +21,29 @@ NAN = np.nan
         (0.2, 0.1, 0.3, "< 0", NAN, NAN, "does not hold"),
         (0.1, 0.05, 0.15, "about", 0.13, NAN, "holds"),
         (0.1, 0.05, 0.15, "about", 0.13, 0.2, "holds"),
-        (0.09, 0.02, 0.16, "about", 0.14, 0.09, "inconclusive"),  # the paper's number and chance, both inside
+        (
+            0.09,
+            0.02,
+            0.16,
+            "about",
+            0.14,
+            0.09,
+            "inconclusive",
+        ),  # the paper's number and chance, both inside
         (0.1, 0.05, 0.12, "about", 0.13, 0.1, "does not hold"),
         (0.8, 0.75, 0.85, "> 0.5", NAN, 0.8, "inconclusive"),  # so would random scores
         (0.7, 0.65, 0.75, "> 0.5", NAN, 0.8, "holds"),
         (0.8, 0.78, 0.82, "at least", 0.78, NAN, "holds"),
         (0.8, 0.7, 0.9, "at least", 0.78, NAN, "inconclusive"),
-        (1.0, 1.0, 1.0, "at least", 1.0, 0.2, "holds"),  # in every language, whichever items are drawn
+        (
+            1.0,
+            1.0,
+            1.0,
+            "at least",
+            1.0,
+            0.2,
+            "holds",
+        ),  # in every language, whichever items are drawn
         (1.0, 0.8, 1.0, "at least", 1.0, 0.2, "inconclusive"),
         (0.6, 0.4, 0.8, "at least", 1.0, 0.2, "does not hold"),
         (1.0, NAN, NAN, "at least", 1.0, NAN, "inconclusive"),  # no interval, no verdict
@@ -43,7 +59,9 @@ def test_every_claim_is_complete():
     claims = paper.reported()["claims"]
     assert len({claim["id"] for claim in claims}) == len(claims)
     for claim in claims:
-        assert set(claim["tasks"]) <= set(TASKS) and claim["quantity"] in quantities.QUANTITIES, claim["id"]
+        assert set(claim["tasks"]) <= set(TASKS) and claim["quantity"] in quantities.QUANTITIES, (
+            claim["id"]
+        )
         assert claim["expect"] != "about" or "paper" in claim, claim["id"]
 
 
@@ -58,15 +76,27 @@ def languages(task, share_of, sign):
     """Composition rows: the share of each training language for each test language."""
     langs = list(paper.reported()["tables"]["mean_influence"][task])
     return [
-        {"test_lang": a, "train_lang": b, "sign": sign, "checkpoint": epoch, "share": share_of(a, b, epoch)}
-        for a in langs for b in langs for epoch in (0, 1, 2, 3)
-    ]  # fmt: skip
+        {
+            "test_lang": a,
+            "train_lang": b,
+            "sign": sign,
+            "checkpoint": epoch,
+            "share": share_of(a, b, epoch),
+        }
+        for a in langs
+        for b in langs
+        for epoch in (0, 1, 2, 3)
+    ]
 
 
 def by_sample(rows, items=12, value="share", jitter=0.01):
     """Each row once for every item, its value a little above and below by turns; languages share items."""
     shifts = [jitter if i % 2 else -jitter for i in range(items)]
-    each = [row | {"test": i, "item": i, value: row[value] + shift} for row in rows for i, shift in enumerate(shifts)]
+    each = [
+        row | {"test": i, "item": i, value: row[value] + shift}
+        for row in rows
+        for i, shift in enumerate(shifts)
+    ]
     return pd.DataFrame(each)
 
 
@@ -88,63 +118,95 @@ def tables():
     def negative(a, b, epoch):
         return 0.4 if b == "ko" else 0.1 if b == "en" else 0.15
 
-    cross = [{"test_lang": a, "sign": "positive", "share": 0.3 if a == "ko" else 0.6} for a in ("de", "en", "es", "fr", "ko")]
+    cross = [
+        {"test_lang": a, "sign": "positive", "share": 0.3 if a == "ko" else 0.6}
+        for a in ("de", "en", "es", "fr", "ko")
+    ]
     shares = languages("pawsx", positive, "positive") + languages("pawsx", negative, "negative")
     said = paper.reported()["tables"]
     means = [
         {"test_lang": a, "train_lang": b, "mean": v}
-        for a, part in said["mean_influence"]["pawsx"].items() for b, v in part.items()
-    ]  # fmt: skip
+        for a, part in said["mean_influence"]["pawsx"].items()
+        for b, v in part.items()
+    ]
     translations = [
         {"test_lang": lang, "sign": sign, "share": share, "chance": 0.1}
-        for sign, part in said["reinforcement"]["pawsx"].items() for lang, share in part.items()
-    ]  # fmt: skip
+        for sign, part in said["reinforcement"]["pawsx"].items()
+        for lang, share in part.items()
+    ]
     more = [
         {"language": lang, "percent": percent, "sign": "positive", "share": share, "chance": 0.2}
-        for lang in ("es", "ko") for percent, share in ((0, 0.3), (100, 0.45 if lang == "es" else 0.8))
-    ]  # fmt: skip
+        for lang in ("es", "ko")
+        for percent, share in ((0, 0.3), (100, 0.45 if lang == "es" else 0.8))
+    ]
     accuracy = dict.fromkeys(("accuracy", "de", "en", "es", "fr", "ko"), 0.9)
     return {
         "manifest": {
-            "chosen_epoch": 2, "dev_accuracy": [{"epoch": 2} | accuracy], "rows": {"validation": 1000},
+            "chosen_epoch": 2,
+            "dev_accuracy": [{"epoch": 2} | accuracy],
+            "rows": {"validation": 1000},
             "majority_share": {"validation": 0.55},
         },
-        "composition_by_sample": by_sample([row | {"chance": 0.2} for row in shares if row["checkpoint"] == 0]),
+        "composition_by_sample": by_sample(
+            [row | {"chance": 0.2} for row in shares if row["checkpoint"] == 0]
+        ),
         "epochs_by_sample": by_sample(shares),
-        "cross_language": with_interval([*cross, {"test_lang": "all", "sign": "positive", "share": 0.54}]).assign(chance=0.8),
-        "scripts": with_interval([{"train_lang": "ko", "sign": "positive", "share": 0.11, "chance": 0.05}]),
+        "cross_language": with_interval(
+            [*cross, {"test_lang": "all", "sign": "positive", "share": 0.54}]
+        ).assign(chance=0.8),
+        "scripts": with_interval(
+            [{"train_lang": "ko", "sign": "positive", "share": 0.11, "chance": 0.05}]
+        ),
         "mean_influence": pd.DataFrame(means),
         "mean_influence_by_sample": by_sample(means, value="mean", jitter=0.0001),
         "reinforcement": with_interval(translations),
         "reinforcement_by_sample": by_sample(translations),
         "epoch_tests": pd.DataFrame(
-            {"test_lang": ["de", "ko"], "effect": [0.3, -0.4], "ci_low": [0.2, -0.5], "ci_high": [0.4, -0.3]}
+            {
+                "test_lang": ["de", "ko"],
+                "effect": [0.3, -0.4],
+                "ci_low": [0.2, -0.5],
+                "ci_high": [0.4, -0.3],
+            }
         ),
         "zero_shot": with_interval(
             [
                 {"language": lang, "what": what, "sign": "positive", "share": share, "chance": 0.01}
-                for lang, what, share in (("ko", "translations", 0.05), ("ko", "same_samples", 0.04),
-                                          ("es", "translations", 0.14), ("es", "same_samples", 0.13))
+                for lang, what, share in (
+                    ("ko", "translations", 0.05),
+                    ("ko", "same_samples", 0.04),
+                    ("es", "translations", 0.14),
+                    ("es", "same_samples", 0.13),
+                )
             ]
         ),
         "imbalance_by_sample": by_sample(more),
         "removal_change": with_interval(
             [
                 {"sign": sign, "strategy": "top", "k": k, "share": direction * k}
-                for sign, direction in (("positive", -1), ("negative", 1)) for k in (1, 2)
+                for sign, direction in (("positive", -1), ("negative", 1))
+                for k in (1, 2)
             ]
         ).rename(columns={"share": "change"}),
         "removal_controls": with_interval(
             [{"sign": "positive", "strategy": "random_labels", "k": 2, "share": -0.2}]
         ).rename(columns={"share": "difference"}),
-    }  # fmt: skip
+    }
 
 
 def test_a_run_like_the_papers_holds(tables):
     claims = paper.claims("pawsx", tables).set_index("claim")
     assert claims["holds"].drop("korean-gives").unique().tolist() == ["holds"], claims["holds"]
-    assert claims.loc["korean-gives", ["value", "holds"]].tolist() == [pytest.approx(0.12), "does not hold"]  # ± 0.006
-    assert claims.loc["own-language-first", ["value", "ci_low", "of", "unit"]].tolist() == [1, 1, 5, "count"]
+    assert claims.loc["korean-gives", ["value", "holds"]].tolist() == [
+        pytest.approx(0.12),
+        "does not hold",
+    ]  # ± 0.006
+    assert claims.loc["own-language-first", ["value", "ci_low", "of", "unit"]].tolist() == [
+        1,
+        1,
+        5,
+        "count",
+    ]
     assert claims.loc["own-language-first", "chance"] == 0.2
     assert claims.loc["sharing-grows", "value"] == pytest.approx(-0.05)
     assert claims.loc["english-average", ["value", "of"]].tolist() == pytest.approx([0.8, 5])
@@ -157,7 +219,9 @@ def test_a_run_unlike_the_papers_does_not(tables):
     shares = tables["composition_by_sample"]
     flipped = shares.assign(train_lang=shares["train_lang"].replace({"ko": "en", "en": "ko"}))
     other = tables["reinforcement_by_sample"].assign(share=[0.9, 0.88] * 60)
-    claims = paper.claims("pawsx", tables | {"composition_by_sample": flipped, "reinforcement_by_sample": other})
+    claims = paper.claims(
+        "pawsx", tables | {"composition_by_sample": flipped, "reinforcement_by_sample": other}
+    )
     claims = claims.set_index("claim")["holds"]
     for name in ("korean-harms", "own-language-first", "english-harms-least", "complementary"):
         assert claims[name] == "does not hold", name
@@ -166,9 +230,13 @@ def test_a_run_unlike_the_papers_does_not(tables):
 def test_without_an_interval_there_is_no_verdict(tables):
     five = tables["composition_by_sample"].query("item < 5")
     few = tables["zero_shot"].assign(ci_low=NAN, ci_high=NAN)
-    claims = paper.claims("pawsx", tables | {"zero_shot": few, "composition_by_sample": five}).set_index("claim")
+    claims = paper.claims(
+        "pawsx", tables | {"zero_shot": few, "composition_by_sample": five}
+    ).set_index("claim")
     for name in ("zero-shot-korean", "own-language-first", "korean-gives", "korean-apart"):
-        assert claims.loc[name, "holds"] == "inconclusive" and np.isfinite(claims.loc[name, "value"]), name
+        assert claims.loc[name, "holds"] == "inconclusive" and np.isfinite(
+            claims.loc[name, "value"]
+        ), name
     whole = {name: table for name, table in tables.items() if not name.endswith("by_sample")}
     shares = languages("pawsx", lambda a, b, _: 0.4 if a == b else 0.15, "positive")
     claims = paper.claims("pawsx", whole | {"composition": pd.DataFrame(shares)}).set_index("claim")
@@ -180,7 +248,11 @@ def test_a_count_that_depends_on_the_items_drawn_is_inconclusive(tables):
     mine = (shares["test_lang"] == "de") & (shares["sign"] == "positive")
     shares.loc[mine & (shares["train_lang"] == "de"), "share"] = [0.1, 0.5] * 6  # mean 0.3
     shares.loc[mine & (shares["train_lang"] == "fr"), "share"] = 0.29
-    row = paper.claims("pawsx", tables | {"composition_by_sample": shares}).set_index("claim").loc["own-language-first"]
+    row = (
+        paper.claims("pawsx", tables | {"composition_by_sample": shares})
+        .set_index("claim")
+        .loc["own-language-first"]
+    )
     assert row[["value", "ci_low", "ci_high", "holds"]].tolist() == [1, 0.8, 1, "inconclusive"]
 
 
@@ -194,17 +266,25 @@ def test_languages_at_chance_enter_no_claim(tables):
     assert claims.loc["other-languages", "value"] == pytest.approx(0.6)  # of the four others
     assert claims.loc["english-average", "value"] == pytest.approx(1)
     assert claims.loc["more-data-more-influence", "value"] == pytest.approx(0.15)  # Spanish alone
-    assert claims.loc["removing-positive", "holds"] == "cannot be tested here"  # the means have Korean in them
+    assert (
+        claims.loc["removing-positive", "holds"] == "cannot be tested here"
+    )  # the means have Korean in them
     assert claims.loc["zero-shot-spanish", "holds"] == "holds"
 
 
 def test_a_variant_at_chance_in_its_language_enters_no_claim_about_it(tables):
-    weak = tables["manifest"] | {"dev_accuracy": [tables["manifest"]["dev_accuracy"][0] | {"es": 0.5}]}
-    claims = paper.claims("pawsx", tables | {"manifests": {"without-es": weak, "plus-100-es": weak}}).set_index("claim")
+    weak = tables["manifest"] | {
+        "dev_accuracy": [tables["manifest"]["dev_accuracy"][0] | {"es": 0.5}]
+    }
+    claims = paper.claims(
+        "pawsx", tables | {"manifests": {"without-es": weak, "plus-100-es": weak}}
+    ).set_index("claim")
     assert claims.loc["zero-shot-spanish", "holds"] == "cannot be tested here"
     assert claims.loc["zero-shot-korean", "holds"] == "holds"
     assert claims.loc["more-data-more-influence", "value"] == pytest.approx(0.5)  # Korean alone
-    assert claims.loc["still-sharing", "holds"] == "cannot be tested here"  # Spanish was all that is not Korean
+    assert (
+        claims.loc["still-sharing", "holds"] == "cannot be tested here"
+    )  # Spanish was all that is not Korean
 
 
 def test_one_study_is_judged_and_the_demo_stands_beside_it(tables):
@@ -212,15 +292,24 @@ def test_one_study_is_judged_and_the_demo_stands_beside_it(tables):
     demo = paper.claims("pawsx", {"manifest": tables["manifest"]}, judged=False)
     assert set(demo["holds"]) == {""}
     board = paper.scoreboard({"real": real, "demo": demo}, "pawsx")
-    assert list(board.columns[:4]) == ["section", "statement", "unit", "paper_value"] and len(board) == len(real)
-    assert board["verdict"].tolist() == real["holds"].tolist() and board["real_value"].tolist() == real["value"].tolist()
+    assert list(board.columns[:4]) == ["section", "statement", "unit", "paper_value"] and len(
+        board
+    ) == len(real)
+    assert (
+        board["verdict"].tolist() == real["holds"].tolist()
+        and board["real_value"].tolist() == real["value"].tolist()
+    )
     assert board["demo_value"].notna().tolist() == [name == "accuracy" for name in real["claim"]]
     alone = paper.scoreboard({"demo": real}, "pawsx")
     assert set(alone["verdict"]) == {"cannot be tested here"} and alone["demo_value"].notna().all()
 
 
 def test_wilson_interval_of_the_accuracy():
-    manifest = {"chosen_epoch": 1, "dev_accuracy": [{"epoch": 1, "accuracy": 0.5}], "rows": {"validation": 100}}
+    manifest = {
+        "chosen_epoch": 1,
+        "dev_accuracy": [{"epoch": 1, "accuracy": 0.5}],
+        "rows": {"validation": 100},
+    }
     reached = quantities.dev_accuracy(found.Run({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
@@ -239,8 +328,12 @@ def test_the_change_over_epochs_is_paired(tables):
 
 def test_reviews_are_compared_with_the_other_tasks(tables):
     mine = tables["cross_language"]
-    others = {f"{task}/cross_language": mine.assign(share=mine["share"] + 0.1, ci_low=mine["ci_low"] + 0.1,
-                                                    ci_high=mine["ci_high"] + 0.1) for task in ("xnli", "pawsx")}  # fmt: skip
+    others = {
+        f"{task}/cross_language": mine.assign(
+            share=mine["share"] + 0.1, ci_low=mine["ci_low"] + 0.1, ci_high=mine["ci_high"] + 0.1
+        )
+        for task in ("xnli", "pawsx")
+    }
     beyond = quantities.own_beyond_other_tasks(found.Run(tables | others), sign="positive")
     half = np.sqrt(0.01**2 / 2 + 0.01**2)  # of the mean of two, and of one
     assert (beyond.value, beyond.low, beyond.high) == pytest.approx((0.1, 0.1 - half, 0.1 + half))

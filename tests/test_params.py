@@ -12,16 +12,29 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 def test_later_layers_win():
     merged, source = params.merge_with_source({"task": "pawsx", "study": "cpu", "epochs": 7})
     assert merged["languages"] == ["en", "de", "es", "fr", "ko"]
-    assert (merged["learning_rate"], source["learning_rate"]) == (5e-5, "studies/cpu.yaml")  # the task says 9e-6
+    assert (merged["learning_rate"], source["learning_rate"]) == (
+        5e-5,
+        "studies/cpu.yaml",
+    )  # the task says 9e-6
     assert (merged["epochs"], source["epochs"]) == (7, "given")
     assert source["weight_decay"] == "base.yaml"
 
 
 def test_paper_study_is_the_papers():
-    rates = {task: params.merge({"study": "paper", "task": task})["learning_rate"] for task in ("xnli", "pawsx", "marc")}
+    rates = {
+        task: params.merge({"study": "paper", "task": task})["learning_rate"]
+        for task in ("xnli", "pawsx", "marc")
+    }
     assert rates == {"xnli": 2e-5, "pawsx": 9e-6, "marc": 2e-5}
     merged = params.merge({"study": "paper"})
-    wanted = dict(train_size=2000, epochs=10, patience=3, test_size=25, top_k=100, encoder="FacebookAI/xlm-roberta-base")
+    wanted = dict(
+        train_size=2000,
+        epochs=10,
+        patience=3,
+        test_size=25,
+        top_k=100,
+        encoder="FacebookAI/xlm-roberta-base",
+    )
     assert {key: merged[key] for key in wanted} == wanted
 
 
@@ -36,7 +49,12 @@ def test_variants_change_what_they_say_and_go_back():
 def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     given = params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50})
     small = params.elsewhere(*given, "removal_study")
-    assert (small["study"], small["task"], small["removal_ks"], small["train_size"]) == ("demo-small", "marc", [3], 100)
+    assert (small["study"], small["task"], small["removal_ks"], small["train_size"]) == (
+        "demo-small",
+        "marc",
+        [3],
+        100,
+    )
     whole = params.merge_with_source({"variants_study": ""})
     assert params.elsewhere(*whole, "variants_study") == whole[0]
 
@@ -46,7 +64,10 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     [
         ({"trian_size": 5}, ["'trian_size'", "did you mean 'train_size'", "top_k"]),
         ({"task": "squad"}, ["task='squad'", "marc, own, pawsx, xnli"]),
-        ({"study": "huge"}, ["study='huge'", "cpu, cpu-small, demo, demo-small, paper, real, smoke"]),
+        (
+            {"study": "huge"},
+            ["study='huge'", "cpu, cpu-small, demo, demo-small, paper, real, smoke"],
+        ),
         ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),
@@ -57,9 +78,15 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"learning_rate": 3}, ["learning_rate=3.0", "less than 1"]),
         (
             {"variant": "without"},
-            ["variant='without'", "base, without-<language>, plus-<percent>-<language> and seed-<number>"],
+            [
+                "variant='without'",
+                "base, without-<language>, plus-<percent>-<language> and seed-<number>",
+            ],
         ),
-        ({"variant": "without-ko"}, ["left_out='ko'", "the variant without-ko", "en, de, es, fr, ru"]),
+        (
+            {"variant": "without-ko"},
+            ["left_out='ko'", "the variant without-ko", "en, de, es, fr, ru"],
+        ),
         ({"variant": "plus-50-ko"}, ["extra_language='ko'", "en, de, es, fr, ru"]),
         ({"variant": "without-en", "languages": ["en"]}, ["nothing is left to train on"]),
         ({"extra_percent": 50}, ["extra_language and extra_percent go together"]),
@@ -94,8 +121,10 @@ def test_notebooks_take_exactly_the_keys_there_are():
     assert set().union(*keys.values()) == set(params.RULES)
     for name, defaults in keys.items():  # nothing in a notebook shadows the files
         assert {k: v for k, v in defaults.items() if v is not None}.items() <= {
-            "task": "xnli", "study": "demo", "variant": "base",
-        }.items(), name  # fmt: skip
+            "task": "xnli",
+            "study": "demo",
+            "variant": "base",
+        }.items(), name
 
 
 @pytest.mark.parametrize(
@@ -121,8 +150,20 @@ def test_the_command_line_stops_with_one_line_and_leaves_nothing(arguments, part
 
 def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
     done = run_python(
-        "-m", "papermill", "notebooks/01-data-and-fine-tuning.ipynb", f"{tmp_path}/out.ipynb",
-        "-p", "study", "smoke", "-p", "runs_root", f"{tmp_path}/runs", "-p", "trian_size", "5", check=False,
-    )  # fmt: skip
+        "-m",
+        "papermill",
+        "notebooks/01-data-and-fine-tuning.ipynb",
+        f"{tmp_path}/out.ipynb",
+        "-p",
+        "study",
+        "smoke",
+        "-p",
+        "runs_root",
+        f"{tmp_path}/runs",
+        "-p",
+        "trian_size",
+        "5",
+        check=False,
+    )
     assert done.returncode != 0 and "did you mean 'train_size'" in done.stderr
     assert not (tmp_path / "runs").exists()

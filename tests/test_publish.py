@@ -11,6 +11,7 @@ import xarray as xr
 from conftest import run_python
 
 from xl_influence import data, pages, params, prepare, publish, runs, scores, sharing, tables, texts
+from xl_influence.manifest import read_manifest
 
 CHOICE = {"top_k": 10, "resamples": 200}
 
@@ -24,7 +25,10 @@ def computed(smoke, tmp_path_factory):
     for path in folder.glob("smoke/*/*/scores.zarr"):
         cube = xr.open_zarr(path).load()
         sizes = cube["dot"].shape
-        cube["dot"] = cube["dot"].dims, rng.normal(scale=0.2 / np.sqrt(sizes[1]), size=sizes).astype(np.float32)
+        cube["dot"] = (
+            cube["dot"].dims,
+            rng.normal(scale=0.2 / np.sqrt(sizes[1]), size=sizes).astype(np.float32),
+        )
         for name in ("test_sqnorm", "train_sqnorm"):
             cube[name] = xr.full_like(cube[name], 1 / sizes[1])
         shutil.rmtree(path)
@@ -42,19 +46,23 @@ def published(computed, tmp_path_factory):
 
 
 def given(root, task="xnli", variant="base"):
-    return params.merge({"study": "smoke", "task": task, "variant": variant, "runs_root": str(root)})
+    return params.merge(
+        {"study": "smoke", "task": task, "variant": variant, "runs_root": str(root)}
+    )
 
 
 def contents(folder):
     """Hash of every published file: executed notebooks and the explorer's data are not published."""
     paths = [path for path in folder.rglob("*") if path.is_file() and "notebooks" not in path.parts]
     paths = [path for path in paths if path.name != "explorer.json"]
-    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
+    }
 
 
 @pytest.mark.parametrize("task", ["xnli", "marc"])
 def test_the_same_tables_at_the_printed_digits(computed, published, task):
-    whole, read = (scores.load(given(root, task))[:3] for root in (computed, published))
+    whole, read = (scores.read(given(root, task))[:3] for root in (computed, published))
     for name in ("cross_language", "composition", "reinforcement", "scripts"):
         if name == "reinforcement" and task == "marc":
             continue
@@ -68,7 +76,9 @@ def test_the_same_tables_at_the_printed_digits(computed, published, task):
 def test_no_text_in_any_file(smoke, published):
     for task in ("xnli", "marc"):
         run, source = runs.folder(given(published, task)), runs.folder(given(smoke, task))
-        known = pd.concat([pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")])
+        known = pd.concat(
+            [pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")]
+        )
         words = {text for column in ("text_a", "text_b") for text in known[column].dropna()}
         assert {"train.parquet", "test.parquet", "influence.zarr", "manifest.json", "tables"} <= {
             p.name for p in run.iterdir()
@@ -77,16 +87,27 @@ def test_no_text_in_any_file(smoke, published):
             frame = pd.read_parquet(path)
             assert not {"text_a", "text_b"} & set(frame)
             strings = frame.select_dtypes(["object", "str"])
-            assert not {value for column in strings for value in strings[column].dropna()} & words, path
+            assert (
+                not {value for column in strings for value in strings[column].dropna()} & words
+            ), path
         stored = xr.open_zarr(run / "influence.zarr", consolidated=False)
         assert not {str(value) for name in stored.coords for value in stored[name].values} & words
-        assert not any(text in (run / "manifest.json").read_text(encoding="utf-8") for text in words)
+        assert not any(
+            text in (run / "manifest.json").read_text(encoding="utf-8") for text in words
+        )
 
 
 def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
     merged = given(published, "marc")
     for name in ("01", "02", "03"):
-        run_python("-m", "xl_influence.notebook", name, "study=smoke", "task=marc", f"runs_root={published}")
+        run_python(
+            "-m",
+            "xl_influence.notebook",
+            name,
+            "study=smoke",
+            "task=marc",
+            f"runs_root={published}",
+        )
     samples = [runs.read_samples(given(computed, "marc"), split) for split in ("train", "test")]
     known = {text for frame in samples for text in frame["text_a"]}
     folder = runs.folder(merged)
@@ -94,17 +115,25 @@ def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
     assert len(written) == 4
     for path in written:
         text = path.read_text(encoding="utf-8")
-        assert not [one for one in known if one in text or json.dumps(one, ensure_ascii=True)[1:-1] in text], path
+        assert not [
+            one for one in known if one in text or json.dumps(one, ensure_ascii=True)[1:-1] in text
+        ], path
 
 
 def test_the_influence_is_half_as_precise_and_by_checkpoint(computed, published):
-    stored = xr.open_zarr(runs.folder(given(published)) / "influence.zarr", consolidated=False)["influence"]
-    cube = scores.open_scores(runs.folder(given(computed)))
+    stored = xr.open_zarr(runs.folder(given(published)) / "influence.zarr", consolidated=False)[
+        "influence"
+    ]
+    cube = scores.read_cube(runs.folder(given(computed)))
     assert stored.dims == ("checkpoint", "test", "train") and stored.dtype == np.float16
     assert stored.sizes["checkpoint"] == cube.sizes["checkpoint"]
-    exact = cube["dot"].sum("group") / np.sqrt(cube["test_sqnorm"].sum("group") * cube["train_sqnorm"].sum("group"))
+    exact = cube["dot"].sum("group") / np.sqrt(
+        cube["test_sqnorm"].sum("group") * cube["train_sqnorm"].sum("group")
+    )
     assert float(abs(exact - stored.astype(float)).max()) < 1e-3
-    assert list(stored["train"].values) == list(pd.read_parquet(runs.folder(given(computed)) / "train.parquet")["uid"])
+    assert list(stored["train"].values) == list(
+        pd.read_parquet(runs.folder(given(computed)) / "train.parquet")["uid"]
+    )
 
 
 def test_a_variant_keeps_the_test_samples_of_its_language(published):
@@ -112,7 +141,9 @@ def test_a_variant_keeps_the_test_samples_of_its_language(published):
     assert set(pd.read_parquet(run / "test.parquet")["lang"]) == {"es"}
     stored = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"]
     assert stored.dims == ("test", "train")
-    seen, unseen = (scores.load(given(published, variant=name))[:3] for name in ("base", "without-es"))
+    seen, unseen = (
+        scores.read(given(published, variant=name))[:3] for name in ("base", "without-es")
+    )
     assert len(sharing.zero_shot(seen, unseen, "es", **CHOICE))
 
 
@@ -121,12 +152,20 @@ def test_a_published_run_is_never_computed(published):
     assert not runs.can_load(given(published, variant="without-de"))
     assert not runs.can_load(given(published, task="pawsx"))
     with pytest.raises(runs.RunError, match="train_size was 24, is 30 here.*runs_root"):
-        scores.load(given(published) | {"train_size": 30})
+        scores.read(given(published) | {"train_size": 30})
 
 
 def test_reading_changes_nothing_that_is_published(published):
     def analyse(name, *more):
-        run_python("-m", "xl_influence.notebook", name, "study=smoke", "task=xnli", f"runs_root={published}", *more)
+        run_python(
+            "-m",
+            "xl_influence.notebook",
+            name,
+            "study=smoke",
+            "task=xnli",
+            f"runs_root={published}",
+            *more,
+        )
 
     analyse("04")  # its tables come from the published influence from now on
     before = contents(published)
@@ -134,13 +173,15 @@ def test_reading_changes_nothing_that_is_published(published):
         analyse(name)
     assert contents(published) == before
     analyse("04", "top_k=3")
-    assert {path: value for path, value in contents(published).items() if "other" not in path.parts} == before
+    assert {
+        path: value for path, value in contents(published).items() if "other" not in path.parts
+    } == before
     assert tables.read(given(published) | {"top_k": 3}, "cross_language") is not None
 
 
 def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
     merged = given(published)
-    manifest, bare = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
+    manifest, bare = read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
     found = texts.put(bare, texts.drawn(merged, manifest)["train"])
     assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
     with pytest.raises(runs.RunError, match="fingerprint"):
@@ -148,8 +189,11 @@ def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
 
 
 def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
-    manifest = runs.read_manifest(runs.folder(given(published)))
-    assert (manifest["parameters"]["runs_root"], manifest["parameters"]["data_root"]) == ("runs", "")
+    manifest = read_manifest(runs.folder(given(published)))
+    assert (manifest["parameters"]["runs_root"], manifest["parameters"]["data_root"]) == (
+        "runs",
+        "",
+    )
     assert str(smoke) not in json.dumps(manifest)
     assert manifest["class_counts"] == data.class_counts(data.load(given(smoke)))
 
@@ -158,19 +202,32 @@ def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
     found = pages._of_study("smoke", str(published), ("00-the-answer",))
     paths = {source.place: source.path for source in found}
     assert (
-        paths["xnli/04-cross-language-influence.ipynb"] and paths["xnli/07-zero-shot.ipynb"] and paths["00-the-answer.ipynb"]
+        paths["xnli/04-cross-language-influence.ipynb"]
+        and paths["xnli/07-zero-shot.ipynb"]
+        and paths["00-the-answer.ipynb"]
     )
-    assert paths["pawsx/04-cross-language-influence.ipynb"] is None and paths["marc/08-imbalance.ipynb"] is None
+    assert (
+        paths["pawsx/04-cross-language-influence.ipynb"] is None
+        and paths["marc/08-imbalance.ipynb"] is None
+    )
     assert "explorer/marc.js" in paths and "explorer/pawsx.js" not in paths
-    assert pages.band(given(published, task="pawsx")).endswith("This study has not been computed on it yet.")
+    assert pages.band(given(published, task="pawsx")).endswith(
+        "This study has not been computed on it yet."
+    )
 
 
-def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(computed, published, tmp_path):
+def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(
+    computed, published, tmp_path
+):
     run = runs.folder(given(computed))
-    shutil.copytree(computed / "smoke" / "xnli" / "base", tmp_path / "runs" / "smoke" / "xnli" / "base")
+    shutil.copytree(
+        computed / "smoke" / "xnli" / "base", tmp_path / "runs" / "smoke" / "xnli" / "base"
+    )
     for name in ("train", "test"):
         path = tmp_path / "runs" / "smoke" / "xnli" / "base" / f"{name}.parquet"
-        pd.read_parquet(run / f"{name}.parquet").drop(columns=["text_a", "text_b"]).to_parquet(path, index=False)
+        pd.read_parquet(run / f"{name}.parquet").drop(columns=["text_a", "text_b"]).to_parquet(
+            path, index=False
+        )
     prepare.prepare(given(computed), tmp_path)
     merged = given(tmp_path / "runs") | {"prepared": str(tmp_path)}
     folder = publish.publish(merged, tmp_path / "results")
@@ -178,4 +235,6 @@ def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(computed, 
     publish.describe(given(computed), tmp_path / "results")
     for name in ("train", "test"):
         whole = pd.read_parquet(runs.folder(given(published)) / f"{name}.parquet")
-        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet")[list(whole)], whole)
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(folder / f"{name}.parquet")[list(whole)], whole
+        )

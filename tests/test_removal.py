@@ -11,7 +11,9 @@ from xl_influence import params, removal, runs, scores
 
 
 def test_plan_removes_the_top_and_matches_its_controls():
-    train = pd.concat([TRAIN.assign(uid=TRAIN["uid"] + str(i)) for i in range(5)], ignore_index=True)
+    train = pd.concat(
+        [TRAIN.assign(uid=TRAIN["uid"] + str(i)) for i in range(5)], ignore_index=True
+    )
     values = np.random.default_rng(0).normal(size=(1, 2, 20)) / 10
     found = removal.plan(cube(values, train, TEST), train, TEST, ks=[3, 6], samples=2, seeds=[0, 1])
     assert len(found) == 2 * 2 * 2 * 2 * 4
@@ -23,7 +25,9 @@ def test_plan_removes_the_top_and_matches_its_controls():
         top = by[uid, sign, "top", k, seed]
         for column in {"random_labels": ["label"], "random_languages": ["lang"]}.get(how, []):
             assert sorted(train[column][rows]) == sorted(train[column][top])
-    assert by["en7", "positive", "random", 3, 0] == by["de7", "negative", "random", 3, 0]  # trained once
+    assert (
+        by["en7", "positive", "random", 3, 0] == by["de7", "negative", "random", 3, 0]
+    )  # trained once
     assert by["en7", "positive", "random", 3, 0] != by["en7", "positive", "random", 3, 1]
 
 
@@ -33,7 +37,9 @@ def test_test_samples_come_from_the_languages_in_turn():
 
 
 def test_removing_all_is_refused():
-    with pytest.raises(removal.RemovalError, match=r"removal_ks=\[4\]: allowed are 1 to 3; there are 4"):
+    with pytest.raises(
+        removal.RemovalError, match=r"removal_ks=\[4\]: allowed are 1 to 3; there are 4"
+    ):
         removal.plan(cube(VALUES, TRAIN, TEST), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
 
 
@@ -49,15 +55,21 @@ def table(changes):
 
 
 def test_changes_by_hand():
-    found = table({("positive", "top", 5): [-0.3, -0.5] * 3, ("positive", "random", 5): [0.1, -0.1] * 3})
+    found = table(
+        {("positive", "top", 5): [-0.3, -0.5] * 3, ("positive", "random", 5): [0.1, -0.1] * 3}
+    )
     change = removal.change(found, resamples=200).set_index("strategy")
     assert change.loc["top", "change"] == pytest.approx(-0.4)
     assert -0.5 < change.loc["top", "ci_low"] < -0.4 < change.loc["top", "ci_high"] < -0.3
     assert change.loc["top", "test_samples"] == 6
     controls = removal.against_controls(found, resamples=200)
-    assert controls[["strategy", "difference", "beyond"]].to_numpy().tolist() == [["random", pytest.approx(-0.4), True]]
+    assert controls[["strategy", "difference", "beyond"]].to_numpy().tolist() == [
+        ["random", pytest.approx(-0.4), True]
+    ]
     assert removal.against_controls(found.assign(sign="negative"))["beyond"].tolist() == [False]
-    two = found[found["test_uid"].isin(["en0", "en1"])]  # whose interval excludes zero as well, and says nothing
+    two = found[
+        found["test_uid"].isin(["en0", "en1"])
+    ]  # whose interval excludes zero as well, and says nothing
     assert removal.against_controls(two)["beyond"].tolist() == [False]
 
 
@@ -65,20 +77,30 @@ def test_where_the_curve_levels_off():
     noise = np.random.default_rng(0).normal(0, 0.01, 30)
     curve = {k: -depth + noise for k, depth in ((50, 0.1), (100, 0.2), (150, 0.201), (200, 0.2))}
     curve[150] = curve[150] + np.random.default_rng(1).normal(0, 0.02, 30)
-    found = table({("positive", "top", k): values for k, values in curve.items()} | {("negative", "top", 50): -noise})
+    found = table(
+        {("positive", "top", k): values for k, values in curve.items()}
+        | {("negative", "top", 50): -noise}
+    )
     assert removal.levels_off(found, resamples=500) == {"positive": 100, "negative": None}
 
 
 def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, monkeypatch):
     P = params.merge({"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1})
-    _, train, test, manifest = scores.load(P, progress=False)
+    scores.make(P, progress=False)
+    _, train, test, manifest = scores.read(P)
     again = removal._Retrainer(P, train, test, manifest["chosen_epoch"])
     assert again._train(P["seed"], ()) == pytest.approx(test["confidence"].to_numpy(), abs=1e-6)
-    assert again._train(P["seed"], (0, 1, 2, 3)) != pytest.approx(test["confidence"].to_numpy(), abs=1e-6)
+    assert again._train(P["seed"], (0, 1, 2, 3)) != pytest.approx(
+        test["confidence"].to_numpy(), abs=1e-6
+    )
     found = removal.retrain(P, progress=False)
-    assert list(found.columns) == removal.COLUMNS and set(found["strategy"]) == set(removal.STRATEGIES)
+    assert list(found.columns) == removal.COLUMNS and set(found["strategy"]) == set(
+        removal.STRATEGIES
+    )
     kept = sorted((runs.folder(P) / "retrainings").glob("*.json"))
-    assert len(kept) == 7  # one test sample: of two signs the top, labels and languages; the random draw is shared
+    assert (
+        len(kept) == 7
+    )  # one test sample: of two signs the top, labels and languages; the random draw is shared
     assert set(json.loads(kept[0].read_text())) == set(test["uid"])
     monkeypatch.setattr(removal._Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     pd.testing.assert_frame_equal(removal.retrain(P, progress=False), found)

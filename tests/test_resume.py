@@ -15,18 +15,29 @@ from conftest import ROOT
 from safetensors.numpy import load_file
 
 from xl_influence import runs, scores
+from xl_influence.manifest import read_manifest
 
 SCRIPT = """
 import sys
 from xl_influence import params, scores
-print(scores.score(params.merge(params.parse(sys.argv[1:])), progress=False))
+print(scores.make(params.merge(params.parse(sys.argv[1:])), progress=False))
 """
-GIVEN = ["study=smoke", "task=pawsx", "train_size=120", "epochs=4", "shard_size=60", "test_size=3", "test_pool=60"]
+GIVEN = [
+    "study=smoke",
+    "task=pawsx",
+    "train_size=120",
+    "epochs=4",
+    "shard_size=60",
+    "test_size=3",
+    "test_pool=60",
+]
 
 
 def start(folder):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *GIVEN, f"runs_root={folder}"], cwd=ROOT, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *GIVEN, f"runs_root={folder}"], cwd=ROOT, env=environment
+    )
 
 
 def kill_when(process, seen):
@@ -51,7 +62,10 @@ def written(run, pattern):
 
 def epochs_written(run):
     """When the weights of each complete epoch were written, in order."""
-    done = sorted(run.glob(".finetune/checkpoint-*/complete"), key=lambda path: int(path.parent.name.split("-")[1]))
+    done = sorted(
+        run.glob(".finetune/checkpoint-*/complete"),
+        key=lambda path: int(path.parent.name.split("-")[1]),
+    )
     return [path.with_name("model.safetensors").stat().st_mtime_ns for path in done]
 
 
@@ -82,26 +96,38 @@ def test_same_weights_bit_by_bit(killed_and_whole):
     epochs = sorted(path.name for path in (whole / "checkpoints").glob("epoch-*"))
     assert epochs == sorted(path.name for path in (killed / "checkpoints").glob("epoch-*"))
     for epoch in epochs:
-        a, b = (load_file(run / "checkpoints" / epoch / "model.safetensors") for run in (killed, whole))
+        a, b = (
+            load_file(run / "checkpoints" / epoch / "model.safetensors") for run in (killed, whole)
+        )
         assert all(np.array_equal(a[name], b[name]) for name in b), epoch
-    a, b = runs.read_manifest(killed), runs.read_manifest(whole)
-    assert a["dev_accuracy"] == b["dev_accuracy"] and a["finetune_fingerprint"] == b["finetune_fingerprint"]
+    a, b = read_manifest(killed), read_manifest(whole)
+    assert (
+        a["dev_accuracy"] == b["dev_accuracy"]
+        and a["finetune_fingerprint"] == b["finetune_fingerprint"]
+    )
 
 
 def test_no_complete_epoch_is_trained_again(killed_and_whole):
     killed, _, kept, _ = killed_and_whole
-    chosen = runs.read_manifest(killed)["chosen_epoch"]
-    now = [(killed / "checkpoints" / f"epoch-{e}" / "model.safetensors").stat().st_mtime_ns for e in range(1, chosen + 1)]
+    chosen = read_manifest(killed)["chosen_epoch"]
+    now = [
+        (killed / "checkpoints" / f"epoch-{e}" / "model.safetensors").stat().st_mtime_ns
+        for e in range(1, chosen + 1)
+    ]
     both = min(len(now), len(kept))
     assert both >= 1 and now[:both] == kept[:both]
 
 
 def test_same_cube_bit_by_bit_and_no_shard_twice(killed_and_whole):
     killed, whole, _, repeated = killed_and_whole
-    a, b = scores.open_scores(killed), scores.open_scores(whole)
+    a, b = scores.read_cube(killed), scores.read_cube(whole)
     xr.testing.assert_identical(a, b)
     assert not repeated
-    assert a.sizes["train"] == 600 and a.sizes["test"] == 15 and set(a.dims) == {"checkpoint", "group", "test", "train"}
+    assert (
+        a.sizes["train"] == 600
+        and a.sizes["test"] == 15
+        and set(a.dims) == {"checkpoint", "group", "test", "train"}
+    )
 
 
 def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
@@ -125,5 +151,5 @@ def test_two_processes_share_a_cube_and_survive_being_killed(killed_and_whole, t
     assert len(before) >= 4 and not (run / "scores.zarr").exists()
     processes = [start(tmp_path) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    xr.testing.assert_identical(scores.open_scores(run), scores.open_scores(whole))
+    xr.testing.assert_identical(scores.read_cube(run), scores.read_cube(whole))
     assert not list(run.glob(".*"))

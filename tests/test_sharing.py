@@ -8,18 +8,38 @@ import xarray as xr
 from xl_influence import sharing
 
 TRAIN = pd.DataFrame(
-    {"uid": ["en0", "en1", "de0", "de1"], "lang": ["en", "en", "de", "de"], "item": [0, 1, 0, 1], "label": [0, 1, 0, 1],
-     "text_a": list("abcd"), "text_b": None}
-)  # fmt: skip
-TEST = pd.DataFrame({"uid": ["en7", "de7"], "lang": ["en", "de"], "item": 7, "label": 0, "text_a": list("xy"), "text_b": None})
+    {
+        "uid": ["en0", "en1", "de0", "de1"],
+        "lang": ["en", "en", "de", "de"],
+        "item": [0, 1, 0, 1],
+        "label": [0, 1, 0, 1],
+        "text_a": list("abcd"),
+        "text_b": None,
+    }
+)
+TEST = pd.DataFrame(
+    {
+        "uid": ["en7", "de7"],
+        "lang": ["en", "de"],
+        "item": 7,
+        "label": 0,
+        "text_a": list("xy"),
+        "text_b": None,
+    }
+)
 SHARE = ["share", "ci_low", "ci_high", "chance", "test_samples", "items"]
-VALUES = np.array([[[0.9, 0.2, 0.5, -0.4], [0.1, -0.2, 0.8, 0.7]], [[0.1, 0.3, 0.1, -0.5], [0.3, 0.1, 0.2, -0.1]]])
+VALUES = np.array(
+    [[[0.9, 0.2, 0.5, -0.4], [0.1, -0.2, 0.8, 0.7]], [[0.1, 0.3, 0.1, -0.5], [0.3, 0.1, 0.2, -0.1]]]
+)
 
 
 def cube(values, train, test):
     """A cube whose influence at each checkpoint is `values` (checkpoint, test, train): unit norms, split over two groups."""
     half = np.stack([values / 2, values / 2], 1)
-    ones = {dim: np.full((len(values), 2, n), 0.5) for dim, n in (("test", len(test)), ("train", len(train)))}
+    ones = {
+        dim: np.full((len(values), 2, n), 0.5)
+        for dim, n in (("test", len(test)), ("train", len(train)))
+    }
     return xr.Dataset(
         {
             "dot": (("checkpoint", "group", "test", "train"), half),
@@ -49,15 +69,33 @@ def lookup(table, **where):
 
 def test_composition_is_the_mean_of_its_samples(small):
     each = sharing.composition_by_sample(*small, top_k=2)
-    assert list(each.columns) == ["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]
-    assert lookup(each, test="en7", train_lang="de", sign="positive")["share"] == 0.5  # en0 1.0, de0 .6
+    assert list(each.columns) == [
+        "test",
+        "item",
+        "test_lang",
+        "train_lang",
+        "sign",
+        "share",
+        "chance",
+    ]
+    assert (
+        lookup(each, test="en7", train_lang="de", sign="positive")["share"] == 0.5
+    )  # en0 1.0, de0 .6
     assert lookup(each, test="de7", train_lang="de", sign="positive")["share"] == 1
     both = [
-        cube(np.concatenate([VALUES, VALUES[:, ::-1]], 1), TRAIN, two := TEST.iloc[[0, 1, 1, 0]].assign(uid=list("abcd"))),
+        cube(
+            np.concatenate([VALUES, VALUES[:, ::-1]], 1),
+            TRAIN,
+            two := TEST.iloc[[0, 1, 1, 0]].assign(uid=list("abcd")),
+        ),
         TRAIN,
         two,
     ]
-    mean = sharing.composition_by_sample(*both, top_k=2).groupby(["test_lang", "train_lang", "sign"])["share"].mean()
+    mean = (
+        sharing.composition_by_sample(*both, top_k=2)
+        .groupby(["test_lang", "train_lang", "sign"])["share"]
+        .mean()
+    )
     whole = sharing.composition(*both, top_k=2, resamples=10)
     whole = whole[whole["checkpoint"] == 0].set_index(["test_lang", "train_lang", "sign"])["share"]
     assert np.allclose(mean.loc[whole.index], whole)
@@ -68,9 +106,16 @@ def test_composition_by_hand(small):
     table = sharing.composition(*small, top_k=2, resamples=50)
     assert list(table.columns) == ["test_lang", "train_lang", "sign", "checkpoint", *SHARE]
     assert (table["test_samples"] == 1).all() and table["ci_low"].isna().all()
-    assert lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=0)["share"] == 0.5
-    assert lookup(table, test_lang="de", train_lang="de", sign="positive", checkpoint=0)["share"] == 1
-    assert lookup(table, test_lang="de", train_lang="en", sign="negative", checkpoint=0)["share"] == 1
+    assert (
+        lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=0)["share"]
+        == 0.5
+    )
+    assert (
+        lookup(table, test_lang="de", train_lang="de", sign="positive", checkpoint=0)["share"] == 1
+    )
+    assert (
+        lookup(table, test_lang="de", train_lang="en", sign="negative", checkpoint=0)["share"] == 1
+    )
     assert (
         lookup(table, test_lang="en", train_lang="en", sign="positive", checkpoint=2)["share"] == 1
     )  # en1 .3, then en0 before de0
@@ -109,9 +154,19 @@ def test_influential_samples_in_order(small):
 def test_planted_answer_is_found_with_its_chance_level():
     rng = np.random.default_rng(0)
     train = pd.DataFrame(
-        {"lang": np.repeat(["en", "de"], 100), "phenomenon": np.tile(list("abcdefghij"), 20), "label": rng.integers(0, 2, 200)}
+        {
+            "lang": np.repeat(["en", "de"], 100),
+            "phenomenon": np.tile(list("abcdefghij"), 20),
+            "label": rng.integers(0, 2, 200),
+        }
     )
-    test = pd.DataFrame({"lang": ["en", "de"] * 10, "phenomenon": list("abcdefghij") * 2, "label": rng.integers(0, 2, 20)})
+    test = pd.DataFrame(
+        {
+            "lang": ["en", "de"] * 10,
+            "phenomenon": list("abcdefghij") * 2,
+            "label": rng.integers(0, 2, 20),
+        }
+    )
     for frame in (train, test):
         frame["item"] = range(len(frame))
         frame["uid"] = frame["lang"] + frame["item"].astype(str)
@@ -125,7 +180,9 @@ def test_planted_answer_is_found_with_its_chance_level():
     assert lookup(found, what="phenomenon", sign="negative")["share"] > 0.95
     assert lookup(found, what="label", sign="negative")["share"] < 0.05
     noise = cube(rng.normal(0, 0.2, same.shape)[None], train, test)
-    blind = lookup(sharing.planted(noise, train, test, top_k=50, resamples=500), what="label", sign="positive")
+    blind = lookup(
+        sharing.planted(noise, train, test, top_k=50, resamples=500), what="label", sign="positive"
+    )
     assert blind["ci_low"] < blind["chance"] < blind["ci_high"]
 
 
@@ -152,14 +209,18 @@ def test_bootstrap_interval():
 def test_five_values_have_no_interval():
     assert np.isnan(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5], 10, 0.95, 0)).all()
     assert np.isfinite(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 10, 0.95, 0)).all()
-    assert np.isnan(sharing.bootstrap(np.arange(25), 10, 0.95, 0, items=np.arange(25) % 5)).all()  # five items, five times
+    assert np.isnan(
+        sharing.bootstrap(np.arange(25), 10, 0.95, 0, items=np.arange(25) % 5)
+    ).all()  # five items, five times
 
 
 def test_translations_of_an_item_are_drawn_together():
     rng = np.random.default_rng(0)
     each = rng.normal(size=40)
     plain = sharing.bootstrap(each, 2000, 0.95, 0)
-    assert sharing.bootstrap(each, 2000, 0.95, 0, items=[f"i{i}" for i in range(40)]) == plain  # each item once
+    assert (
+        sharing.bootstrap(each, 2000, 0.95, 0, items=[f"i{i}" for i in range(40)]) == plain
+    )  # each item once
     copies = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0, items=np.tile(np.arange(40), 5))
     assert copies == pytest.approx(plain)  # the same value in five languages is one value
     naive = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0)
@@ -169,8 +230,20 @@ def test_translations_of_an_item_are_drawn_together():
 def many(n, seed=0, shared=True):
     """A cube of noise with `n` test samples in each of two languages, which share items or not."""
     rng = np.random.default_rng(seed)
-    train = pd.DataFrame([{"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2} for a in ("en", "de") for i in range(20)])
-    test = pd.DataFrame([{"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2} for a in ("en", "de") for i in range(n)])
+    train = pd.DataFrame(
+        [
+            {"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2}
+            for a in ("en", "de")
+            for i in range(20)
+        ]
+    )
+    test = pd.DataFrame(
+        [
+            {"uid": f"{a}{i}", "lang": a, "item": i, "label": i % 2}
+            for a in ("en", "de")
+            for i in range(n)
+        ]
+    )
     if not shared:
         train["label"] = [0] * 20 + [0, 1] * 10
     return cube(rng.normal(0, 0.2, (2, 2 * n, 40)), train, test), train, test
@@ -179,11 +252,17 @@ def many(n, seed=0, shared=True):
 def test_items_are_counted_once_in_parallel_tasks_only():
     row = lookup(sharing.cross_language(*many(8), top_k=5), test_lang="all", sign="positive")
     assert (row["test_samples"], row["items"]) == (16, 8)
-    row = lookup(sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="all", sign="positive")
+    row = lookup(
+        sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="all", sign="positive"
+    )
     assert (row["test_samples"], row["items"]) == (16, 16)
     one = lookup(sharing.cross_language(*many(8), top_k=5), test_lang="en", sign="positive")
-    other = lookup(sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="en", sign="positive")
-    assert one[["ci_low", "ci_high"]].tolist() == other[["ci_low", "ci_high"]].tolist()  # within a language: no difference
+    other = lookup(
+        sharing.cross_language(*many(8, shared=False), top_k=5), test_lang="en", sign="positive"
+    )
+    assert (
+        one[["ci_low", "ci_high"]].tolist() == other[["ci_low", "ci_high"]].tolist()
+    )  # within a language: no difference
 
 
 def test_share_by_k_by_hand(small):
@@ -193,7 +272,9 @@ def test_share_by_k_by_hand(small):
     assert sorted(set(table["k"])) == [1, 2]  # 5 is more than the training samples
     table = sharing.share_by_k(*small, ks=(1, 2, 3, 4), resamples=50)
     positive = table[table["sign"] == "positive"]
-    shares = {lang: positive.loc[positive["test_lang"] == lang, "share"] for lang in ("en", "de", "all")}
+    shares = {
+        lang: positive.loc[positive["test_lang"] == lang, "share"] for lang in ("en", "de", "all")
+    }
     assert shares["en"].tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 2])
     assert shares["de"].tolist() == pytest.approx([0, 0, 1 / 3, 1 / 2])
     assert shares["all"].tolist() == pytest.approx([0, 1 / 4, 1 / 3, 1 / 2])
@@ -201,7 +282,9 @@ def test_share_by_k_by_hand(small):
     at_five = sharing.share_by_k(*noise, ks=(1, 5, 40)).query("k == 5").drop(columns="k")
     whole = sharing.cross_language(*noise, top_k=5)
     keys = ["test_lang", "sign"]
-    pd.testing.assert_frame_equal(at_five.set_index(keys).sort_index(), whole.set_index(keys).sort_index())
+    pd.testing.assert_frame_equal(
+        at_five.set_index(keys).sort_index(), whole.set_index(keys).sort_index()
+    )
 
 
 def test_single_values_are_what_the_means_are_of():
@@ -209,9 +292,13 @@ def test_single_values_are_what_the_means_are_of():
     each = sharing.cross_language_by_sample(*noise, top_k=5)
     assert list(each.columns) == ["test", "item", "test_lang", "sign", "share", "chance"]
     means = each.groupby(keys)["share"].mean()
-    whole = sharing.cross_language(*noise, top_k=5).query("test_lang != 'all'").set_index(keys)["share"]
+    whole = (
+        sharing.cross_language(*noise, top_k=5).query("test_lang != 'all'").set_index(keys)["share"]
+    )
     assert np.allclose(means.loc[whole.index], whole)
-    means = sharing.mean_influence_by_sample(*noise).groupby(["test_lang", "train_lang"])["mean"].mean()
+    means = (
+        sharing.mean_influence_by_sample(*noise).groupby(["test_lang", "train_lang"])["mean"].mean()
+    )
     whole = sharing.mean_influence(*noise).set_index(["test_lang", "train_lang"])["mean"]
     assert np.allclose(means.loc[whole.index], whole)
 
@@ -219,7 +306,12 @@ def test_single_values_are_what_the_means_are_of():
 def by_item(shares, items=None):
     """A table by sample of one training language from {test language: [share of each item]}."""
     rows = [
-        {"test_lang": lang, "item": items[lang][i] if items else i, "train_lang": "en", "share": share}
+        {
+            "test_lang": lang,
+            "item": items[lang][i] if items else i,
+            "train_lang": "en",
+            "share": share,
+        }
         for lang, values in shares.items()
         for i, share in enumerate(values)
     ]
@@ -248,16 +340,22 @@ def test_differences_between_languages_that_share_items_are_paired():
     assert paired == pytest.approx((1, 1, 1))
     apart = by_item({"de": values + 1, "fr": values}, {"de": range(30), "fr": range(30, 60)})
     value, low, high = sharing.by_language(apart, difference)
-    assert value == pytest.approx(1) and low == pytest.approx(1 - 1.96 * values.std() * np.sqrt(2 / 30), abs=0.1)
+    assert value == pytest.approx(1) and low == pytest.approx(
+        1 - 1.96 * values.std() * np.sqrt(2 / 30), abs=0.1
+    )
     assert high == pytest.approx(1 + 1.96 * values.std() * np.sqrt(2 / 30), abs=0.1)
 
 
 def test_seeds_are_shown_by_their_range(small):
     one = sharing.cross_language(*small, top_k=2, resamples=50)
-    table = sharing.over_seeds({0: one, 1: one.assign(share=one["share"] + 0.1), 2: one.assign(share=one["share"] - 0.2)})
+    table = sharing.over_seeds(
+        {0: one, 1: one.assign(share=one["share"] + 0.1), 2: one.assign(share=one["share"] - 0.2)}
+    )
     assert list(table.columns) == ["test_lang", "sign", "share", "lowest", "highest", "seeds"]
     row = lookup(table, test_lang="all", sign="positive")  # .25, .35, .05
-    assert row[["share", "lowest", "highest", "seeds"]].tolist() == pytest.approx([0.65 / 3, 0.05, 0.35, 3])
+    assert row[["share", "lowest", "highest", "seeds"]].tolist() == pytest.approx(
+        [0.65 / 3, 0.05, 0.35, 3]
+    )
 
 
 def test_of_equal_values_at_rank_k_the_earlier_is_taken():
@@ -274,22 +372,32 @@ def test_reinforcement_by_hand(small):
     row = lookup(table, test_lang="en", sign="positive")
     assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
     # negative, top 2 of en7: de1, en1: a translation; own items 1 of 2. Of de7: en1, en0: none of its own
-    row = lookup(sharing.reinforcement(scores, train, test, top_k=2), test_lang="en", sign="negative")
+    row = lookup(
+        sharing.reinforcement(scores, train, test, top_k=2), test_lang="en", sign="negative"
+    )
     assert (row["share"], row["chance"]) == (1.0, 0.5)
-    row = lookup(sharing.reinforcement(scores, train, test, top_k=2), test_lang="de", sign="negative")
+    row = lookup(
+        sharing.reinforcement(scores, train, test, top_k=2), test_lang="de", sign="negative"
+    )
     assert (row["share"], row["chance"]) == (0.0, 0.0)
 
 
 def test_reinforcement_is_found_where_planted_and_at_chance_where_not():
     n, rng = 200, np.random.default_rng(0)
     train = pd.DataFrame(
-        [{"uid": f"{lang}{i}", "lang": lang, "item": i, "label": i % 2} for lang in ("en", "de") for i in range(n)]
+        [
+            {"uid": f"{lang}{i}", "lang": lang, "item": i, "label": i % 2}
+            for lang in ("en", "de")
+            for i in range(n)
+        ]
     )
     test = pd.DataFrame([{"uid": f"en{i}", "lang": "en", "item": i} for i in range(900, 920)])
     noise = rng.uniform(size=(1, 20, 2 * n))
     by_item = np.tile(rng.uniform(size=(1, 20, n)), 2)
     planted, chance = (
-        lookup(sharing.reinforcement(cube(values, train, test), train, test, top_k=40), sign="positive")
+        lookup(
+            sharing.reinforcement(cube(values, train, test), train, test, top_k=40), sign="positive"
+        )
         for values in (by_item, noise)
     )
     assert planted["share"] > 0.9 > 0.2 > planted["chance"]
@@ -301,29 +409,43 @@ def test_reinforcement_refuses_what_is_not_parallel(small):
     with pytest.raises(sharing.SharingError, match="parallel task"):
         sharing.reinforcement(scores, train.assign(label=[0, 1, 1, 1]), test, top_k=2)
     alone = train["lang"] == "en"  # one language: nothing comes from another
-    assert sharing.reinforcement(scores.isel(train=alone.to_numpy(), test=[0]), train[alone], test[:1], top_k=2).empty
+    assert sharing.reinforcement(
+        scores.isel(train=alone.to_numpy(), test=[0]), train[alone], test[:1], top_k=2
+    ).empty
 
 
 def test_epoch_tests_by_hand_and_in_order():
-    train = pd.DataFrame({"uid": [f"en{i}" for i in range(6)], "lang": "en", "item": range(6), "label": 0})
+    train = pd.DataFrame(
+        {"uid": [f"en{i}" for i in range(6)], "lang": "en", "item": range(6), "label": 0}
+    )
     test = TEST[:1]
     change = np.array([0.1, 0.2, 0.3, 0.4, 0.5, -0.6])  # ranks 1 to 6: 15 up, 6 down
     values = np.stack([np.zeros(6), change, 2 * change])[:, None]
     table = sharing.epoch_tests(cube(values, train, test), train, test)
     assert table[["checkpoint_a", "checkpoint_b"]].to_numpy().tolist() == [[1, 2], [1, 3], [2, 3]]
-    assert table["statistic"].tolist() == [6, 6, 6] and table["effect"].tolist() == pytest.approx([9 / 21] * 3)
+    assert table["statistic"].tolist() == [6, 6, 6] and table["effect"].tolist() == pytest.approx(
+        [9 / 21] * 3
+    )
     assert (table["ci_low"] < 9 / 21).all() and (table["ci_high"] > 9 / 21).all()
-    assert (table["p"] == 0.4375).all() and (table["p_adjusted"] == 1).all()  # exact p of W = 6 for six pairs; three tests
+    assert (table["p"] == 0.4375).all() and (
+        table["p_adjusted"] == 1
+    ).all()  # exact p of W = 6 for six pairs; three tests
     assert sharing.epoch_tests(cube(values[:1], train, test), train, test).empty
 
 
 def test_holm():
-    assert sharing.epochs._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
+    assert sharing.epochs._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx(
+        [0.06, 0.03, 0.06]
+    )
 
 
 def test_scripts_by_hand(small):
     scores, train, test = small
-    train = train.assign(lang=["en", "en", "ko", "ko"], uid=["en0", "en1", "ko0", "ko1"], text_a=["a", "b", "가 12", "가 b"])
+    train = train.assign(
+        lang=["en", "en", "ko", "ko"],
+        uid=["en0", "en1", "ko0", "ko1"],
+        text_a=["a", "b", "가 12", "가 b"],
+    )
     test = test.assign(lang=["en", "ko"], uid=["en7", "ko7"])
     scores = scores.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
     # en7: en0, ko0 (Hangul and digits), en1, ko1 (with a Latin letter)
@@ -358,7 +480,9 @@ def test_zero_shot_by_hand(small):
     table = sharing.zero_shot(small, without(small, "de"), "de", top_k=2, resamples=50)
     row = lookup(table, what="translations", sign="positive")
     assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
-    assert not ((table["what"] == "same_samples") & (table["sign"] == "positive")).any()  # none in other languages
+    assert not (
+        (table["what"] == "same_samples") & (table["sign"] == "positive")
+    ).any()  # none in other languages
     # negative, top 1: en1 before and after, item 1; none of its own
     table = sharing.zero_shot(small, without(small, "de"), "de", top_k=1, resamples=50)
     assert lookup(table, what="same_samples", sign="negative")["share"] == 1.0
@@ -369,24 +493,36 @@ def test_zero_shot_by_hand(small):
     with pytest.raises(sharing.SharingError, match="same test samples in 'fr'"):
         sharing.zero_shot(small, without(small, "de"), "fr", top_k=1)
     reviews = train.assign(label=[0, 1, 1, 1])  # not parallel
-    table = sharing.zero_shot((scores, reviews, test), without((scores, reviews, test), "de"), "de", top_k=1)
+    table = sharing.zero_shot(
+        (scores, reviews, test), without((scores, reviews, test), "de"), "de", top_k=1
+    )
     assert set(table["what"]) == {"same_samples"}
 
 
 def test_zero_shot_is_found_where_planted_and_at_chance_where_not():
     n, rng = 200, np.random.default_rng(0)
     train = pd.DataFrame(
-        [{"uid": f"{lang}{i}", "lang": lang, "item": i, "label": 0} for lang in ("en", "de", "es") for i in range(n)]
+        [
+            {"uid": f"{lang}{i}", "lang": lang, "item": i, "label": 0}
+            for lang in ("en", "de", "es")
+            for i in range(n)
+        ]
     )
     test = pd.DataFrame([{"uid": f"de{i}", "lang": "de", "item": i} for i in range(900, 930)])
     items = np.tile(rng.uniform(size=(1, 30, n)), 3)
     noise = [rng.uniform(size=(1, 30, 3 * n)) for _ in range(2)]
     for before, after, planted in ((items, items, True), (*noise, False)):
         seen, whole = (cube(values, train, test) for values in (before, after))
-        table = sharing.zero_shot((seen, train, test), without((whole, train, test), "de"), "de", top_k=40)
+        table = sharing.zero_shot(
+            (seen, train, test), without((whole, train, test), "de"), "de", top_k=40
+        )
         for what in ("translations", "same_samples"):
             row = lookup(table, what=what, sign="positive")
-            assert row["share"] > 0.6 if planted else row["share"] == pytest.approx(row["chance"], abs=0.03)
+            assert (
+                row["share"] > 0.6
+                if planted
+                else row["share"] == pytest.approx(row["chance"], abs=0.03)
+            )
             assert row["chance"] < 0.15
 
 
@@ -396,10 +532,14 @@ def test_translation_rank_by_hand(small):
     test = test.assign(item=[0, 1])
     row = sharing.translation_rank(scores, train, test, resamples=50).iloc[0]
     # de7, item 1: en1 is the second of en0 .4, en1 -.1
-    assert row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
+    assert (
+        row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
+    )
     assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
     assert sharing.translation_rank(scores, train.assign(label=[0, 1, 1, 1]), test).empty
-    assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+    assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx(
+        (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
+    )
     assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
 
 
@@ -408,20 +548,37 @@ def test_groups_by_hand(small):
     dot = scores["dot"].copy()
     dot[:, 0], dot[:, 1] = 0.0, 2 * dot[:, 1].to_numpy()  # all of it in the head
     table = sharing.by_group(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
-    assert list(dict.fromkeys(table["group"])) == ["all", "all but embeddings", "embeddings", "head"]
+    assert list(dict.fromkeys(table["group"])) == [
+        "all",
+        "all but embeddings",
+        "embeddings",
+        "head",
+    ]
     assert lookup(table, group="head", sign="positive")["share"] == 0.25
     assert lookup(table, group="head", sign="positive")["overlap"] == 1
     assert lookup(table, group="embeddings", sign="positive")["share"] == 0.5  # ties: en0, en1
     parts = sharing.contributions(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
     assert lookup(parts, group="head", source="own", sign="positive")["share"] == pytest.approx(1)
-    assert lookup(parts, group="embeddings", source="other", sign="positive")["share"] == pytest.approx(0)
+    assert lookup(parts, group="embeddings", source="other", sign="positive")[
+        "share"
+    ] == pytest.approx(0)
     halves = sharing.contributions(*small, top_k=2, resamples=50)
     assert halves["share"].to_numpy() == pytest.approx(0.5)
 
 
 def test_shared_tokens_by_hand(small):
-    kinds = sharing.token_kinds({0: "<s>", 1: "▁Anna", 2: "▁geht", 3: "7", 4: "▁.", 5: "▁", 6: "B"}, {0})
-    assert list(kinds.values()) == ["special", "name", "word", "number", "punctuation", "punctuation", "word"]
+    kinds = sharing.token_kinds(
+        {0: "<s>", 1: "▁Anna", 2: "▁geht", 3: "7", 4: "▁.", 5: "▁", 6: "B"}, {0}
+    )
+    assert list(kinds.values()) == [
+        "special",
+        "name",
+        "word",
+        "number",
+        "punctuation",
+        "punctuation",
+        "word",
+    ]
     tokens = [[0, 1], [0, 2], [0, 1, 3], [0, 4]], [[0, 1, 3, 3], [0, 2, 4]]  # train, test
     table = sharing.shared_tokens(*small, tokens, kinds, top_k=2, resamples=50)
     # en7's top 2 holds de0 of the other language: Anna and 7; de7's holds none; of all others de0 2, de1 0; en0 0, en1 1
@@ -431,7 +588,10 @@ def test_shared_tokens_by_hand(small):
     assert lookup(table, kind="special", sign="positive")["shared"] == 1
 
 
-@pytest.mark.parametrize("name", ["composition", "cross_language", "by_group", "scripts", "reinforcement", "contributions"])
+@pytest.mark.parametrize(
+    "name",
+    ["composition", "cross_language", "by_group", "scripts", "reinforcement", "contributions"],
+)
 def test_nan_and_too_large_k_are_refused(small, name):
     scores, train, test = small
     dot = scores["dot"].copy()
@@ -462,7 +622,11 @@ def test_one_language_alone_shares_nothing(small):
 
 def test_stand_ins_are_the_rows_of_both_models(small):
     table = sharing.stand_ins(small, without(small, "de"), "de", top_k=2, resamples=50)
-    assert list(dict.fromkeys(table["model"])) == ["trained on it", "without it"] and set(table["language"]) == {"de"}
+    assert list(dict.fromkeys(table["model"])) == ["trained on it", "without it"] and set(
+        table["language"]
+    ) == {"de"}
     assert set(table["test_lang"]) == {"de"} and set(table["checkpoint"]) == {0}
     gone = table[table["model"] == "without it"]
-    assert "de" not in set(gone["train_lang"]) and np.allclose(gone.groupby("sign")["share"].sum(), 1)
+    assert "de" not in set(gone["train_lang"]) and np.allclose(
+        gone.groupby("sign")["share"].sum(), 1
+    )

@@ -1,5 +1,6 @@
 """The repository itself: notebooks stored clean, dependencies named once and pinned once, no text of any data set."""
 
+import ast
 import json
 import re
 import subprocess
@@ -19,7 +20,8 @@ def test_notebooks_are_stored_clean(path):
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
-    assert max("".join(cell["source"]).count("\n") + 1 for cell in code) <= 25
+    shown = [cell for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
+    assert max("".join(cell["source"]).count("\n") + 1 for cell in shown) <= 25
     first = "".join(notebook["cells"][0]["source"])
     assert first.startswith("# ") and "**Overview.**" in first
 
@@ -47,7 +49,11 @@ def test_conda_users_get_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (pip,) = (entry["pip"] for entry in environment if isinstance(entry, dict))
     assert pip == ["-r requirements.lock", "-e .[book,test]"]
-    assert [entry for entry in environment if isinstance(entry, str)] == ["python=3.11", "pip", "make"]
+    assert [entry for entry in environment if isinstance(entry, str)] == [
+        "python=3.11",
+        "pip",
+        "make",
+    ]
 
 
 def test_one_version():
@@ -62,25 +68,59 @@ def test_one_version():
 def test_modules_stay_small_and_import_one_way():
     import xl_influence
 
-    order = re.findall(r"^(\w+) +\w", xl_influence.__doc__.split("above it:")[1], re.M)
+    order = modules_of(xl_influence)
     package = ROOT / "xl_influence"
-    files = [path for path in package.rglob("*.py") if path != package / "__init__.py" and path.parent.name != "demo"]
+    files = [path for path in package.rglob("*.py") if path.name != "__init__.py"]
     names = {path: path.relative_to(package).with_suffix("").parts for path in files}
-    assert set(order) == {parts[0] for parts in names.values()}, "the package's docstring lists its modules"
-    for path, (name, *inner) in names.items():
+    inner = {parts[0] for parts in names.values() if parts[0] != "demo"}
+    assert set(order) == inner, "the package's docstring lists its modules"
+    for path, (name, *rest) in names.items():
         text = path.read_text()
-        assert text.count("\n") <= 350, path
-        up = r"\.\." if inner else r"\."  # what stands in a folder imports what is above with two dots
-        used = re.findall(rf"^ *from {up} import (.+)$|^ *from {up}(\w+) import", text, re.M)
-        for several, one in used:
-            for other in [one] if one else [part.strip() for part in several.split(",")]:
-                assert other == "demo" or order.index(other) < order.index(name), f"{path} imports {other}"
+        assert text.count("\n") <= 370, path
+        for other in imported(text, 2 if rest else 1):
+            assert other == "demo" or order.index(other) < order.index(name), (
+                f"{path} imports {other}"
+            )
+
+
+def test_the_engine_knows_nothing_of_the_study():
+    from xl_influence import engine
+
+    order = modules_of(engine)
+    for path in (ROOT / "xl_influence" / "engine").glob("*.py"):
+        text = path.read_text()
+        assert not imported(text, 2), path
+        if path.stem != "__init__":
+            assert all(
+                order.index(other) < order.index(path.stem) for other in imported(text, 1)
+            ), path
+
+
+def modules_of(package):
+    """The modules that a package's docstring lists, in their order."""
+    return re.findall(r"^(\w+) +\w", package.__doc__.split("above it:")[1], re.M)
+
+
+def imported(text, dots):
+    """Modules that a source file imports from the folder that `dots` dots name."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level == dots:
+            names = [alias.name for alias in node.names]
+            found += [node.module.split(".")[0]] if node.module else names
+    return found
 
 
 def test_nothing_generated_is_tracked():
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
     if not tracked:
         pytest.skip("not a git checkout")
-    generated = re.compile(r"^(runs|book/runs|_build)/|^results/.*(notebooks/|explorer.json)|\.(safetensors|bin|pt)$")
+    generated = re.compile(
+        r"^(runs|book/runs|_build)/|^results/.*(notebooks/|explorer.json)|\.(safetensors|bin|pt)$"
+    )
     assert not [name for name in tracked if generated.search(name)]
-    assert not [name for name in tracked if name.endswith(".parquet") and not name.startswith("results/")]
+    assert not [
+        name for name in tracked if name.endswith(".parquet") and not name.startswith("results/")
+    ]

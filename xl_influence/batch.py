@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from . import estimate, runs, scores
+from .manifest import development_accuracy, read_manifest
 from .params import ParameterError, merge, parse, with_variant
 from .tasks import TASKS
 
@@ -27,7 +28,9 @@ def chosen(given, names):
     for name in names:
         task, slash, variant = str(name).partition("/")
         if not slash:
-            raise ParameterError(f"runs: {name!r}: allowed is <task>/<variant>, as in pawsx/base or xnli/without-ru")
+            raise ParameterError(
+                f"runs: {name!r}: allowed is <task>/<variant>, as in pawsx/base or xnli/without-ru"
+            )
         params = merge(given | {"task": task, "variant": variant})
         if params["test_from"]:
             base = with_variant(params, params["test_from"])
@@ -99,18 +102,27 @@ def _environment(workers):
     here = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
-    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": threads, "XL_INFLUENCE_WORKERS": str(workers)}
+    return os.environ | {
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": threads,
+        "XL_INFLUENCE_WORKERS": str(workers),
+    }
 
 
 def _outcome(params, status, seconds):
     """How a run ended, in words."""
     folder = runs.folder(params)
     if status:
-        log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
+        log = (
+            (folder / "log.txt")
+            .read_text(encoding="utf-8", errors="replace")
+            .replace("\r", "\n")
+            .splitlines()
+        )
         end = "\n".join(f"    {line}" for line in log[-SHOWN:])
         return f"FAILED (exit status {status}), the end of {folder / 'log.txt'}:\n{end}"
-    manifest = runs.read_manifest(folder)
-    accuracy = f"development accuracy {runs.accuracy(manifest):.1%} after {manifest['chosen_epoch']} epoch(s)"
+    manifest = read_manifest(folder)
+    accuracy = f"development accuracy {development_accuracy(manifest):.1%} after {manifest['chosen_epoch']} epoch(s)"
     return f"{accuracy}, {'found finished' if not seconds else f'{seconds / 60:.1f} min'}"
 
 
@@ -126,8 +138,14 @@ def main(arguments):
         if type(workers) is not int or workers < 1:
             raise ParameterError(f"workers={workers!r}: allowed is a whole number from 1")
         if names is not None and not isinstance(names, list):
-            raise ParameterError(f"runs={names!r}: allowed is a list, as in runs=[pawsx/base,pawsx/without-ko]")
-        names = [f"{task}/base" for task in ([given["task"]] if "task" in given else TASKS)] if names is None else names
+            raise ParameterError(
+                f"runs={names!r}: allowed is a list, as in runs=[pawsx/base,pawsx/without-ko]"
+            )
+        names = (
+            [f"{task}/base" for task in ([given["task"]] if "task" in given else TASKS)]
+            if names is None
+            else names
+        )
         wanted = chosen(given, names)
         print(estimate.announce(wanted.values()) or "All of these runs are finished.", flush=True)
     except ValueError as error:  # of parameters, of a prepared folder, of a task of one's own
@@ -135,7 +153,10 @@ def main(arguments):
         return 2
     target = target and str(Path(target).expanduser().resolve())
     failed = run_all(wanted, given, workers, lambda line: print(line, flush=True), target)
-    print(f"{len(wanted) - len(failed)} of {len(wanted)} runs finished" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    print(
+        f"{len(wanted) - len(failed)} of {len(wanted)} runs finished"
+        + (f"; failed: {', '.join(failed)}" if failed else "")
+    )
     return 1 if failed else 0
 
 

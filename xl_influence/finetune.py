@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import data, encoders, inputs, marks, runs
+from . import data, encoders, fingerprints, inputs, runs
+from .manifest import Stopwatch, environment, write_manifest
 
 
 def finetune(params, progress=True):
@@ -20,16 +21,16 @@ def finetune(params, progress=True):
     A run that was killed goes on after its last complete epoch and ends with the same weights.
     """
     run = runs.folder(params)
-    if marks.is_published(run, params):
+    if fingerprints.is_published(run, params):
         return run
-    mark = marks.finetuned(params)
-    if marks.is_finetuned(run, mark):
+    mark = fingerprints.finetuned(params)
+    if fingerprints.is_finetuned(run, mark):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
         _train(params, run, mark, progress)
         return run
     with runs.lock(run, "fine-tuning"):
-        if not marks.is_finetuned(run, mark):
+        if not fingerprints.is_finetuned(run, mark):
             _train(params, run, mark, progress)
     return run
 
@@ -37,16 +38,23 @@ def finetune(params, progress=True):
 def _train(params, run, mark, progress):
     from accelerate import PartialState
 
-    from .trainer import build, complete_steps  # seconds to import, and not needed for a run that is done
+    from .trainer import (  # seconds to import, and not needed for a run that is done
+        build,
+        complete_steps,
+    )
 
-    watch = runs.Stopwatch()
+    watch = Stopwatch()
     found, device = inputs.load(params), pick_device(params["device"])
     model = encoders.load_model(params, found.class_names, params["seed"], found.kept)
 
     work = run / ".finetune"
-    with PartialState(cpu=device.type == "cpu").main_process_first():  # under torchrun the others find it prepared
+    with PartialState(
+        cpu=device.type == "cpu"
+    ).main_process_first():  # under torchrun the others find it prepared
         steps = _prepare(work, complete_steps, mark)
-    trainer = build(params, model, found.samples, found.sequences, found.pad, work, device, progress)
+    trainer = build(
+        params, model, found.samples, found.sequences, found.pad, work, device, progress
+    )
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
         _publish(params, run, work, mark, found, trainer, watch, device)
@@ -54,7 +62,11 @@ def _train(params, run, mark, progress):
 
 def _prepare(work, complete_steps, mark):
     """The Trainer's folder, emptied if it belongs to other parameters. Returns the steps to resume from."""
-    if not work.is_dir() or not (work / "fingerprint").exists() or (work / "fingerprint").read_text() != mark:
+    if (
+        not work.is_dir()
+        or not (work / "fingerprint").exists()
+        or (work / "fingerprint").read_text() != mark
+    ):
         runs.remove(work)
         work.mkdir(parents=True)
         (work / "fingerprint").write_text(mark)
@@ -70,7 +82,9 @@ def pick_device(name):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={name}: this machine has no CUDA device; allowed here are auto and cpu")
+        raise ValueError(
+            f"device={name}: this machine has no CUDA device; allowed here are auto and cpu"
+        )
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     return torch.device(name)
@@ -80,7 +94,11 @@ def history(log, languages):
     """Development accuracy per epoch from the Trainer's log: list of {epoch, loss, accuracy, <lang>: accuracy}."""
     losses = {round(entry["epoch"]): entry["loss"] for entry in log if "loss" in entry}
     return [
-        {"epoch": round(entry["epoch"]), "train_loss": losses.get(round(entry["epoch"])), "accuracy": entry["eval_accuracy"]}
+        {
+            "epoch": round(entry["epoch"]),
+            "train_loss": losses.get(round(entry["epoch"])),
+            "accuracy": entry["eval_accuracy"],
+        }
         | {lang: entry[f"eval_accuracy_{lang}"] for lang in languages}
         for entry in log
         if "eval_accuracy" in entry
@@ -93,7 +111,12 @@ def _publish(params, run, work, mark, found, trainer, watch, device):
     chosen = max(log, key=lambda row: (row["accuracy"], -row["epoch"]))["epoch"]
     samples = found.samples
     steps_per_epoch = trainer.state.global_step // len(log)
-    for name in ("manifest.json", "scores.zarr", "test.parquet", "tables"):  # of the run that this one replaces
+    for name in (
+        "manifest.json",
+        "scores.zarr",
+        "test.parquet",
+        "tables",
+    ):  # of the run that this one replaces
         runs.remove(run / name)
     with runs.complete(run / "checkpoints") as folder:
         folder.mkdir()
@@ -115,7 +138,7 @@ def _publish(params, run, work, mark, found, trainer, watch, device):
         pd.concat(parts).to_parquet(path, index=False)
     with runs.complete(run / "pool.parquet") as path:
         samples["test"].to_parquet(path, index=False)
-    runs.write_manifest(
+    write_manifest(
         run,
         finetune_fingerprint=mark,
         parameters=params,
@@ -124,12 +147,15 @@ def _publish(params, run, work, mark, found, trainer, watch, device):
         encoder={"source": params["encoder"], "revision": found.revision},
         rows={split: len(frame) for split, frame in samples.items()},
         class_counts=data.class_counts(samples),
-        majority_share={split: float(frame["label"].value_counts(normalize=True).max()) for split, frame in samples.items()},
+        majority_share={
+            split: float(frame["label"].value_counts(normalize=True).max())
+            for split, frame in samples.items()
+        },
         inputs_cut_to_max_length=found.n_cut,
         vocabulary_size=len(found.kept),
         dev_accuracy=log,
         chosen_epoch=chosen,
-        finetune_environment=runs.environment(device) | {"bf16": trainer.args.bf16},
+        finetune_environment=environment(device) | {"bf16": trainer.args.bf16},
         finetune_cost=watch.read(),
     )
     runs.remove(work)

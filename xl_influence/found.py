@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import runs, sharing
+from . import sharing
+from .manifest import weak_languages
 
 
 @dataclass
@@ -35,17 +36,20 @@ class Run:
 
     @property
     def weak(self):
-        return runs.weak_languages(self.tables.get("manifest"))
+        return weak_languages(self.tables.get("manifest"))
 
     def weak_in(self, variant, lang):
         """Whether the model of a variant is at chance in a language; False where its manifest is not given."""
         manifest = self.tables.get("manifests", {}).get(variant)
-        return bool(manifest) and lang in runs.weak_languages(manifest)
+        return bool(manifest) and lang in weak_languages(manifest)
 
     def other(self, task):
         """The run of another task, from tables named `<task>/…`."""
         start = f"{task}/"
-        return Run({n.removeprefix(start): t for n, t in self.tables.items() if n.startswith(start)}, self.choice)
+        return Run(
+            {n.removeprefix(start): t for n, t in self.tables.items() if n.startswith(start)},
+            self.choice,
+        )
 
     def rows(self, name, **where):
         """Rows of a table with these values, without test languages at chance; None where there is no such row."""
@@ -66,7 +70,10 @@ class Run:
 
     def either(self, *names, **where):
         """Rows of the first of these tables that the run has."""
-        return next((rows for rows in (self.rows(name, **where) for name in names) if rows is not None), None)
+        return next(
+            (rows for rows in (self.rows(name, **where) for name in names) if rows is not None),
+            None,
+        )
 
     def whole(self, rows, statistic, value="share"):
         """A statistic of means by language as a `Found`; without `item` in the rows it has no interval."""

@@ -35,7 +35,16 @@ def _from_data(params):
     for split, frame in samples.items():
         ids[split], n_cut[split] = encoders.tokenize(tokenizer, frame, params["max_length"])
     special, revision = tokenizer.all_special_ids, encoders.revision(params["encoder"])
-    return _renumbered(params, samples, ids, n_cut, special, tokenizer.pad_token_id, data.fingerprint(samples), revision)
+    return _renumbered(
+        params,
+        samples,
+        ids,
+        n_cut,
+        special,
+        tokenizer.pad_token_id,
+        data.fingerprint(samples),
+        revision,
+    )
 
 
 def _from_prepared(params):
@@ -46,11 +55,17 @@ def _from_prepared(params):
     ids = {split: frame["input_ids"].tolist() for split, frame in samples.items()}
     n_cut = {split: int(frame["cut"].sum()) for split, frame in samples.items()}
     mark = data.fingerprint(samples)
-    samples = {split: frame.drop(columns=["input_ids", "cut", "hash"]) for split, frame in samples.items()}
-    return _renumbered(params, samples, ids, n_cut, about["special_ids"], about["pad_id"], mark, about["revision"])
+    samples = {
+        split: frame.drop(columns=["input_ids", "cut", "hash"]) for split, frame in samples.items()
+    }
+    return _renumbered(
+        params, samples, ids, n_cut, about["special_ids"], about["pad_id"], mark, about["revision"]
+    )
 
 
 def _renumbered(params, samples, ids, n_cut, special, pad, mark, revision):
     kept = encoders.tokens_in_use([s for part in ids.values() for s in part], special, pad)
     sequences = {split: encoders.renumber(part, kept) for split, part in ids.items()}
-    return Inputs(samples, sequences, kept, n_cut, pad, tasks.find(params).class_names, mark, revision)
+    return Inputs(
+        samples, sequences, kept, n_cut, pad, tasks.find(params).class_names, mark, revision
+    )

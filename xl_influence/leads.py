@@ -11,17 +11,23 @@ FEW_EPOCHS = 2  # so many epochs show no trend
 
 def accuracy(found, majority, weak):
     """How good a model is beside the most frequent class; `weak`: names of the languages in which it is at chance."""
-    text = (
-        f"The model is right on {percent(found)} of the development samples; the most frequent class is {percent(majority)}."
-    )
+    text = f"The model is right on {percent(found)} of the development samples; the most frequent class is {percent(majority)}."
     return f"{text} In {', '.join(weak)} it is no better than chance." if weak else text
 
 
 def cross_language(by_k, top_k):
     """How much of the strongest samples comes from other languages, for the first, the first ten and the top k."""
     rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
-    names = {1: "Of the single most helpful training samples,", 10: "of the ten most helpful,", top_k: f"of the top {top_k},"}
-    parts = [f"{name} {percent(rows.loc[k, 'share'])}{_range(rows.loc[k])}" for k, name in names.items() if k in rows.index]
+    names = {
+        1: "Of the single most helpful training samples,",
+        10: "of the ten most helpful,",
+        top_k: f"of the top {top_k},",
+    }
+    parts = [
+        f"{name} {percent(rows.loc[k, 'share'])}{_range(rows.loc[k])}"
+        for k, name in names.items()
+        if k in rows.index
+    ]
     return f"{'; '.join(parts)} are in another language than the test sample. By chance it would be {_chance(rows)}."
 
 
@@ -37,7 +43,10 @@ def reinforcement(table):
 
 def trend(composition, change):
     """How the test language's own share changes from the first epoch to the last; `change`: (value, low, high)."""
-    own = composition[(composition["test_lang"] == composition["train_lang"]) & (composition["sign"] == "positive")]
+    own = composition[
+        (composition["test_lang"] == composition["train_lang"])
+        & (composition["sign"] == "positive")
+    ]
     mean = own[own["checkpoint"] > 0].groupby("checkpoint")["share"].mean()
     text = f"{percent(mean.iloc[0])} of the helpful samples are in the test language after epoch {mean.index[0]}"
     if len(mean) == 1:
@@ -45,23 +54,37 @@ def trend(composition, change):
     text += f" and {percent(mean.iloc[-1])} after epoch {mean.index[-1]}"
     if len(mean) <= FEW_EPOCHS:
         return f"{text}. Two epochs cannot show a trend."
-    verdict = "sharing grows" if change[2] < 0 else "sharing shrinks" if change[1] > 0 else "no clear change"
+    verdict = (
+        "sharing grows"
+        if change[2] < 0
+        else "sharing shrinks"
+        if change[1] > 0
+        else "no clear change"
+    )
     return f"{text}: {verdict} ({points(change[0])} points, interval {points(change[1])} to {points(change[2])})."
 
 
 def zero_shot(table, weak=()):
     """What comes back in a language that was left out, one sentence for each language; `weak`: languages at chance."""
     sentences = []
-    for (lang, what), row in table[table["sign"] == "positive"].set_index(["language", "what"]).iterrows():
+    for (lang, what), row in (
+        table[table["sign"] == "positive"].set_index(["language", "what"]).iterrows()
+    ):
         if what != ("translations" if "translations" in set(table["what"]) else "same_samples"):
             continue
         name = LANGUAGES.get(lang, lang)
         known, seen = percent(row["accuracy"]), percent(row["accuracy_seen"])
         accuracy = f"Without {name} the model is right {known} of the time in it ({seen} with it)"
         if lang in weak:
-            sentences.append(f"{accuracy}, which is no better than chance, so nothing follows from its influence.")
+            sentences.append(
+                f"{accuracy}, which is no better than chance, so nothing follows from its influence."
+            )
             continue
-        found = "translate a sample that helped before" if what == "translations" else "helped before as well"
+        found = (
+            "translate a sample that helped before"
+            if what == "translations"
+            else "helped before as well"
+        )
         share = f"{percent(row['share'])} of its helpful samples{_range(row)} {found}"
         sentences.append(f"{accuracy}; {share}, by chance {percent(row['chance'])}.")
     return " ".join(sentences)
@@ -94,7 +117,9 @@ def removal(controls):
 
 def groups(table):
     """The parameter group that shares least, beside the others."""
-    rows = table[(table["sign"] == "positive") & ~table["group"].str.startswith("all")].set_index("group")
+    rows = table[(table["sign"] == "positive") & ~table["group"].str.startswith("all")].set_index(
+        "group"
+    )
     least = rows["share"].idxmin()
     rest = rows["share"].drop(least)
     return (

@@ -22,7 +22,9 @@ def find(name):
     found = sorted(folder.glob(f"{name}*.ipynb"))
     if len(found) != 1:
         allowed = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
-        raise params.ParameterError(f"{len(found)} notebooks start with {name!r}; allowed are {allowed}")
+        raise params.ParameterError(
+            f"{len(found)} notebooks start with {name!r}; allowed are {allowed}"
+        )
     return found[0]
 
 
@@ -33,7 +35,9 @@ def run(name, given):
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page
-    logging.getLogger("papermill").addFilter(lambda record: "unknown parameter" not in record.getMessage())
+    logging.getLogger("papermill").addFilter(
+        lambda record: "unknown parameter" not in record.getMessage()
+    )
     _execute(
         source,
         failed,
@@ -44,7 +48,9 @@ def run(name, given):
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     with runs.complete(target.with_suffix(".yaml")) as path:
-        path.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
     runs.put(failed, target)
     return target
 
@@ -56,7 +62,9 @@ def _execute(*args, **options):
     for left in reversed(range(STARTS)):
         try:
             return papermill.execute_notebook(*args, **options)
-        except RuntimeError as error:  # of the kernel's start, when no cell has run; a cell's error is another class
+        except (
+            RuntimeError
+        ) as error:  # of the kernel's start, when no cell has run; a cell's error is another class
             if not left or "Kernel" not in str(error):
                 raise
             print(f"{args[0].stem}: {error}; starting another kernel", file=sys.stderr)
@@ -75,7 +83,10 @@ def main(arguments):
         print(f"error: {error}", file=sys.stderr)
         return 2
     except papermill.PapermillExecutionError as error:
-        print(f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(
+            f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}",
+            file=sys.stderr,
+        )
         return 1
     print(Path(path))
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 
 from . import params, runs, tables, tasks
+from .manifest import development_accuracy, read_manifest
 from .prose import percent
 from .tasks import TASKS
 from .workflow import ONCE, PER_TASK, notebooks
@@ -42,14 +43,18 @@ def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
     found = [*_of_study(study, runs_root, ONCE), *_of_study(demo, demo_root, (), "demo/")]
     missing = [str(source.path) for source in found if source.path and not source.path.exists()]
     if missing:
-        raise runs.RunError(f"the study {study} or {demo} is not complete: run `make book`; missing: {', '.join(missing[:5])}")
+        raise runs.RunError(
+            f"the study {study} or {demo} is not complete: run `make book`; missing: {', '.join(missing[:5])}"
+        )
     shutil.rmtree(target, ignore_errors=True)
     for source in found:
         (target / source.place).parent.mkdir(parents=True, exist_ok=True)
         _copy(source, target)
     paged = [source for source in found if "/" in source.place and source.place.endswith(".ipynb")]
     bands = {str(Path(source.place).parent): _band_entry(source.merged) for source in paged}
-    (target / "bands.json").write_text(json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8")
+    (target / "bands.json").write_text(
+        json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8"
+    )
     return sum(source.place.endswith(".ipynb") for source in found)
 
 
@@ -57,13 +62,32 @@ def _of_study(study, runs_root, once, prefix=""):
     """What the book has of a study: list of `Source`."""
     found = []
     for task in TASKS:
-        merged, origin = params.merge_with_source({"study": study, "task": task, "runs_root": runs_root})
+        merged, origin = params.merge_with_source(
+            {"study": study, "task": task, "runs_root": runs_root}
+        )
         folder = tables.place(merged)
-        names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (list(once) if task == "xnli" else [])
-        found += [Source(f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged) for name in names]
-        found += [Source(f"{prefix}{task}/{name}.ipynb", None, merged) for name in PER_TASK if f"{task}/{name}" not in names]
+        names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (
+            list(once) if task == "xnli" else []
+        )
+        found += [
+            Source(
+                f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged
+            )
+            for name in names
+        ]
+        found += [
+            Source(f"{prefix}{task}/{name}.ipynb", None, merged)
+            for name in PER_TASK
+            if f"{task}/{name}" not in names
+        ]
         if f"{task}/02-influence" in names:
-            found.append(Source(f"explorer/{prefix.replace('/', '-')}{task}.js", folder / "explorer.json", merged))
+            found.append(
+                Source(
+                    f"explorer/{prefix.replace('/', '-')}{task}.js",
+                    folder / "explorer.json",
+                    merged,
+                )
+            )
     return found
 
 
@@ -76,29 +100,45 @@ def _copy(source, target):
     else:
         suffix = str(Path(source.place).parent).replace("/", "-")
         notebook = nbformat.read(source.path, 4) if source.path else _empty(Path(source.place).stem)
-        nbformat.write(page(notebook, suffix, tasks.title(source.merged), band(source.merged)), path)
+        nbformat.write(
+            page(notebook, suffix, tasks.title(source.merged), band(source.merged)), path
+        )
 
 
 def _empty(name):
     """A notebook without results, under the title of its source."""
-    title = nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4).cells[0].source.partition("\n")[0]
+    title = (
+        nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4)
+        .cells[0]
+        .source.partition("\n")[0]
+    )
     text = f"{title}\n\nThis study has no such runs yet: the models that this notebook compares have not been trained."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
 
 
 def _band_entry(merged):
     computed, synthetic = runs.can_load(merged), merged["data"] == "demo"
-    return {"title": tasks.title(merged), "synthetic": synthetic, "computed": computed, "text": band(merged)}
+    return {
+        "title": tasks.title(merged),
+        "synthetic": synthetic,
+        "computed": computed,
+        "text": band(merged),
+    }
 
 
 def band(merged):
     """What a page says of the data behind its numbers, from the run's manifest and samples."""
-    what = "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
+    what = (
+        "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
+    )
     if not runs.can_load(merged):
         return f"**{what}{tasks.title(merged)}.** This study has not been computed on it yet."
-    manifest, test = runs.read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
+    manifest, test = read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
     items = f" of {test['item'].nunique()} items" if tasks.find(merged).parallel else ""
-    accuracy, majority = percent(runs.accuracy(manifest)), percent(manifest["majority_share"]["validation"])
+    accuracy, majority = (
+        percent(development_accuracy(manifest)),
+        percent(manifest["majority_share"]["validation"]),
+    )
     return (
         f"**{what}{tasks.title(merged)}.** {manifest['rows']['train']:,} training samples, {len(test)} test samples{items}. "
         f"The model is right on {accuracy} of the development samples; the most frequent class is {majority}."
@@ -124,7 +164,9 @@ def page(notebook, suffix, title, band):
             cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
     first, _, rest = notebook.cells[0].source.partition("\n")
     kind = "synthetic" if "Synthetic" in band else "real"
-    notebook.cells[0].source = f"{first}: {title}\n\n```{{div}} data-band {kind}\n{band}\n```\n{rest}"
+    notebook.cells[
+        0
+    ].source = f"{first}: {title}\n\n```{{div}} data-band {kind}\n{band}\n```\n{rest}"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for label, unique in labels.items():

@@ -22,7 +22,9 @@ COLUMNS = ["claim", "section", "statement", *NUMBERS, "holds", "unit", "of", "ch
 @functools.cache
 def reported():
     """`paper.yaml` as a dict: `tables`, `claims`."""
-    return yaml.safe_load(resources.files(__package__).joinpath("paper.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(
+        resources.files(__package__).joinpath("paper.yaml").read_text(encoding="utf-8")
+    )
 
 
 def claims(task, tables, judged=True, *, resamples=2000, confidence_level=0.95, seed=0):
@@ -115,7 +117,9 @@ def scoreboard(claims, task):
         `section, statement, unit, paper_value`, then for real and demo `<study>_value, <study>_low, <study>_high,
         <study>_chance, <study>_of` (NaN where there is none), and `verdict`, one of `HOLDS`, of the real study.
     """
-    said = pd.DataFrame([_row(claim, task, Run({}), True) for claim in _made_for(task)], columns=COLUMNS)
+    said = pd.DataFrame(
+        [_row(claim, task, Run({}), True) for claim in _made_for(task)], columns=COLUMNS
+    )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):
         table = claims.get(study, said).set_index("claim").reindex(said["claim"])
@@ -131,13 +135,22 @@ def side_by_side(task, table, name):
     said = reported()["tables"][name].get(task)
     if said is None or table is None:
         return None
-    first, second, value = ("test_lang", "train_lang", "mean") if name == "mean_influence" else ("sign", "test_lang", "share")
+    first, second, value = (
+        ("test_lang", "train_lang", "mean")
+        if name == "mean_influence"
+        else ("sign", "test_lang", "share")
+    )
     rows = [(a, b, number) for a, part in said.items() for b, number in part.items()]
     paper = pd.DataFrame(rows, columns=[first, second, "paper"])
-    return paper.merge(table[[first, second, value]].rename(columns={value: "this_run"}), how="left")
+    return paper.merge(
+        table[[first, second, value]].rename(columns={value: "this_run"}), how="left"
+    )
 
 
 def agreement(table):
     """Rank correlation (Spearman) of each row of `side_by_side`'s average influence: `test_lang, agreement`."""
-    rows = [(lang, part["paper"].corr(part["this_run"], "spearman")) for lang, part in table.groupby("test_lang", sort=False)]
+    rows = [
+        (lang, part["paper"].corr(part["this_run"], "spearman"))
+        for lang, part in table.groupby("test_lang", sort=False)
+    ]
     return pd.DataFrame(rows, columns=["test_lang", "agreement"])

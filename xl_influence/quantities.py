@@ -5,8 +5,9 @@ A quantity is a function of a `found.Run` that gives a `found.Found`, or None wh
 
 import numpy as np
 
-from . import removal, runs
+from . import removal
 from .found import Found, Run
+from .manifest import development_accuracy, majority_share
 
 SMALL = 0.1  # a rank-biserial correlation that is called small by convention: less is no difference
 
@@ -17,10 +18,10 @@ def dev_accuracy(run):
     manifest = run.tables.get("manifest")
     if not manifest:
         return None
-    n, reached = manifest["rows"]["validation"], runs.accuracy(manifest)
+    n, reached = manifest["rows"]["validation"], development_accuracy(manifest)
     level = run.choice.get("confidence_level", 0.95)
     low, high = stats.binomtest(round(reached * n), n).proportion_ci(level, method="wilson")
-    return Found(reached, float(low), float(high), runs.majority(manifest))
+    return Found(reached, float(low), float(high), majority_share(manifest))
 
 
 def removal_change(run, sign):
@@ -63,7 +64,9 @@ def own_beyond_chance(run, sign):
 def cross_difference(run, language, sign):
     def beyond_rest(share):
         others = 1 - _own(share)
-        return others.sel(test_lang=language) - others.drop_sel(test_lang=language).mean("test_lang")
+        return others.sel(test_lang=language) - others.drop_sel(test_lang=language).mean(
+            "test_lang"
+        )
 
     return run.whole(run.sources(sign, language), beyond_rest)
 
@@ -88,7 +91,11 @@ def given_to_others(run, language, sign):
     rows = run.sources(sign, language)
 
     def given(share):
-        return share.sel(train_lang=language).drop_sel(test_lang=language, errors="ignore").mean("test_lang")
+        return (
+            share.sel(train_lang=language)
+            .drop_sel(test_lang=language, errors="ignore")
+            .mean("test_lang")
+        )
 
     found = run.whole(rows, given)
     if found is not None and "chance" in rows:
@@ -98,7 +105,9 @@ def given_to_others(run, language, sign):
 
 def given_beyond_rest(run, language, sign):
     def beyond(share):
-        others = share.where(share["test_lang"] != share["train_lang"]).drop_sel(test_lang=language, errors="ignore")
+        others = share.where(share["test_lang"] != share["train_lang"]).drop_sel(
+            test_lang=language, errors="ignore"
+        )
         rest = others.drop_sel(train_lang=language).mean(["test_lang", "train_lang"])
         return others.sel(train_lang=language).mean("test_lang") - rest
 
@@ -132,11 +141,15 @@ def highest_mean(run, language):
 
 
 def own_beyond_other_tasks(run, sign):
-    mine, *others = [cross_share(each, sign) for each in (run, run.other("xnli"), run.other("pawsx"))]
+    mine, *others = [
+        cross_share(each, sign) for each in (run, run.other("xnli"), run.other("pawsx"))
+    ]
     if mine is None or None in others:
         return None
     value, n = np.mean([other.value for other in others]) - mine.value, len(others)
-    down = np.sqrt(sum((o.value - o.low) ** 2 for o in others) / n**2 + (mine.high - mine.value) ** 2)
+    down = np.sqrt(
+        sum((o.value - o.low) ** 2 for o in others) / n**2 + (mine.high - mine.value) ** 2
+    )
     up = np.sqrt(sum((o.high - o.value) ** 2 for o in others) / n**2 + (mine.value - mine.low) ** 2)
     return Found(value, value - down, value + up)  # runs of different tasks are independent
 
@@ -165,7 +178,10 @@ def epochs_that_differ(run):
     if "ci_low" in rows:
         low, high = rows["ci_low"], rows["ci_high"]
         least = np.minimum(low.abs(), high.abs()).where(low * high > 0, 0)
-        found.low, found.high = (least >= SMALL).mean(), (np.maximum(low.abs(), high.abs()) >= SMALL).mean()
+        found.low, found.high = (
+            (least >= SMALL).mean(),
+            (np.maximum(low.abs(), high.abs()) >= SMALL).mean(),
+        )
     return found
 
 
@@ -177,7 +193,11 @@ def zero_shot(run, language, what, sign):
 
 def imbalance_change(run, sign):
     rows = _imbalance(run, sign)
-    return None if rows is None else run.whole(_change(rows, "percent", 0, rows["percent"].max()), _mean)
+    return (
+        None
+        if rows is None
+        else run.whole(_change(rows, "percent", 0, rows["percent"].max()), _mean)
+    )
 
 
 def imbalance_others(run, sign, but):
@@ -196,18 +216,40 @@ def _imbalance(run, sign):
     if rows is None:
         return None
     models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
-    weak = {lang for percent, lang in models if run.weak_in(f"plus-{percent}-{lang}", lang) or run.weak_in("base", lang)}
+    weak = {
+        lang
+        for percent, lang in models
+        if run.weak_in(f"plus-{percent}-{lang}", lang) or run.weak_in("base", lang)
+    }
     rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
     return rows if len(rows) else None
 
 
-SHARES = (dev_accuracy, cross_share, given_to_others, script_share, reinforcing, zero_shot, imbalance_others)
+SHARES = (
+    dev_accuracy,
+    cross_share,
+    given_to_others,
+    script_share,
+    reinforcing,
+    zero_shot,
+    imbalance_others,
+)
 COUNTS = (first_is_own, first_is, rely_on_each_other, highest_mean, epochs_that_differ)
 DIFFERENCES = (
-    removal_change, removal_control, own_beyond_chance, cross_difference, given_beyond_rest, own_beyond_other_tasks,
-    own_change, imbalance_change,
-)  # fmt: skip
-UNITS = {"share": SHARES, "count": COUNTS, "points": DIFFERENCES}  # counts as shares of `of`, points as fractions
+    removal_change,
+    removal_control,
+    own_beyond_chance,
+    cross_difference,
+    given_beyond_rest,
+    own_beyond_other_tasks,
+    own_change,
+    imbalance_change,
+)
+UNITS = {
+    "share": SHARES,
+    "count": COUNTS,
+    "points": DIFFERENCES,
+}  # counts as shares of `of`, points as fractions
 QUANTITIES = {function.__name__: function for functions in UNITS.values() for function in functions}
 
 
@@ -216,7 +258,10 @@ def _of(rows, value="share"):
     if rows is None or rows[value].isna().any():
         return None
     row = rows.iloc[0]
-    return Found(*(float(row[name]) for name in (value, "ci_low", "ci_high")), float(row.get("chance", np.nan)))
+    return Found(
+        *(float(row[name]) for name in (value, "ci_low", "ci_high")),
+        float(row.get("chance", np.nan)),
+    )
 
 
 def _change(rows, column, before, after):

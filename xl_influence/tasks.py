@@ -46,7 +46,23 @@ TASKS = {
         classes={0: 1, 1: 0, 2: 0},  # entailment; neutral and contradiction (Han et al., 2020)
         class_names=("not entailment", "entailment"),
         parallel=True,
-        languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+        languages=(
+            "ar",
+            "bg",
+            "de",
+            "el",
+            "en",
+            "es",
+            "fr",
+            "hi",
+            "ru",
+            "sw",
+            "th",
+            "tr",
+            "ur",
+            "vi",
+            "zh",
+        ),
         demo_title="demo-NLI",
     ),
     "pawsx": Task(
@@ -119,7 +135,9 @@ def own_files(params):
     """Split → path of its CSV file."""
     folder = Path(params["data_root"]).expanduser() if params["data_root"] else None
     if folder is None:
-        raise TaskError(f"task={params['task']}: data_root must name the folder with train.csv, validation.csv and test.csv")
+        raise TaskError(
+            f"task={params['task']}: data_root must name the folder with train.csv, validation.csv and test.csv"
+        )
     files = {split: folder / f"{split}.csv" for split in SPLITS}
     missing = [path.name for path in files.values() if not path.is_file()]
     if missing:
@@ -144,7 +162,9 @@ def _read_own(path, *state):
     needed = ("text_a", "label", "lang")
     missing = [column for column in needed if column not in rows]
     if missing:
-        raise TaskError(f"{path}: no column {missing[0]!r}; there are {', '.join(rows)}, needed are {', '.join(needed)}")
+        raise TaskError(
+            f"{path}: no column {missing[0]!r}; there are {', '.join(rows)}, needed are {', '.join(needed)}"
+        )
     if "item" not in rows:
         rows["item"] = rows.groupby("lang").cumcount()
     return rows
@@ -154,7 +174,9 @@ def _from_files(files):
     rows = read_own(files["train"])
     names = sorted(rows["label"].unique())
     if len(names) < 2:
-        raise TaskError(f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed")
+        raise TaskError(
+            f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed"
+        )
     return _own(names, "text_b" in rows, bool((rows.groupby("item")["lang"].nunique() > 1).any()))
 
 

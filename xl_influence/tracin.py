@@ -8,16 +8,25 @@ checkpoints. One backward pass per sample: N + M in all, never N × M.
 import numpy as np
 import xarray as xr
 
-from . import heap
-from .cosine import influence, sample_coords
-from .engine import Engine
+from .engine import memory
+from .engine.engine import Engine
+from .influence import influence, sample_coords
 
 
-@heap.kept()
+@memory.kept()
 def gradient_products(
-    model, train, test, *, pad_token_id=None, max_tokens=0, test_memory=None, device=None, precision="float32",
-    storage=None, progress=None,
-):  # fmt: skip
+    model,
+    train,
+    test,
+    *,
+    pad_token_id=None,
+    max_tokens=0,
+    test_memory=None,
+    device=None,
+    precision="float32",
+    storage=None,
+    progress=None,
+):
     """Dot products and squared norms of per-sample loss gradients, at the model's present weights.
 
     Gradients are of the cross-entropy of each sample alone, over all parameters that require a gradient, with the model
@@ -59,7 +68,12 @@ def gradient_products(
         No samples, an empty or out-of-range sample, or a test sample that alone exceeds `test_memory`.
     """
     engine = Engine(
-        model, pad_token_id=pad_token_id, max_tokens=max_tokens, device=device, precision=precision, storage=storage
+        model,
+        pad_token_id=pad_token_id,
+        max_tokens=max_tokens,
+        device=device,
+        precision=precision,
+        storage=storage,
     )
     engine.check(train, test)
     tile, together = engine.layout(train, test, test_memory)
@@ -67,7 +81,9 @@ def gradient_products(
     for start in range(0, len(test), tile):
         held = engine.hold(test[start : start + tile])
         parts.append(engine.products(held, train, together, progress))
-    products = xr.concat(parts, "test", data_vars="minimal", coords="minimal", compat="override", join="override")
+    products = xr.concat(
+        parts, "test", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
     return products.assign_coords(sample_coords(test, "test") | sample_coords(train, "train"))
 
 
@@ -88,4 +104,10 @@ def rounding(model, train, test, top_k=100, *, precision="float32", storage=None
     tops = [np.argsort(-values, axis=1, kind="stable")[:, :top_k] for values in (exact, rough)]
     overlap = np.mean([len(np.intersect1d(a, b)) / top_k for a, b in zip(*tops, strict=True)])
     error = float(np.abs(exact - rough).max())
-    return {"max_cosine_error": error, "top_overlap": float(overlap), "top_k": top_k, "train": len(train), "test": len(test)}
+    return {
+        "max_cosine_error": error,
+        "top_overlap": float(overlap),
+        "top_k": top_k,
+        "train": len(train),
+        "test": len(test),
+    }

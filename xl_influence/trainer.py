@@ -8,18 +8,27 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from . import dropout, heap, runs
-from .arithmetic import arithmetic, multiplies_bf16
+from . import dropout, runs
+from .engine import memory
+from .engine.arithmetic import arithmetic, multiplies_bf16
 
 DONE = "complete"  # file in a Trainer checkpoint that was written to its end
 
 
 def complete_steps(work):
     """Steps of the Trainer checkpoints in `work` that were written to their end, in order."""
-    return sorted(int(path.parent.name.split("-")[1]) for path in Path(work).glob(f"checkpoint-*/{DONE}"))
+    return sorted(
+        int(path.parent.name.split("-")[1]) for path in Path(work).glob(f"checkpoint-*/{DONE}")
+    )
 
 
 class _Samples(Dataset):
@@ -50,12 +59,18 @@ class _EpochSampler(LengthGroupedSampler):
 class _Trainer(Trainer):
     def train(self, *args, **kwargs):
         on_cpu = self.args.device.type == "cpu"
-        with heap.kept(), arithmetic(self.args.device), dropout.fast(self.model) if on_cpu else nullcontext():
+        with (
+            memory.kept(),
+            arithmetic(self.args.device),
+            dropout.fast(self.model) if on_cpu else nullcontext(),
+        ):
             return super().train(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
         lengths = [len(sequence) for sequence in self.train_dataset.sequences]
-        return _EpochSampler(self.args.train_batch_size * self.args.world_size, lengths, self.args.seed)
+        return _EpochSampler(
+            self.args.train_batch_size * self.args.world_size, lengths, self.args.seed
+        )
 
 
 class _Keeper(TrainerCallback):
@@ -88,13 +103,21 @@ class _Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         title = f"{self.task}: fine-tuning"
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=title, unit="step", mininterval=10)
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=title,
+            unit="step",
+            mininterval=10,
+        )
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update(state.global_step - self.bar.n)
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        self.bar.set_postfix_str(f"epoch {round(state.epoch)}: dev accuracy {metrics['eval_accuracy']:.2f}")
+        self.bar.set_postfix_str(
+            f"epoch {round(state.epoch)}: dev accuracy {metrics['eval_accuracy']:.2f}"
+        )
 
     def on_train_end(self, args, state, control, **kwargs):
         self.bar.close()
@@ -107,7 +130,9 @@ def build(params, model, samples, sequences, pad, work, device, progress, stop_a
     after that epoch instead, and neither development accuracy nor checkpoints are made.
     """
     often = "no" if stop_after else "epoch"
-    order = np.argsort([len(s) for s in sequences["validation"]], kind="stable")  # short batches pad less
+    order = np.argsort(
+        [len(s) for s in sequences["validation"]], kind="stable"
+    )  # short batches pad less
     dev = samples["validation"].iloc[order]
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -140,14 +165,29 @@ def build(params, model, samples, sequences, pad, work, device, progress, stop_a
             length = len(sample["input_ids"])
             ids[row, :length] = torch.tensor(sample["input_ids"])
             mask[row, :length] = 1
-        return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([s["labels"] for s in batch])}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": torch.tensor([s["labels"] for s in batch]),
+        }
 
     def metrics(prediction):
-        right = pd.Series(prediction.predictions.argmax(-1) == prediction.label_ids, index=dev["lang"].to_numpy())
-        by_language, trained = right.groupby(level=0).mean(), right.index.isin(samples["train"]["lang"].unique())
-        return {"accuracy": float(right[trained].mean())} | {f"accuracy_{lang}": float(v) for lang, v in by_language.items()}
+        right = pd.Series(
+            prediction.predictions.argmax(-1) == prediction.label_ids, index=dev["lang"].to_numpy()
+        )
+        by_language, trained = (
+            right.groupby(level=0).mean(),
+            right.index.isin(samples["train"]["lang"].unique()),
+        )
+        return {"accuracy": float(right[trained].mean())} | {
+            f"accuracy_{lang}": float(v) for lang, v in by_language.items()
+        }
 
-    ends = [_Stop(stop_after)] if stop_after else [EarlyStoppingCallback(params["patience"]), _Keeper()]
+    ends = (
+        [_Stop(stop_after)]
+        if stop_after
+        else [EarlyStoppingCallback(params["patience"]), _Keeper()]
+    )
     trainer = _Trainer(
         model=model,
         args=arguments,

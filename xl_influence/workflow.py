@@ -12,21 +12,34 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     "07-zero-shot": ["02-influence"],
     "08-imbalance": ["02-influence"],
     "09-the-paper-and-this-run": [  # reads tables only
-        "03-quality", "04-cross-language-influence", "05-reinforcing-or-complementary", "06-sharing-dynamics", "07-zero-shot",
+        "03-quality",
+        "04-cross-language-influence",
+        "05-reinforcing-or-complementary",
+        "06-sharing-dynamics",
+        "07-zero-shot",
         "08-imbalance",
     ],
     "10-where-in-the-network": ["02-influence"],
-}  # fmt: skip
-TRAINED_AGAIN = ("07-zero-shot", "08-imbalance")  # they compare models with each other, and say nothing of a single one
+}
+TRAINED_AGAIN = (
+    "07-zero-shot",
+    "08-imbalance",
+)  # they compare models with each other, and say nothing of a single one
 ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
 
 
 def compared(merged, source):
     """Notebook → parameters of the runs whose influence it compares, of this study or of a smaller one."""
-    again, other = (params.elsewhere(merged, source, key) for key in ("removal_study", "variants_study"))
-    languages = [other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")]
+    again, other = (
+        params.elsewhere(merged, source, key) for key in ("removal_study", "variants_study")
+    )
+    languages = [
+        other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")
+    ]
     without = [f"without-{lang}" for lang in languages[0]]
-    plus = [f"plus-{percent}-{lang}" for lang in languages[1] for percent in other["imbalance_percents"]]
+    plus = [
+        f"plus-{percent}-{lang}" for lang in languages[1] for percent in other["imbalance_percents"]
+    ]
     return {
         "03-quality": [again],
         "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
@@ -42,5 +55,6 @@ def notebooks(merged, source):
     return [
         name
         for name in PER_TASK
-        if name not in TRAINED_AGAIN or any(runs.can_load(run) for run in needed[name] if run["variant"] != merged["variant"])
+        if name not in TRAINED_AGAIN
+        or any(runs.can_load(run) for run in needed[name] if run["variant"] != merged["variant"])
     ]

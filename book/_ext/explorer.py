@@ -22,8 +22,14 @@ class Explorer(SphinxDirective):
         names = [f"{prefix}{task}" for prefix in ("", "demo-") for task in TASKS]
         there = [name for name in names if (runs / "explorer" / f"{name}.js").exists()]
         if not there:
-            return [self.state.document.reporter.warning(f"{RUNS} holds no task: gather a study first", line=self.lineno)]
-        titles = [[name, bands(self.env)[name.replace("demo-", "demo/")]["title"]] for name in there]
+            return [
+                self.state.document.reporter.warning(
+                    f"{RUNS} holds no task: gather a study first", line=self.lineno
+                )
+            ]
+        titles = [
+            [name, bands(self.env)[name.replace("demo-", "demo/")]["title"]] for name in there
+        ]
         tasks = html.escape(json.dumps(titles))
         text = f'<div id="xl-explorer" data-tasks="{tasks}"><noscript>The explorer needs JavaScript.</noscript></div>'
         return [nodes.raw("", text, format="html")]

@@ -33,7 +33,9 @@ class GluedFigure(SphinxDirective):
 
     def run(self):
         source, line = self.get_source_info()
-        glued = create_pending_glue_ref(self.state.document, source, line, self.options["doc"], self.arguments[0])
+        glued = create_pending_glue_ref(
+            self.state.document, source, line, self.options["doc"], self.arguments[0]
+        )
         figure = nodes.figure("", glued)
         self.set_source_info(figure)
         self.add_name(figure)
@@ -48,10 +50,14 @@ class GluedFigure(SphinxDirective):
 class TaskFigures(SphinxDirective):
     required_arguments = 1  # the key, without its task
     has_content = True
-    option_spec = {name: directives.unchanged_required for name in ("notebook", "name", "tasks", "study")}
+    option_spec = {
+        name: directives.unchanged_required for name in ("notebook", "name", "tasks", "study")
+    }
 
     def run(self):
-        return self.parse_text_to_nodes("\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"]))
+        return self.parse_text_to_nodes(
+            "\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"])
+        )
 
     def tabs(self):
         prefix = f"{self.options['study']}/" if "study" in self.options else ""
@@ -62,7 +68,10 @@ class TaskFigures(SphinxDirective):
             if lookup(self.env, folder, notebook, key) == MISSING:
                 yield from (f"This study has no such runs on {title} yet.", ":::")
                 continue
-            yield from (f"```{{glued-figure}} {task}_{key}", f":name: {self.options['name']}-{task}")
+            yield from (
+                f"```{{glued-figure}} {task}_{key}",
+                f":name: {self.options['name']}-{task}",
+            )
             yield from (f":doc: runs/{folder}/{notebook}.ipynb", "", f"{title}: {self.content[0]}")
             yield from (*self.content[1:], "```", ":::")
 

@@ -3,7 +3,9 @@
 
 def drop_mathjax(app, pagename, templatename, context, doctree):
     if 'class="math' not in (context.get("body") or "") and "script_files" in context:
-        context["script_files"] = [file for file in context["script_files"] if "mathjax" not in str(file)]
+        context["script_files"] = [
+            file for file in context["script_files"] if "mathjax" not in str(file)
+        ]
 
 
 def setup(app):

@@ -38,9 +38,18 @@ def bands(env):
 @functools.cache
 def glued(path):
     """Key → plain text of what an executed notebook has glued; a chart's text is its type."""
-    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
-    found = {o.metadata["scrapbook"]["name"]: o.data for o in outputs if "scrapbook" in o.get("metadata", {})}
-    return {name: data.get("application/papermill.record/text/plain", "") for name, data in found.items()}
+    outputs = [
+        output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])
+    ]
+    found = {
+        o.metadata["scrapbook"]["name"]: o.data
+        for o in outputs
+        if "scrapbook" in o.get("metadata", {})
+    }
+    return {
+        name: data.get("application/papermill.record/text/plain", "")
+        for name, data in found.items()
+    }
 
 
 def lookup(env, folder, notebook, key):
@@ -73,7 +82,11 @@ class Lead(SphinxRole):
         where, key = self.text.split()
         folder, _, notebook = where.rpartition("/")
         text = lookup(self.env, folder, notebook, key)
-        return [nodes.inline("", "not computed yet." if text == MISSING else text, classes=["pasted-sentence"])], []
+        return [
+            nodes.inline(
+                "", "not computed yet." if text == MISSING else text, classes=["pasted-sentence"]
+            )
+        ], []
 
 
 class DataName(SphinxRole):
@@ -96,7 +109,11 @@ class TaskNumbers(SphinxDirective):
         for row in self.content:
             label, _, key = (part.strip() for part in row.rpartition("|"))
             notebook, key = key.split() if " " in key else (self.arguments[0], key)
-            lines.append(f"| {label} | " + " | ".join(lookup(self.env, folder, notebook, key) for folder in folders) + " |")
+            lines.append(
+                f"| {label} | "
+                + " | ".join(lookup(self.env, folder, notebook, key) for folder in folders)
+                + " |"
+            )
         return self.parse_text_to_nodes("\n".join(lines))
 
 
@@ -116,8 +133,14 @@ class DataBand(SphinxDirective):
             "synthetic": f"**Synthetic.** The numbers here are from {names}: texts written for this project.",
             "real": f"**Real data.** The numbers here are from {names}.",
         }[kind]
-        counts = ["```{dropdown} How many samples, and how good the models are", *(f"- {e['text']}" for e in entries), "```"]
-        return self.parse_text_to_nodes("\n".join(["```{div} data-band " + kind, what, "```", "", *counts]))
+        counts = [
+            "```{dropdown} How many samples, and how good the models are",
+            *(f"- {e['text']}" for e in entries),
+            "```",
+        ]
+        return self.parse_text_to_nodes(
+            "\n".join(["```{div} data-band " + kind, what, "```", "", *counts])
+        )
 
 
 def setup(app):

@@ -28,7 +28,9 @@ def add_scripts(app, pagename, templatename, context, doctree):
     """Add the scripts to a page that contains charts; the versions are those that its charts ask for."""
     versions = dict(LOADED.findall(context.get("body") or ""))
     if versions:
-        present = {f"{library.replace('-', '')}_version": version for library, version in versions.items()}
+        present = {
+            f"{library.replace('-', '')}_version": version for library, version in versions.items()
+        }
         app.add_js_file(None, body=f"var VEGA_DEBUG = {json.dumps(present)};")
         app.add_js_file("charts.js")
         app.add_js_file(BUNDLE, loading_method="defer")

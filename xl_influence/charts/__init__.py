@@ -4,15 +4,59 @@ A chart function takes a table of `sharing`, `removal` or `speed`, returns an `a
 readers.
 """
 
-from .base import COLORS, language_scale, named, setup
-from .benchmarks import growth, rates, steps, ways
-from .languages import composition, contributions, distribution, dynamics, own_share, share_by_k, shares
-from .tables import at_chance, beside, compared, matrix, note, pairs, percents, samples, scoreboard, scoreboards
-from .training import dev_accuracy, imbalance, removal, zero_shot
+from .base import COLORS, language_scale, name_languages, set_up
+from .benchmarks import plot_growth, plot_rates, plot_steps, show_ways
+from .languages import (
+    plot_composition,
+    plot_contributions,
+    plot_distribution,
+    plot_dynamics,
+    plot_own_share,
+    plot_share_by_k,
+    plot_shares,
+)
+from .tables import (
+    mark_differences,
+    show_at_chance,
+    show_matrix,
+    show_note,
+    show_pairs,
+    show_percents,
+    show_samples,
+    show_scoreboard,
+    show_scoreboards,
+    show_side_by_side,
+)
+from .training import plot_dev_accuracy, plot_imbalance, plot_removal, plot_zero_shot
 
 __all__ = [
-    "COLORS", "at_chance", "beside", "compared", "composition", "contributions", "dev_accuracy",
-    "distribution", "dynamics", "growth", "imbalance", "language_scale", "matrix", "named", "note", "own_share",
-    "pairs", "percents", "rates", "removal", "samples", "scoreboard", "scoreboards", "setup", "share_by_k",
-    "shares", "steps", "ways", "zero_shot",
-]  # fmt: skip
+    "COLORS",
+    "show_at_chance",
+    "show_side_by_side",
+    "mark_differences",
+    "plot_composition",
+    "plot_contributions",
+    "plot_dev_accuracy",
+    "plot_distribution",
+    "plot_dynamics",
+    "plot_growth",
+    "plot_imbalance",
+    "language_scale",
+    "show_matrix",
+    "name_languages",
+    "show_note",
+    "plot_own_share",
+    "show_pairs",
+    "show_percents",
+    "plot_rates",
+    "plot_removal",
+    "show_samples",
+    "show_scoreboard",
+    "show_scoreboards",
+    "set_up",
+    "plot_share_by_k",
+    "plot_shares",
+    "plot_steps",
+    "show_ways",
+    "plot_zero_shot",
+]

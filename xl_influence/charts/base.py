@@ -32,15 +32,22 @@ COLORS = {
 }
 UNKNOWN = "#777777"
 SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
-HAS_INTERVAL = "isValid(datum.ci_low)"  # tables have none where too few test samples are behind a value
+HAS_INTERVAL = (
+    "isValid(datum.ci_low)"  # tables have none where too few test samples are behind a value
+)
 TITLES = {
-    "test_lang": "test language", "train_lang": "training language", "checkpoint": "epoch", "ci_low": "interval from",
-    "ci_high": "interval to", "test_samples": "test samples", "items": "different items",
-}  # fmt: skip
+    "test_lang": "test language",
+    "train_lang": "training language",
+    "checkpoint": "epoch",
+    "ci_low": "interval from",
+    "ci_high": "interval to",
+    "test_samples": "test samples",
+    "items": "different items",
+}
 SIGN_SCALE = alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"])
 
 
-def setup():
+def set_up():
     """Make charts draw without a connection. Call once at the top of a notebook.
 
     Altair's own output fetches Vega from a CDN. Here Vega comes once per notebook out of the installed `vl_convert`.
@@ -56,8 +63,14 @@ def _vega():
     """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
     import vl_convert
 
-    names = {"vega": alt.VEGA_VERSION, "vega-lite": alt.VEGALITE_VERSION, "vega-embed": alt.VEGAEMBED_VERSION}
-    debug = ", ".join(f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items())
+    names = {
+        "vega": alt.VEGA_VERSION,
+        "vega-lite": alt.VEGALITE_VERSION,
+        "vega-embed": alt.VEGAEMBED_VERSION,
+    }
+    debug = ", ".join(
+        f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items()
+    )
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
 
@@ -65,18 +78,28 @@ def _vega():
 def language_scale(languages):
     """The book's colours for these languages, given by name."""
     codes = {name: code for code, name in LANGUAGES.items()}
-    return alt.Scale(domain=list(languages), range=[COLORS.get(codes.get(name), UNKNOWN) for name in languages])
+    return alt.Scale(
+        domain=list(languages), range=[COLORS.get(codes.get(name), UNKNOWN) for name in languages]
+    )
 
 
-def named(table):
+def name_languages(table):
     """The table with languages by name instead of by code."""
-    return table.replace({column: LANGUAGES for column in ("lang", "test_lang", "train_lang", "language") if column in table})
+    return table.replace(
+        {
+            column: LANGUAGES
+            for column in ("lang", "test_lang", "train_lang", "language")
+            if column in table
+        }
+    )
 
 
 def focus(field):
     """A click into the legend fades all other series: the selection, and a function from an opacity to its condition."""
     chosen = alt.selection_point(name=f"focus_{field}", fields=[field], bind="legend")
-    return chosen, lambda opacity: alt.condition(chosen, alt.value(opacity), alt.value(opacity * 0.15))
+    return chosen, lambda opacity: alt.condition(
+        chosen, alt.value(opacity), alt.value(opacity * 0.15)
+    )
 
 
 def epochs_axis():
@@ -94,7 +117,9 @@ def line_with_band(base, field, languages, title, chance, description):
 
     `field`: the column of the languages that the lines are of.
     """
-    legend = alt.Legend(title=field.replace("_lang", " language"), symbolOpacity=1)  # not the bands' opacity
+    legend = alt.Legend(
+        title=field.replace("_lang", " language"), symbolOpacity=1
+    )  # not the bands' opacity
     color = alt.Color(f"{field}:N", scale=language_scale(languages), legend=legend)
     chosen, faded = focus(field)
     low = alt.Y("ci_low:Q", title="")
@@ -104,7 +129,9 @@ def line_with_band(base, field, languages, title, chance, description):
         .encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
     )
     share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
-    line = base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
+    line = (
+        base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
+    )
     return (
         (band + line + chance)
         .properties(width=260, height=220, description=description)

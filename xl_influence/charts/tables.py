@@ -8,17 +8,17 @@ import re
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from ..runs import CHANCE
+from ..manifest import CHANCE
 from ..tasks import LANGUAGES
-from .base import named
+from .base import name_languages
 
 IN_PAPER = 5  # languages of a task, of which the paper counts
 START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
 
 
-def matrix(table, value="mean"):
+def show_matrix(table, value="mean"):
     """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
-    table = named(table)
+    table = name_languages(table)
     languages = list(dict.fromkeys(table["train_lang"]))
     wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
         list(dict.fromkeys(table["test_lang"])), languages
@@ -27,7 +27,7 @@ def matrix(table, value="mean"):
     return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
 
 
-def samples(table, class_names, scores=True, marked=False):
+def show_samples(table, class_names, scores=True, marked=False):
     """Samples as an HTML table, with their texts where the table has them, else with their languages.
 
     Texts are escaped, so markup in a review shows as text. `marked`: words of a pair that its other text has at another place
@@ -36,21 +36,37 @@ def samples(table, class_names, scores=True, marked=False):
     what = "text" if "text_a" in table else "language"
     head = f"<tr><th>uid</th>{'<th>influence</th>' if scores else ''}<th{START}>{what}</th><th{START}>label</th></tr>"
     body = [_sample(row, class_names, scores, marked) for row in table.itertuples()]
-    return HTML(f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>')
+    return HTML(
+        f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+    )
 
 
 def _sample(row, class_names, scores, marked):
-    """One row of `samples`."""
-    texts = [text for text in (getattr(row, "text_a", None), getattr(row, "text_b", None)) if isinstance(text, str)]
-    parts = compared(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
-    text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts) or LANGUAGES.get(row.lang, row.lang)
-    score = "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>" if scores else ""
-    phenomenon = f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
-    words = f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
+    """One row of `show_samples`."""
+    texts = [
+        text
+        for text in (getattr(row, "text_a", None), getattr(row, "text_b", None))
+        if isinstance(text, str)
+    ]
+    parts = mark_differences(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
+    text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts) or LANGUAGES.get(
+        row.lang, row.lang
+    )
+    score = (
+        "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>"
+        if scores
+        else ""
+    )
+    phenomenon = (
+        f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
+    )
+    words = (
+        f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
+    )
     return f'<tr class="{row.sign}"><td>{row.uid}</td>{score}{words}</tr>'
 
 
-def compared(a, b):
+def mark_differences(a, b):
     """Two texts as escaped HTML: `<u>` around words that stand elsewhere in the other text, `<b>` around those it lacks."""
     words = [re.findall(r"\w|\W" if _unspaced(text) else r"\w+|\W", text) for text in (a, b)]
     keys = [[word.casefold() for word in part] for part in words]
@@ -59,7 +75,11 @@ def compared(a, b):
     for side, part in enumerate(words):
         in_place = {block[side] + i for block in blocks for i in range(block.size)}
         other = set(keys[1 - side])
-        result.append("".join(_mark(word, i in in_place, keys[side][i] in other) for i, word in enumerate(part)))
+        result.append(
+            "".join(
+                _mark(word, i in in_place, keys[side][i] in other) for i, word in enumerate(part)
+            )
+        )
     return result
 
 
@@ -73,40 +93,48 @@ def _mark(word, in_place, elsewhere):
     return f"<{tag}>{html.escape(word)}</{tag}>" if tag else html.escape(word)
 
 
-def note(text):
+def show_note(text):
     """A sentence that stands where a table or chart would."""
     return Markdown(f"*{text}*")
 
 
-def at_chance(names, kind="model"):
-    """What a page says of models or languages: which are at chance by `runs.CHANCE`, or that none is."""
+def show_at_chance(names, kind="model"):
+    """What a page says of models or languages: which are at chance by `CHANCE`, or that none is."""
     points = f"{100 * CHANCE:.0f} points above the most frequent class"
     if not names:
         return Markdown(f"Every {kind} is at least {points}.")
-    return Markdown(f"**At chance**: {', '.join(names)}; less than {points}. Do not trust what follows of them.")
+    return Markdown(
+        f"**At chance**: {', '.join(names)}; less than {points}. Do not trust what follows of them."
+    )
 
 
-def pairs(values, name, value):
+def show_pairs(values, name, value):
     """A dict or Series as a table of two columns with these titles, as a styled frame."""
     return pd.DataFrame(list(values.items()), columns=[name, value]).style.hide()
 
 
-def beside(table, row, column):
+def show_side_by_side(table, row, column):
     """A table of `paper.side_by_side` as a styled frame: this run's number, the paper's in brackets."""
-    text = [f"{ours:.3f} ({paper:.3f})" for ours, paper in zip(table["this_run"], table["paper"], strict=True)]
-    table = named(table.assign(text=text))
+    text = [
+        f"{ours:.3f} ({paper:.3f})"
+        for ours, paper in zip(table["this_run"], table["paper"], strict=True)
+    ]
+    table = name_languages(table.assign(text=text))
     order = [list(dict.fromkeys(table[name])) for name in (row, column)]
     wide = table.pivot(index=row, columns=column, values="text").loc[order[0], order[1]]
     return wide.rename_axis(index="this run (paper)", columns=None).style
 
 
 MARKS = {
-    "holds": "✓ holds", "does not hold": "✗ does not hold", "inconclusive": "? inconclusive",
-    "cannot be tested here": "– cannot be tested here", "": "",
-}  # fmt: skip
+    "holds": "✓ holds",
+    "does not hold": "✗ does not hold",
+    "inconclusive": "? inconclusive",
+    "cannot be tested here": "– cannot be tested here",
+    "": "",
+}
 
 
-def scoreboard(claims):
+def show_scoreboard(claims):
     """The paper's claims with this run's values and the verdict (`paper.claims`), as a styled frame."""
     claims = claims if "unit" in claims else claims.assign(unit="", of=math.nan)
     shown = claims[["section", "statement"]].assign(
@@ -118,12 +146,16 @@ def scoreboard(claims):
     return _sentences(shown.rename(columns={"this": "this run"}))
 
 
-def scoreboards(board):
+def show_scoreboards(board):
     """The table of `paper.scoreboard` as a styled frame: the paper, the real study with its verdict, the demo."""
-    shown = board[["section", "statement"]].assign(paper=_numbers(board["paper_value"], board["unit"]))
+    shown = board[["section", "statement"]].assign(
+        paper=_numbers(board["paper_value"], board["unit"])
+    )
     for study in ("real", "demo"):
         shown[study] = _numbers(board[f"{study}_value"], board["unit"], board[f"{study}_of"])
-        shown[f"{study}: interval"] = _intervals(board, f"{study}_low", f"{study}_high", f"{study}_of")
+        shown[f"{study}: interval"] = _intervals(
+            board, f"{study}_low", f"{study}_high", f"{study}_of"
+        )
         if study == "real":
             shown["verdict on real"] = board["verdict"].map(MARKS)
     return _sentences(shown)
@@ -144,7 +176,10 @@ def _numbers(values, units, of=None):
     whole = [IN_PAPER] * len(values) if of is None else of
     texts = [_number(*row) for row in zip(values, units, whole, strict=True)]
     if of is None:  # the paper says it of every language, or of all tests
-        return ["all" if (u, v) == ("count", 1) else text for u, v, text in zip(units, values, texts, strict=True)]
+        return [
+            "all" if (u, v) == ("count", 1) else text
+            for u, v, text in zip(units, values, texts, strict=True)
+        ]
     return texts
 
 
@@ -158,11 +193,15 @@ def _number(value, unit, of):
     return f"{100 * value:.0f}\u00a0%" if unit == "share" else f"{value:.2f}"
 
 
-def percents(table, **formats):
+def show_percents(table, **formats):
     """A table of `sharing` as a styled frame: languages by name, shares in percent, '–' where there is no interval.
 
     `formats`: of further columns.
     """
-    shares = [name for name in ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k") if name in table]
-    style = named(table.replace({"test_lang": {"all": "all languages"}})).style.hide()
+    shares = [
+        name
+        for name in ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k")
+        if name in table
+    ]
+    style = name_languages(table.replace({"test_lang": {"all": "all languages"}})).style.hide()
     return style.format(dict.fromkeys(shares, "{:.1%}") | formats, na_rep="–")

@@ -15,8 +15,16 @@ from importlib import resources
 import yaml
 
 SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")  # {person}, {person2}, {person2.gen}
-FILLINGS = {"train": 8, "validation": 2, "test": 2}  # fillings of a parallel template that go to each split
-TEMPLATES = {"train": 8, "validation": 2, "test": 2}  # of every 12 review templates, how many go to each split
+FILLINGS = {
+    "train": 8,
+    "validation": 2,
+    "test": 2,
+}  # fillings of a parallel template that go to each split
+TEMPLATES = {
+    "train": 8,
+    "validation": 2,
+    "test": 2,
+}  # of every 12 review templates, how many go to each split
 REVIEW_FILLINGS = 15  # reviews made of one review template
 FILES = {"xnli": "xnli.yaml", "pawsx": "pawsx.yaml", "marc": "marc.yaml"}
 
@@ -62,11 +70,21 @@ def expand_parallel(corpus):
         random.Random(split).shuffle(items)
         for item, (template, filling, key_a, key_b, label) in enumerate(items, first):
             for lang in template["texts"][key_a]:
-                text_a, text_b = (_fill(template["texts"][key][lang], filling, lang) for key in (key_a, key_b))
+                text_a, text_b = (
+                    _fill(template["texts"][key][lang], filling, lang) for key in (key_a, key_b)
+                )
                 rows.append(
-                    {"split": split, "lang": lang, "item": item, "template": template["id"],
-                     "phenomenon": template["phenomenon"], "label": label, "text_a": text_a, "text_b": text_b}
-                )  # fmt: skip
+                    {
+                        "split": split,
+                        "lang": lang,
+                        "item": item,
+                        "template": template["id"],
+                        "phenomenon": template["phenomenon"],
+                        "label": label,
+                        "text_a": text_a,
+                        "text_b": text_b,
+                    }
+                )
         first += len(items)  # an item has one number in all splits
     return rows
 
@@ -85,14 +103,24 @@ def expand_reviews(corpus):
             place = seen[template["stars"]] = seen.get(template["stars"], -1) + 1
             slots = _slots([template["text"]])
             for filling in _fillings(slots, part["fillers"], REVIEW_FILLINGS, template["id"]):
-                by_split[cycle[place % len(cycle)]].append((template, _fill(template["text"], filling, lang)))
+                by_split[cycle[place % len(cycle)]].append(
+                    (template, _fill(template["text"], filling, lang))
+                )
         for split, items in by_split.items():
             random.Random(split + lang).shuffle(items)
             rows += [
-                {"split": split, "lang": lang, "item": item, "template": template["id"],
-                 "phenomenon": template["phenomenon"], "label": template["stars"], "text_a": text, "text_b": None}
+                {
+                    "split": split,
+                    "lang": lang,
+                    "item": item,
+                    "template": template["id"],
+                    "phenomenon": template["phenomenon"],
+                    "label": template["stars"],
+                    "text_a": text,
+                    "text_b": None,
+                }
                 for item, (template, text) in enumerate(items)
-            ]  # fmt: skip
+            ]
     return rows
 
 
@@ -109,14 +137,18 @@ def _fillings(slots, fillers, count, seed):
         filling = {}
         for name, numbers in names.items():
             drawn = rng.sample(range(len(fillers[name])), len(numbers))
-            filling |= {(name, number): fillers[name][i] for number, i in zip(numbers, drawn, strict=False)}
+            filling |= {
+                (name, number): fillers[name][i] for number, i in zip(numbers, drawn, strict=False)
+            }
         key = repr(filling)
         if key not in seen:
             seen.add(key)
             fillings.append(filling)
         if len(fillings) == count:
             return fillings
-    raise ValueError(f"demo template {seed}: its slots {slots} allow fewer than {count} different fillings")
+    raise ValueError(
+        f"demo template {seed}: its slots {slots} allow fewer than {count} different fillings"
+    )
 
 
 def _fill(text, filling, lang):

@@ -10,7 +10,7 @@ is the plain bootstrap over test samples.
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence
+from ..influence import influence
 
 SIGNS = {"positive": 1, "negative": -1}
 FEWEST = 6  # items behind an interval: of five values or fewer the values themselves are shown
@@ -27,14 +27,18 @@ def top_samples(values, k, sign):
     training sample comes first, so the choice at rank k is deterministic.
     """
     if not 1 <= k <= values.shape[1]:
-        raise SharingError(f"top_k={k}: allowed are 1 to {values.shape[1]}, the number of training samples")
+        raise SharingError(
+            f"top_k={k}: allowed are 1 to {values.shape[1]}, the number of training samples"
+        )
     if not np.isfinite(values).all():
         raise SharingError("influence scores must be numbers; the cube holds NaN or infinity")
     weakness = -SIGNS[sign] * values
     top = np.sort(np.argpartition(weakness, k - 1, axis=1)[:, :k], 1)
     found = np.take_along_axis(weakness, top, 1)
     top = np.take_along_axis(top, np.argsort(found, axis=1, kind="stable"), 1)
-    tied = (weakness <= found.max(1, keepdims=True)).sum(1) > k  # at rank k: which of them were found is chance
+    tied = (weakness <= found.max(1, keepdims=True)).sum(
+        1
+    ) > k  # at rank k: which of them were found is chance
     top[tied] = np.argsort(weakness[tied], axis=1, kind="stable")[:, :k]
     return top
 
@@ -70,9 +74,15 @@ def percentile(statistic, sizes, resamples, confidence_level, seed):
         return statistic(*(part.astype(int) for part in drawn), axis=axis)
 
     found = stats.bootstrap(
-        [np.arange(size) for size in sizes], of_items, n_resamples=resamples, batch=min(resamples, 500),
-        vectorized=True, confidence_level=confidence_level, method="percentile", rng=np.random.default_rng(seed),
-    )  # fmt: skip
+        [np.arange(size) for size in sizes],
+        of_items,
+        n_resamples=resamples,
+        batch=min(resamples, 500),
+        vectorized=True,
+        confidence_level=confidence_level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
     return tuple(map(float, found.confidence_interval))
 
 
@@ -91,8 +101,12 @@ def summary(each, keys, *, value="share", resamples=2000, confidence_level=0.95,
     for key, part in each.groupby(keys, sort=False):
         interval = bootstrap(part[value], resamples, confidence_level, seed, part["item"])
         expected = [part[name].mean() for name in chance]
-        rows.append([*key, part[value].mean(), *interval, *expected, len(part), part["item"].nunique()])
-    return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", *chance, "test_samples", "items"])
+        rows.append(
+            [*key, part[value].mean(), *interval, *expected, len(part), part["item"].nunique()]
+        )
+    return pd.DataFrame(
+        rows, columns=[*keys, value, "ci_low", "ci_high", *chance, "test_samples", "items"]
+    )
 
 
 def samples_of(train, test):
@@ -102,7 +116,9 @@ def samples_of(train, test):
     """
     shared = parallel(train) and ("label" not in test or parallel(test))
     item = test["item" if shared else "uid"].astype(str)
-    return pd.DataFrame({"test": test["uid"], "item": item, "test_lang": test["lang"]}).reset_index(drop=True)
+    return pd.DataFrame({"test": test["uid"], "item": item, "test_lang": test["lang"]}).reset_index(
+        drop=True
+    )
 
 
 def spread(samples, column, names, values, value="share"):
@@ -118,7 +134,9 @@ def with_all(each):
 
 def by_sign(table):
     """The rows of positive influence first."""
-    return table.sort_values("sign", key=lambda sign: sign.map(list(SIGNS).index), kind="stable", ignore_index=True)
+    return table.sort_values(
+        "sign", key=lambda sign: sign.map(list(SIGNS).index), kind="stable", ignore_index=True
+    )
 
 
 def parallel(train):
@@ -142,4 +160,6 @@ def languages_of(train):
 def check(scores, train, test):
     for name, frame in (("train", train), ("test", test)):
         if list(scores[name].to_numpy()) != list(frame["uid"]):
-            raise SharingError(f"the cube's {name} samples are not those of the table given, or in another order")
+            raise SharingError(
+                f"the cube's {name} samples are not those of the table given, or in another order"
+            )

@@ -8,8 +8,17 @@ import pandas as pd
 from .base import by_checkpoint, check, samples_of
 
 COLUMNS = [
-    "test_lang", "checkpoint_a", "checkpoint_b", "statistic", "p", "effect", "ci_low", "ci_high", "test_samples", "items",
-]  # fmt: skip
+    "test_lang",
+    "checkpoint_a",
+    "checkpoint_b",
+    "statistic",
+    "p",
+    "effect",
+    "ci_low",
+    "ci_high",
+    "test_samples",
+    "items",
+]
 
 
 def epoch_tests(scores, train, test, *, confidence_level=0.95):
@@ -39,7 +48,10 @@ def epoch_tests(scores, train, test, *, confidence_level=0.95):
             effect, low, high = _effect(change[change != 0], confidence_level)
             rows.append(
                 {"test_lang": test_lang, "checkpoint_a": a, "checkpoint_b": b}
-                | {"statistic": float(found.statistic) if found else 0.0, "p": float(found.pvalue) if found else 1.0}
+                | {
+                    "statistic": float(found.statistic) if found else 0.0,
+                    "p": float(found.pvalue) if found else 1.0,
+                }
                 | {"effect": effect, "ci_low": low, "ci_high": high}
                 | of
             )
@@ -56,8 +68,13 @@ def _effect(change, confidence_level):
     if not n:
         return 0.0, 0.0, 0.0
     effect = float(2 * ranks[change > 0].sum() / ranks.sum() - 1)
-    error = np.sqrt(n * (n + 1) * (2 * n + 1) / 6) / (n * (n + 1) / 2)  # of the statistic where nothing differs
-    middle, half = np.arctanh(np.clip(effect, -1 + 1e-12, 1 - 1e-12)), stats.norm.isf((1 - confidence_level) / 2) * error
+    error = np.sqrt(n * (n + 1) * (2 * n + 1) / 6) / (
+        n * (n + 1) / 2
+    )  # of the statistic where nothing differs
+    middle, half = (
+        np.arctanh(np.clip(effect, -1 + 1e-12, 1 - 1e-12)),
+        stats.norm.isf((1 - confidence_level) / 2) * error,
+    )
     return effect, float(np.tanh(middle - half)), float(np.tanh(middle + half))
 
 

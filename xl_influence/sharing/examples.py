@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence
+from ..influence import influence
 from .base import SIGNS, SharingError, check, samples_of, summary, top_samples
 
 
@@ -43,7 +43,9 @@ def planted(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
     values = influence(scores).to_numpy()
-    same = {c: train[c].to_numpy()[None] == test[c].to_numpy()[:, None] for c in ("phenomenon", "label")}  # (test, train)
+    same = {
+        c: train[c].to_numpy()[None] == test[c].to_numpy()[:, None] for c in ("phenomenon", "label")
+    }  # (test, train)
     same["both"] = same["phenomenon"] & same["label"]
     samples, tables = samples_of(train, test), []
     for sign in SIGNS:

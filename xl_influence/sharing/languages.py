@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence
+from ..influence import influence
 from .base import (
     SIGNS,
     SharingError,
@@ -47,7 +47,10 @@ def composition_by_sample(scores, train, test, *, top_k, epochs=False):
     check(scores, train, test)
     if not epochs:
         return _composition(influence(scores).to_numpy(), train, test, top_k)
-    parts = [_composition(values, train, test, top_k).assign(checkpoint=epoch) for epoch, values in by_checkpoint(scores)]
+    parts = [
+        _composition(values, train, test, top_k).assign(checkpoint=epoch)
+        for epoch, values in by_checkpoint(scores)
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -58,7 +61,9 @@ def _composition(values, train, test, top_k):
         lang_of = train["lang"].to_numpy()[top_samples(values, top_k, sign)]  # (test, k)
         shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
         tables.append(spread(samples.assign(sign=sign), "train_lang", languages, shares))
-    table = pd.concat(tables, ignore_index=True).assign(chance=lambda rows: rows["train_lang"].map(chance))
+    table = pd.concat(tables, ignore_index=True).assign(
+        chance=lambda rows: rows["train_lang"].map(chance)
+    )
     return table[["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]]
 
 
@@ -73,7 +78,9 @@ def cross_language(scores, train, test, *, top_k, resamples=2000, confidence_lev
     """
     each = with_all(cross_language_by_sample(scores, train, test, top_k=top_k))
     keys = ["test_lang", "sign"]
-    return by_sign(summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed))
+    return by_sign(
+        summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
+    )
 
 
 def cross_language_by_sample(scores, train, test, *, top_k):
@@ -92,7 +99,9 @@ def share_by_k(scores, train, test, *, ks=KS, resamples=2000, confidence_level=0
     """
     each = share_by_k_by_sample(scores, train, test, ks=[k for k in ks if k <= len(train)])
     keys = ["test_lang", "sign", "k"]
-    return summary(with_all(each), keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
+    return summary(
+        with_all(each), keys, resamples=resamples, confidence_level=confidence_level, seed=seed
+    )
 
 
 def share_by_k_by_sample(scores, train, test, *, ks=KS):
@@ -103,10 +112,14 @@ def share_by_k_by_sample(scores, train, test, *, ks=KS):
     samples, tables = samples_of(train, test), []
     samples["chance"] = [1 - part.get(lang, 0.0) for lang in own]
     for sign in SIGNS:
-        other = train["lang"].to_numpy()[top_samples(values, max(ks), sign)] != own[:, None]  # (test, largest k)
+        other = (
+            train["lang"].to_numpy()[top_samples(values, max(ks), sign)] != own[:, None]
+        )  # (test, largest k)
         shares = other.cumsum(1)[:, np.array(ks) - 1] / np.array(ks)  # (test, k)
         tables.append(spread(samples.assign(sign=sign), "k", ks, shares))
-    return pd.concat(tables, ignore_index=True)[["test", "item", "test_lang", "sign", "k", "share", "chance"]]
+    return pd.concat(tables, ignore_index=True)[
+        ["test", "item", "test_lang", "sign", "k", "share", "chance"]
+    ]
 
 
 def mean_influence(scores, train, test, *, resamples=2000, confidence_level=0.95, seed=0):
@@ -126,7 +139,9 @@ def mean_influence_by_sample(scores, train, test):
     """What `mean_influence` is the mean of: `test` (uid), `item, test_lang, train_lang, mean`."""
     check(scores, train, test)
     values, (languages, _) = influence(scores).to_numpy(), languages_of(train)
-    means = np.stack([values[:, (train["lang"] == lang).to_numpy()].mean(1) for lang in languages], 1)
+    means = np.stack(
+        [values[:, (train["lang"] == lang).to_numpy()].mean(1) for lang in languages], 1
+    )
     return spread(samples_of(train, test), "train_lang", languages, means, "mean")
 
 
@@ -146,8 +161,15 @@ def distribution(scores, train, test, *, bins=40):
     for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
         of = {"test_samples": len(part), "items": part["item"].nunique()}
         for train_lang in languages:
-            counts, _ = np.histogram(values[part.index][:, (train["lang"] == train_lang).to_numpy()], edges)
-            found = {"test_lang": test_lang, "train_lang": train_lang, "low": edges[:-1], "high": edges[1:]}
+            counts, _ = np.histogram(
+                values[part.index][:, (train["lang"] == train_lang).to_numpy()], edges
+            )
+            found = {
+                "test_lang": test_lang,
+                "train_lang": train_lang,
+                "low": edges[:-1],
+                "high": edges[1:],
+            }
             tables.append(pd.DataFrame(found | {"share": counts / counts.sum()} | of))
     return pd.concat(tables, ignore_index=True)
 
@@ -155,7 +177,7 @@ def distribution(scores, train, test, *, bins=40):
 def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
     """How much of a language's top k comes from itself as it gets more training samples (Figure 5).
 
-    `by_percent`: percent of additional samples → (scores, train, test) of the model trained with them.
+    `by_percent`: percent of additional samples → `scores.Scored` (or its first three) of the model trained with them.
 
     Returns
     -------
@@ -171,13 +193,18 @@ def imbalance(by_percent, language, *, top_k, resamples=2000, confidence_level=0
 def imbalance_by_sample(by_percent, language, *, top_k):
     """What `imbalance` is the mean of: `test` (uid), `item, language, percent, sign, share, chance`."""
     tables = []
-    for percent, (scores, train, test) in sorted(by_percent.items()):
+    for percent, run in sorted(by_percent.items()):
+        scores, train, test = run[:3]
         check(scores, train, test)
         mine = (test["lang"] == language).to_numpy()
         if not mine.any():
-            raise SharingError(f"no test sample is in {language!r}; there are {', '.join(test['lang'].unique())}")
+            raise SharingError(
+                f"no test sample is in {language!r}; there are {', '.join(test['lang'].unique())}"
+            )
         each = cross_language_by_sample(scores.isel(test=mine), train, test[mine], top_k=top_k)
-        own = each.assign(language=language, percent=percent, share=1 - each["share"], chance=1 - each["chance"])
+        own = each.assign(
+            language=language, percent=percent, share=1 - each["share"], chance=1 - each["chance"]
+        )
         tables.append(own.drop(columns="test_lang"))
     return pd.concat(tables, ignore_index=True)
 
@@ -200,7 +227,10 @@ def stand_ins(seen, unseen, language, *, top_k, resamples=2000, confidence_level
 def stand_ins_by_sample(seen, unseen, language, *, top_k):
     """What `stand_ins` is the mean of: `composition_by_sample` rows with `checkpoint` (0), `language`, `model`."""
     tables = []
-    for model, (scores, train, test) in (("trained on it", seen), ("without it", unseen)):
+    for model, run in (("trained on it", seen), ("without it", unseen)):
+        scores, train, test = run[:3]
         each = composition_by_sample(scores, train, test, top_k=top_k)
-        tables.append(each[each["test_lang"] == language].assign(checkpoint=0, language=language, model=model))
+        tables.append(
+            each[each["test_lang"] == language].assign(checkpoint=0, language=language, model=model)
+        )
     return pd.concat(tables, ignore_index=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence, terms
+from ..influence import influence, terms
 from .base import SIGNS, check, samples_of, spread, summary, top_samples
 
 WORDS = "embeddings"  # the group that holds the word embeddings
@@ -20,7 +20,9 @@ def by_group(scores, train, test, *, top_k, resamples=2000, confidence_level=0.9
     """
     check(scores, train, test)
     groups = list(scores["group"].to_numpy())
-    sets = {"all": groups, f"all but {WORDS}": [g for g in groups if g != WORDS]} | {g: [g] for g in groups}
+    sets = {"all": groups, f"all but {WORDS}": [g for g in groups if g != WORDS]} | {
+        g: [g] for g in groups
+    }
     other = train["lang"].to_numpy()[None] != test["lang"].to_numpy()[:, None]  # (test, train)
     samples, tables, whole = samples_of(train, test).assign(chance=other.mean(1)), [], {}
     for name, members in sets.items():
@@ -64,9 +66,13 @@ def contributions(scores, train, test, *, top_k, resamples=2000, confidence_leve
     for sign in SIGNS:
         top = top_samples(parts.sum(1), top_k, sign)
         for source in ("own", "other"):
-            chosen = [rows[mine[rows] == (source == "own")] for rows, mine in zip(top, own, strict=True)]
+            chosen = [
+                rows[mine[rows] == (source == "own")] for rows, mine in zip(top, own, strict=True)
+            ]
             some = [row for row, found in enumerate(chosen) if len(found)]
-            carried = np.array([parts[row][:, chosen[row]].sum(1) for row in some]).reshape(-1, len(groups))
+            carried = np.array([parts[row][:, chosen[row]].sum(1) for row in some]).reshape(
+                -1, len(groups)
+            )
             shares = carried / carried.sum(1, keepdims=True)  # (test, group)
             there = samples.loc[some].reset_index(drop=True).assign(source=source, sign=sign)
             tables.append(spread(there, "group", groups, shares))
@@ -74,7 +80,9 @@ def contributions(scores, train, test, *, top_k, resamples=2000, confidence_leve
     return summary(each, keys, resamples=resamples, confidence_level=confidence_level, seed=seed)
 
 
-def shared_tokens(scores, train, test, tokens, kinds, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
+def shared_tokens(
+    scores, train, test, tokens, kinds, *, top_k, resamples=2000, confidence_level=0.95, seed=0
+):
     """How many tokens a test sample shares with its influential samples in other languages, by kind of token.
 
     Gradients of word embeddings meet on shared tokens only. `tokens`: (train, test), for each sample its token ids;
@@ -88,7 +96,10 @@ def shared_tokens(scores, train, test, tokens, kinds, *, top_k, resamples=2000, 
         samples in other languages), `test_samples, items` (those with such samples in the top k).
     """
     check(scores, train, test)
-    values, other = influence(scores).to_numpy(), train["lang"].to_numpy()[None] != test["lang"].to_numpy()[:, None]
+    values, other = (
+        influence(scores).to_numpy(),
+        train["lang"].to_numpy()[None] != test["lang"].to_numpy()[:, None],
+    )
     chosen, samples, tables = {}, samples_of(train, test), []
     for sign in SIGNS:
         marked = np.zeros(other.shape, bool)
@@ -97,9 +108,14 @@ def shared_tokens(scores, train, test, tokens, kinds, *, top_k, resamples=2000, 
     for kind, common in _in_common(tokens, kinds):
         chance = np.nanmean(_mean_of(common, other)) if other.any() else np.nan
         for sign, marked in chosen.items():
-            each = samples.assign(kind=kind, sign=sign, shared=_mean_of(common, marked), chance=chance)
+            each = samples.assign(
+                kind=kind, sign=sign, shared=_mean_of(common, marked), chance=chance
+            )
             tables.append(each[marked.any(1)])
-    each, choice = pd.concat(tables), {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
+    each, choice = (
+        pd.concat(tables),
+        {"resamples": resamples, "confidence_level": confidence_level, "seed": seed},
+    )
     return summary(each, ["kind", "sign"], value="shared", **choice)
 
 
@@ -115,7 +131,10 @@ def _in_common(tokens, kinds):
     train, test = (_incidence(part, size) for part in tokens)
     names = sorted(set(kinds.values()))
     of_kind = {name: [token for token, kind in kinds.items() if kind == name] for name in names}
-    yield "any", _products(train, test, [token for token, kind in kinds.items() if kind != "special"])
+    yield (
+        "any",
+        _products(train, test, [token for token, kind in kinds.items() if kind != "special"]),
+    )
     for name, columns in of_kind.items():
         yield name, _products(train, test, columns)
 
@@ -127,7 +146,9 @@ def _incidence(samples, size):
     ids = [np.unique(np.asarray(part, dtype=int)) for part in samples]
     ends = np.cumsum([0, *map(len, ids)])
     columns = np.concatenate(ids)
-    return sparse.csr_array((np.ones(len(columns), np.int32), columns, ends), shape=(len(ids), size)).tocsc()
+    return sparse.csr_array(
+        (np.ones(len(columns), np.int32), columns, ends), shape=(len(ids), size)
+    ).tocsc()
 
 
 def _products(train, test, columns):

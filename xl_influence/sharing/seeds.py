@@ -2,7 +2,17 @@
 
 import pandas as pd
 
-OF_A_RUN = {"ci_low", "ci_high", "chance", "test_samples", "items", "overlap", "in_top_k", "accuracy", "accuracy_seen"}
+OF_A_RUN = {
+    "ci_low",
+    "ci_high",
+    "chance",
+    "test_samples",
+    "items",
+    "overlap",
+    "in_top_k",
+    "accuracy",
+    "accuracy_seen",
+}
 
 
 def over_seeds(tables, value="share"):
@@ -18,5 +28,9 @@ def over_seeds(tables, value="share"):
     """
     table = pd.concat(tables.values() if isinstance(tables, dict) else tables, ignore_index=True)
     keys = [column for column in table if column != value and column not in OF_A_RUN]
-    found = table.groupby(keys, sort=False)[value].agg(["mean", "min", "max", "count"]).reset_index()
-    return found.rename(columns={"mean": value, "min": "lowest", "max": "highest", "count": "seeds"})
+    found = (
+        table.groupby(keys, sort=False)[value].agg(["mean", "min", "max", "count"]).reset_index()
+    )
+    return found.rename(
+        columns={"mean": value, "min": "lowest", "max": "highest", "count": "seeds"}
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..cosine import influence
+from ..influence import influence
 from .base import SIGNS, SharingError, by_sign, check, parallel, samples_of, summary, top_samples
 
 
@@ -34,11 +34,18 @@ def reinforcement_by_sample(scores, train, test, *, top_k):
     """What `reinforcement` is the mean of: `test` (uid), `item, test_lang, sign, share, chance`; raises as it does."""
     check(scores, train, test)
     if not parallel(train):
-        raise SharingError("equal items have different labels, so they are no translations: this needs a parallel task")
-    values, (lang, item) = influence(scores).to_numpy(), (train[name].to_numpy() for name in ("lang", "item"))
+        raise SharingError(
+            "equal items have different labels, so they are no translations: this needs a parallel task"
+        )
+    values, (lang, item) = (
+        influence(scores).to_numpy(),
+        (train[name].to_numpy() for name in ("lang", "item")),
+    )
     items, rows = train.groupby("lang")["item"].nunique(), []
     for sign in SIGNS:
-        for sample, chosen in zip(samples_of(train, test).itertuples(), top_samples(values, top_k, sign), strict=True):
+        for sample, chosen in zip(
+            samples_of(train, test).itertuples(), top_samples(values, top_k, sign), strict=True
+        ):
             own = lang[chosen] == sample.test_lang
             if not own.all():
                 share = np.isin(item[chosen[~own]], item[chosen[own]]).mean()
@@ -50,7 +57,7 @@ def reinforcement_by_sample(scores, train, test, *, top_k):
 def zero_shot(seen, unseen, language, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
     """What stands in for a language that was left out of fine-tuning (section 8.3).
 
-    `seen`, `unseen`: (scores, train, test) of the model that was trained on the language and of the one that was not, with
+    `seen`, `unseen`: `scores.Scored` (or its first three) of the model that was trained on the language and of the one that was not, with
     the same test samples in the language. The paper's percentages leave their denominators open; here they are:
 
     - `translations`: of the unseen model's top k, the samples that are translations of the language's own samples in the
@@ -70,10 +77,14 @@ def zero_shot(seen, unseen, language, *, top_k, resamples=2000, confidence_level
 
 def zero_shot_by_sample(seen, unseen, language, *, top_k):
     """What `zero_shot` is the mean of: `test` (uid), `item, language, what, sign, share, chance`."""
-    (samples, before, train), (others, after, rest) = (_in_language(run, language) for run in (seen, unseen))
+    (samples, before, train), (others, after, rest) = (
+        _in_language(run, language) for run in (seen, unseen)
+    )
     if samples.empty or list(samples["test"]) != list(others["test"]):
         uids = " and ".join(str(list(part["test"])) for part in (samples, others))
-        raise SharingError(f"both models need the same test samples in {language!r}, one at least: {uids}")
+        raise SharingError(
+            f"both models need the same test samples in {language!r}, one at least: {uids}"
+        )
     if (rest["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
     lang, rows = train["lang"].to_numpy(), []
@@ -87,13 +98,15 @@ def zero_shot_by_sample(seen, unseen, language, *, top_k):
             if not own.all():
                 again = np.isin(train["uid"].to_numpy()[was[~own]], rest["uid"].to_numpy()[now])
                 rows.append([*about, "same_samples", sign, again.mean(), top_k / len(rest)])
-    return pd.DataFrame(rows, columns=["test", "item", "language", "what", "sign", "share", "chance"])
+    return pd.DataFrame(
+        rows, columns=["test", "item", "language", "what", "sign", "share", "chance"]
+    )
 
 
 def _in_language(run, language):
     """The test samples of a run in a language as a table by sample, their influence (test, train), the training samples."""
-    scores, train, test = run
-    check(*run)
+    scores, train, test = run[:3]
+    check(scores, train, test)
     mine = (test["lang"] == language).to_numpy()
     return samples_of(train, test[mine]), influence(scores.isel(test=mine)).to_numpy(), train
 

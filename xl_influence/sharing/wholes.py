@@ -31,7 +31,9 @@ def by_language(each, statistic, *, value="share", resamples=2000, confidence_le
     """
     names = [name for name in ("test_lang", "train_lang") if name in each]
     items, codes = _codes(each["item"]), [_codes(each[name]) for name in names]
-    sums, counts = (np.zeros([len(part[1]) for part in (items, *codes)]) for _ in range(2))  # (item, test_lang[, train_lang])
+    sums, counts = (
+        np.zeros([len(part[1]) for part in (items, *codes)]) for _ in range(2)
+    )  # (item, test_lang[, train_lang])
     where = tuple(part[0] for part in (items, *codes))
     np.add.at(sums, where, each[value].to_numpy())
     np.add.at(counts, where, 1)
@@ -42,12 +44,16 @@ def by_language(each, statistic, *, value="share", resamples=2000, confidence_le
         return np.asarray(statistic(xr.DataArray(means, coords, ["draw", *names])), dtype=float)
 
     def of_drawn(*drawn, axis):
-        rows = np.concatenate([stratum[part] for stratum, part in zip(strata, drawn, strict=True)], -1)  # (draw, item)
+        rows = np.concatenate(
+            [stratum[part] for stratum, part in zip(strata, drawn, strict=True)], -1
+        )  # (draw, item)
         total, number = (table[rows].sum(1) for table in (sums, counts))
         return of(np.where(number, total / np.where(number, number, 1), whole))
 
     strata = _strata(each, items[0])
-    interval = percentile(of_drawn, [len(part) for part in strata], resamples, confidence_level, seed)
+    interval = percentile(
+        of_drawn, [len(part) for part in strata], resamples, confidence_level, seed
+    )
     return float(of(whole[None])[0]), *interval
 
 
@@ -61,4 +67,7 @@ def _strata(each, item):
     langs = each["test_lang"].groupby(item).nunique()
     if (langs > 1).any():
         return [np.unique(item)]
-    return [np.unique(item[(each["test_lang"] == lang).to_numpy()]) for lang in each["test_lang"].unique()]
+    return [
+        np.unique(item[(each["test_lang"] == lang).to_numpy()])
+        for lang in each["test_lang"].unique()
+    ]

@@ -24,7 +24,9 @@ def influence(scores, groups=None, normalize=True):
     known = [str(group) for group in scores["group"].values]
     unknown = [group for group in groups or [] if group not in known]
     if unknown or groups == []:
-        raise ValueError(f"unknown group {(unknown or ['(none given)'])[0]!r}; allowed are {', '.join(known)}")
+        raise ValueError(
+            f"unknown group {(unknown or ['(none given)'])[0]!r}; allowed are {', '.join(known)}"
+        )
     part = scores.sel(group=list(groups)) if groups is not None else scores
     value = part["dot"].astype(np.float64).sum("group", skipna=False)
     if normalize:
@@ -32,7 +34,9 @@ def influence(scores, groups=None, normalize=True):
     if "checkpoint" in value.dims:
         value = value.sum("checkpoint", skipna=False)
     if bool(value.isnull().any()):
-        raise ValueError("the scores hold values that are not numbers: the cube is incomplete or training diverged")
+        raise ValueError(
+            "the scores hold values that are not numbers: the cube is incomplete or training diverged"
+        )
     return value.transpose("test", "train").rename("influence")
 
 
@@ -44,7 +48,7 @@ def from_values(values, train, test):
     values : array
         (test, train), or (checkpoint, test, train); high where a training sample helps.
     train, test : pandas.DataFrame
-        The samples, as `scores.load` returns them.
+        The samples, as `scores.read` returns them.
 
     Returns
     -------
@@ -54,9 +58,14 @@ def from_values(values, train, test):
     values = np.asarray(values, dtype=np.float64)
     if values.shape[-2:] != (len(test), len(train)) or values.ndim not in (2, 3):
         shape = (len(test), len(train))
-        raise ValueError(f"values of shape {values.shape}: allowed is (test, train) = {shape}, or checkpoints before it")
+        raise ValueError(
+            f"values of shape {values.shape}: allowed is (test, train) = {shape}, or checkpoints before it"
+        )
     before = ["checkpoint"] * (values.ndim - 2)
-    ones = {name: np.ones((*values.shape[:-2], 1, size)) for name, size in (("test", len(test)), ("train", len(train)))}
+    ones = {
+        name: np.ones((*values.shape[:-2], 1, size))
+        for name, size in (("test", len(test)), ("train", len(train)))
+    }
     cube = {"dot": ([*before, "group", "test", "train"], values[..., None, :, :])}
     cube |= {f"{name}_sqnorm": ([*before, "group", name], one) for name, one in ones.items()}
     coords = {"group": np.array(["all"], dtype=object)}
@@ -79,7 +88,10 @@ def terms(scores):
 
 def _lengths(scores):
     """The two gradients' lengths, multiplied; infinite where one is zero, so that their cosine is zero."""
-    test, train = (scores[name].astype(np.float64).sum("group", skipna=False) for name in ("test_sqnorm", "train_sqnorm"))
+    test, train = (
+        scores[name].astype(np.float64).sum("group", skipna=False)
+        for name in ("test_sqnorm", "train_sqnorm")
+    )
     square = test * train
     return np.sqrt(xr.where(square == 0, np.inf, square))
 
@@ -90,4 +102,7 @@ def sample_coords(samples, dim):
     for key in ("lang", "item", "label"):
         if all(key in sample for sample in samples):
             values[f"{dim}_{key}"] = [sample[key] for sample in samples]
-    return {name: (dim, np.array(v, dtype=object if isinstance(v[0], str) else None)) for name, v in values.items()}
+    return {
+        name: (dim, np.array(v, dtype=object if isinstance(v[0], str) else None))
+        for name, v in values.items()
+    }

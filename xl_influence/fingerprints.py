@@ -1,13 +1,42 @@
 """What each step of a run depends on, as a fingerprint: whether an artefact may be used is decided here."""
 
 from . import data, runs
+from .manifest import read_manifest
 
 FINETUNE = (
-    *data.KEYS, "encoder", "encoder_layers", "max_length", "variant", "learning_rate", "weight_decay", "warmup", "batch_size",
-    "epochs", "patience", "seed", "bf16",
-)  # fmt: skip
-SCORES = ("test_size", "test_pool", "test_seed", "max_tokens", "test_memory", "precision", "storage", "shard_size")
-PUBLISHED = (*FINETUNE, *data.CHANGES, "test_size", "test_pool", "test_seed", "precision", "storage")
+    *data.KEYS,
+    "encoder",
+    "encoder_layers",
+    "max_length",
+    "variant",
+    "learning_rate",
+    "weight_decay",
+    "warmup",
+    "batch_size",
+    "epochs",
+    "patience",
+    "seed",
+    "bf16",
+)
+SCORES = (
+    "test_size",
+    "test_pool",
+    "test_seed",
+    "max_tokens",
+    "test_memory",
+    "precision",
+    "storage",
+    "shard_size",
+)
+PUBLISHED = (
+    *FINETUNE,
+    *data.CHANGES,
+    "test_size",
+    "test_pool",
+    "test_seed",
+    "precision",
+    "storage",
+)
 SHOWN = 3  # differing parameters that an error names
 FORMATS = {"finetune": 1, "scores": 3}  # of the artefacts
 
@@ -27,20 +56,22 @@ def scored(params, borrowed=None):
 
 
 def is_finetuned(run, mark):
-    return runs.read_manifest(run).get("finetune_fingerprint") == mark
+    return read_manifest(run).get("finetune_fingerprint") == mark
 
 
 def is_scored(run, mark):
-    return runs.read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
+    return read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
 
 
 def is_published(run, params):
     """Whether the run is a published one, which is read and never computed; `RunError` where it has other parameters."""
     if not runs.is_published(run):
         return False
-    differing = differences(runs.read_manifest(run)["parameters"], runs.pick(params, PUBLISHED))
+    differing = differences(read_manifest(run)["parameters"], runs.pick(params, PUBLISHED))
     if differing:
-        raise runs.RunError(f"{run} is a published run with other parameters: {differing}. Set runs_root to compute your own")
+        raise runs.RunError(
+            f"{run} is a published run with other parameters: {differing}. Set runs_root to compute your own"
+        )
     return True
 
 
@@ -48,4 +79,7 @@ def differences(found, wanted):
     """The values of `found` that are not as `wanted`, in words; empty where all are."""
     differing = [key for key, value in found.items() if key in wanted and wanted[key] != value]
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    return "; ".join(f"{key} was {found[key]!r}, is {wanted[key]!r} here" for key in differing[:SHOWN]) + more
+    return (
+        "; ".join(f"{key} was {found[key]!r}, is {wanted[key]!r} here" for key in differing[:SHOWN])
+        + more
+    )

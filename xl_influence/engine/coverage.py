@@ -17,9 +17,13 @@ from .gradients import RULES, Outer, Recorder, UncoveredError, dense, join, samp
 class Plan:
     """What `Recorder` and the products need to know about a model."""
 
-    direct: frozenset = frozenset()  # tables that the model reads whole; their gradients come from plain autograd
+    direct: frozenset = (
+        frozenset()
+    )  # tables that the model reads whole; their gradients come from plain autograd
     alone: bool = False  # the model shares tensors between samples: one sample per pass
-    first: frozenset = frozenset()  # parameters whose output gradient is zero after the first position
+    first: frozenset = (
+        frozenset()
+    )  # parameters whose output gradient is zero after the first position
 
 
 def probe(model, batch):
@@ -33,8 +37,14 @@ def probe(model, batch):
 
     def receive(name, factors):
         factor = join(factors, recorder.parameters[name].shape)
-        squares[name] = float(torch.linalg.vector_norm(dense(factor, recorder.parameters[name].shape)) ** 2)
-        if isinstance(factor, Outer) and factor.left.shape[1] > 1 and not bool(factor.left[:, 1:].any()):
+        squares[name] = float(
+            torch.linalg.vector_norm(dense(factor, recorder.parameters[name].shape)) ** 2
+        )
+        if (
+            isinstance(factor, Outer)
+            and factor.left.shape[1] > 1
+            and not bool(factor.left[:, 1:].any())
+        ):
             first.add(name)
 
     direct = {name for name in tables if shared}
@@ -52,7 +62,10 @@ def _compare(model, batch, squares):
         loss = sample_losses(model, batch).sum()
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     model.train(training)
-    truth = {n: 0.0 if g is None else float(g.norm() ** 2) for n, g in zip(parameters, gradients, strict=True)}
+    truth = {
+        n: 0.0 if g is None else float(g.norm() ** 2)
+        for n, g in zip(parameters, gradients, strict=True)
+    }
     slack = 1e-9 * max(truth.values())
     for name, square in truth.items():
         if abs(squares.get(name, 0.0) - square) > max(1e-2 * square, slack):

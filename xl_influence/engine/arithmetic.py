@@ -16,8 +16,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 PRECISIONS = ("float32", "tf32", "bf16")
 CPU, CUDA = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
 TRIED = (  # batch, rows, inner, columns of the products by which oneDNN is judged: layers, gradients, their dot products
-    (1, 1024, 384, 1536), (1, 1024, 1536, 384), (1, 1024, 3072, 768), (21, 384, 48, 1536), (1, 125, 65_536, 64),
-)  # fmt: skip
+    (1, 1024, 384, 1536),
+    (1, 1024, 1536, 384),
+    (1, 1024, 3072, 768),
+    (21, 384, 48, 1536),
+    (1, 125, 65_536, 64),
+)
 EXACT = 1e-5  # largest difference beside the largest entry; numbers rounded to bf16 make it a hundred times that
 
 
@@ -34,7 +38,11 @@ def arithmetic(device, precision="float32", passes=False):
     order = _one_order() if device.type == "cuda" and not passes else contextlib.nullcontext()
     attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
     # Only where it is wanted: inside an autocast, even a disabled one, a caller's own keeps the weights of its first step
-    rounded = torch.autocast(device.type, torch.bfloat16) if passes and precision == "bf16" else contextlib.nullcontext()
+    rounded = (
+        torch.autocast(device.type, torch.bfloat16)
+        if passes and precision == "bf16"
+        else contextlib.nullcontext()
+    )
     try:
         with order, attention, rounded:
             yield
@@ -44,7 +52,10 @@ def arithmetic(device, precision="float32", passes=False):
 
 @contextlib.contextmanager
 def _one_order():
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
@@ -62,13 +73,17 @@ def multiplies_bf16(device):
 @functools.cache
 def onednn_is_exact():
     """Whether oneDNN, allowed to round float32 to bf16, does not do so on this processor, in any of the `TRIED` shapes."""
-    return torch.backends.mkldnn.is_available() and all(_difference(*shape) < EXACT for shape in TRIED)
+    return torch.backends.mkldnn.is_available() and all(
+        _difference(*shape) < EXACT for shape in TRIED
+    )
 
 
 def _difference(batch, rows, inner, columns):
     """Largest difference between a product of these sizes with and without the permission, beside its largest entry."""
     random = torch.Generator().manual_seed(0)  # the caller's random numbers stay as they are
-    left, right = (torch.randn(batch, *size, generator=random) for size in ((rows, inner), (inner, columns)))
+    left, right = (
+        torch.randn(batch, *size, generator=random) for size in ((rows, inner), (inner, columns))
+    )
     before, products = CPU.fp32_precision, []
     try:
         for CPU.fp32_precision in ("ieee", "bf16"):

@@ -56,10 +56,18 @@ class Store:
     """
 
     def __init__(self, shapes, dtype, device, first=frozenset(), storage=None):
-        self.shapes, self.dtype, self.device, self.first, self.storage = shapes, dtype, device, first, storage
+        self.shapes, self.dtype, self.device, self.first, self.storage = (
+            shapes,
+            dtype,
+            device,
+            first,
+            storage,
+        )
         self.count, self.batch = 0, 0
         self.parts = {name: [] for name in shapes}
-        self.stray = torch.zeros((), dtype=dtype, device=device)  # largest gradient found where there should be none
+        self.stray = torch.zeros(
+            (), dtype=dtype, device=device
+        )  # largest gradient found where there should be none
 
     def extend(self, size):
         """A batch of `size` samples follows."""
@@ -84,7 +92,9 @@ class Store:
         if merge:
             self.parts = {name: _merged(parts, merge) for name, parts in self.parts.items()}
         if bool(self.stray):
-            raise RuntimeError("a gradient arrived beyond the first position, where probing the model had found none")
+            raise RuntimeError(
+                "a gradient arrived beyond the first position, where probing the model had found none"
+            )
 
     def open(self, name):
         """One parameter's parts, in the model's precision."""
@@ -110,14 +120,24 @@ def multiply(name, test, train, scratch):
         square = squares(name, train)
     elif kinds == {Rows}:
         other = _sparse(theirs)
-        product, square = _sparse(ours).dot(other, test.count, train.count), other.square(train.count)
-    elif kinds == {Outer} and ghost_is_cheaper(_machine(train), shape, _positions(ours), _positions(theirs), *product.shape):
+        product, square = (
+            _sparse(ours).dot(other, test.count, train.count),
+            other.square(train.count),
+        )
+    elif kinds == {Outer} and ghost_is_cheaper(
+        _machine(train), shape, _positions(ours), _positions(theirs), *product.shape
+    ):
         _ghost(ours, theirs, product)
         square = squares(name, train)
     else:
         if Rows in kinds:  # an embedding used as a Linear elsewhere
-            ours, theirs = ([replace(p, factor=Vector(dense(p.factor, shape))) for p in parts] for parts in (ours, theirs))
-        apart = kinds == {Outer} and norms_are_cheaper_apart(_machine(train), shape, _positions(theirs) / train.count)
+            ours, theirs = (
+                [replace(p, factor=Vector(dense(p.factor, shape))) for p in parts]
+                for parts in (ours, theirs)
+            )
+        apart = kinds == {Outer} and norms_are_cheaper_apart(
+            _machine(train), shape, _positions(theirs) / train.count
+        )
         _blocks(ours, theirs, shape, product, None if apart else square, scratch, _machine(train))
         square = squares(name, train) if apart else square
     for part in ours:
@@ -134,7 +154,9 @@ def squares(name, store):
     for part in parts:
         factor = part.factor
         if isinstance(factor, Outer):
-            ghost = torch.bmm(factor.left, factor.left.transpose(1, 2)) * torch.bmm(factor.right, factor.right.transpose(1, 2))
+            ghost = torch.bmm(factor.left, factor.left.transpose(1, 2)) * torch.bmm(
+                factor.right, factor.right.transpose(1, 2)
+            )
             result[part.here] = ghost.sum((1, 2))
         elif isinstance(factor, Vector):
             result[part.here] = torch.linalg.vector_norm(factor.values, dim=1) ** 2
@@ -159,7 +181,10 @@ def ghost_is_cheaper(machine, shape, ours, theirs, n_test, n_train):
 def norms_are_cheaper_apart(machine, shape, positions):
     """Whether a norm from products of a sample's `positions` costs less than reading its gradient once more."""
     rows, columns = shape
-    apart = 2 * positions**2 * (rows + columns) / machine.flops + 4 * 3 * positions**2 / machine.bandwidth
+    apart = (
+        2 * positions**2 * (rows + columns) / machine.flops
+        + 4 * 3 * positions**2 / machine.bandwidth
+    )
     return apart < 4 * rows * columns / machine.bandwidth
 
 
@@ -167,7 +192,12 @@ def _blocks(ours, theirs, shape, product, square, scratch, machine):
     """Gradients block by block of rows: built, multiplied, dropped. Adds to `product` and, where it is wanted, `square`."""
     rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
     if rows < columns and all(isinstance(part.factor, Outer) for part in (*ours, *theirs)):
-        ours, theirs, rows, columns = _turned(ours), _turned(theirs), columns, rows  # many short rows build faster
+        ours, theirs, rows, columns = (
+            _turned(ours),
+            _turned(theirs),
+            columns,
+            rows,
+        )  # many short rows build faster
     gangs = list(_gangs(theirs, machine.gang))
     widest, count = max(map(_samples, gangs)), len(product)
     step = max(1, min(rows, machine.block // (columns * (count + widest) * product.element_size())))
@@ -182,7 +212,13 @@ def _blocks(ours, theirs, shape, product, square, scratch, machine):
             first, n = gang[0].row, _samples(gang)
             grad = scratch("train", n * size).view(n, size)
             for part in gang:
-                _build(part.factor, start, stop, columns, grad[part.row - first : part.row - first + part.size])
+                _build(
+                    part.factor,
+                    start,
+                    stop,
+                    columns,
+                    grad[part.row - first : part.row - first + part.size],
+                )
             product[:, first : first + n].addmm_(held, grad.T)
             if square is not None:
                 square[first : first + n] += torch.linalg.vector_norm(grad, dim=1).square_()
@@ -223,12 +259,19 @@ def _ghost(ours, theirs, product):
         for other in theirs:
             pairs = mine.factor.left.flatten(0, 1) @ other.factor.left.flatten(0, 1).T
             pairs *= mine.factor.right.flatten(0, 1) @ other.factor.right.flatten(0, 1).T
-            product[mine.here, other.here] += pairs.view(mine.size, -1, other.size, len(pairs.T) // other.size).sum((1, 3))
+            product[mine.here, other.here] += pairs.view(
+                mine.size, -1, other.size, len(pairs.T) // other.size
+            ).sum((1, 3))
 
 
 def _sparse(parts):
     device = parts[0].factor.index.device
-    return Sparse.of([(torch.arange(part.row, part.row + part.size, device=device), part.factor) for part in parts])
+    return Sparse.of(
+        [
+            (torch.arange(part.row, part.row + part.size, device=device), part.factor)
+            for part in parts
+        ]
+    )
 
 
 def _positions(parts):
@@ -270,7 +313,11 @@ def _merged(parts, most):
 
 
 def _length(factor):
-    return 1 if isinstance(factor, Vector) else (factor.left if isinstance(factor, Outer) else factor.index).shape[1]
+    return (
+        1
+        if isinstance(factor, Vector)
+        else (factor.left if isinstance(factor, Outer) else factor.index).shape[1]
+    )
 
 
 def _padded(group):
@@ -280,7 +327,9 @@ def _padded(group):
         tensors = [getattr(part.factor, field) for part in group]
         if kind is Vector:
             return torch.cat(tensors)
-        return torch.cat([F.pad(t, (0, 0) * (t.dim() - 2) + (0, width - t.shape[1])) for t in tensors])
+        return torch.cat(
+            [F.pad(t, (0, 0) * (t.dim() - 2) + (0, width - t.shape[1])) for t in tensors]
+        )
 
     factor = kind(**{field.name: stack(field.name) for field in fields(kind)})
     scale = None if group[0].scale is None else torch.cat([part.scale for part in group])

@@ -22,7 +22,9 @@ class Sparse:
         owner, token, values = [], [], []
         for rows, part in parts:
             n = len(part.index)
-            used = (part.values != 0).any(-1)  # padding, and positions that the loss does not reach, drop out
+            used = (part.values != 0).any(
+                -1
+            )  # padding, and positions that the loss does not reach, drop out
             sample = torch.arange(n, device=part.index.device)[:, None].expand_as(part.index)[used]
             unique, inverse = torch.unique(part.index[used] * n + sample, return_inverse=True)
             values.append(part.values.new_zeros(len(unique), part.values.shape[-1]))
@@ -55,11 +57,19 @@ class Sparse:
         flat = product.view(-1)
         for start in range(0, len(mine), PAIRS):
             i, j = theirs[start : start + PAIRS], mine[start : start + PAIRS]
-            flat.index_add_(0, self.owner[i] * n_train + train.owner[j], (self.values[i] * train.values[j]).sum(1))
+            flat.index_add_(
+                0,
+                self.owner[i] * n_train + train.owner[j],
+                (self.values[i] * train.values[j]).sum(1),
+            )
         return product
 
 
 def _ranges(start, length):
     """Concatenated ranges [start, start + length)."""
     offsets = torch.repeat_interleave(torch.cumsum(length, 0) - length, length)
-    return torch.arange(int(length.sum()), device=start.device) - offsets + torch.repeat_interleave(start, length)
+    return (
+        torch.arange(int(length.sum()), device=start.device)
+        - offsets
+        + torch.repeat_interleave(start, length)
+    )

@@ -14,26 +14,50 @@ import torch
 import xarray as xr
 
 from .arithmetic import PRECISIONS, arithmetic
+from .batches import batches, portions
 from .coverage import group_of, probe
 from .gradients import Recorder, trainable
-from .products import Store, even, multiply, squares
+from .products import Store, multiply, squares
 
-MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch, padding included; on a CPU, what stays near its caches
-PORTION = {"cpu": 0, "cuda": 2048}  # training samples in a product, where the memory allows: a GPU is slow on small work
-STORAGE = {None: None, "float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: the model's own
+MAX_TOKENS = {
+    "cpu": 1024,
+    "cuda": 65_536,
+}  # in a batch, padding included; on a CPU, what stays near its caches
+PORTION = {
+    "cpu": 0,
+    "cuda": 2048,
+}  # training samples in a product, where the memory allows: a GPU is slow on small work
+STORAGE = {
+    None: None,
+    "float32": None,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}  # None: the model's own
 PASSES = 0.5  # share of the time that forward and backward passes take, for the progress bar
 
 
 class Engine:
     """The steps behind `gradient_products`, for callers that hold test gradients over many training shards."""
 
-    def __init__(self, model, *, pad_token_id=None, max_tokens=0, device=None, precision="float32", storage=None):
+    def __init__(
+        self,
+        model,
+        *,
+        pad_token_id=None,
+        max_tokens=0,
+        device=None,
+        precision="float32",
+        storage=None,
+    ):
         self.model = model.to(device) if device is not None else model
         self.device = next(model.parameters()).device
         self.dtype = next(model.parameters()).dtype
         own = getattr(model.config, "pad_token_id", None)
         self.pad = pad_token_id if pad_token_id is not None else own if own is not None else 0
-        self.max_tokens, self.precision = max_tokens or MAX_TOKENS.get(self.device.type, MAX_TOKENS["cuda"]), precision
+        self.max_tokens, self.precision = (
+            max_tokens or MAX_TOKENS.get(self.device.type, MAX_TOKENS["cuda"]),
+            precision,
+        )
         if precision not in PRECISIONS or storage not in STORAGE:
             raise ValueError(
                 f"precision={precision!r}, storage={storage!r}; allowed are {', '.join(PRECISIONS)} and "
@@ -76,7 +100,11 @@ class Engine:
 
     def bytes_per_sample(self, length, dtype=None):
         """Upper bound of the memory that the gradients of a sample of `length` tokens take while kept in `dtype`."""
-        tables = {id(module.weight) for module in self.model.modules() if isinstance(module, torch.nn.Embedding)}
+        tables = {
+            id(module.weight)
+            for module in self.model.modules()
+            if isinstance(module, torch.nn.Embedding)
+        }
         numbers = 0
         for name, parameter in trainable(self.model).items():
             if parameter.dim() == 1 or name in self.plan.direct:
@@ -96,7 +124,9 @@ class Engine:
         most 5 % where the rest of the memory suffices.
         """
         budget = (memory or self._free() / 2**30 / 2) * 2**30
-        longest, typical = (int(f([len(s["input_ids"]) for s in (*test, *train)])) for f in (max, np.mean))
+        longest, typical = (
+            int(f([len(s["input_ids"]) for s in (*test, *train)])) for f in (max, np.mean)
+        )
         each = self.bytes_per_sample(longest, self.storage)
         if budget < each:
             raise ValueError(
@@ -104,8 +134,13 @@ class Engine:
             )
         at_once = max(1, int(budget / 2 // each))
         tile = math.ceil(len(test) / math.ceil(len(test) / at_once))  # tiles of equal size
-        enough = max(PORTION.get(self.device.type, 0), math.ceil(typical * tile / (0.05 * (3 * typical + tile))))
-        return tile, max(1, min(enough, int((budget - tile * each) // self.bytes_per_sample(typical))))
+        enough = max(
+            PORTION.get(self.device.type, 0),
+            math.ceil(typical * tile / (0.05 * (3 * typical + tile))),
+        )
+        return tile, max(
+            1, min(enough, int((budget - tile * each) // self.bytes_per_sample(typical)))
+        )
 
     def hold(self, test):
         """Gradients of these test samples, kept for `products`."""
@@ -123,11 +158,16 @@ class Engine:
         """
         n_groups, n_test = len(self.groups), len(held.order)
         exact = np.float64 if self.dtype == torch.float64 else np.float32
-        dot, square = np.zeros((n_groups, n_test, len(train)), dtype=exact), np.zeros((n_groups, len(train)))
-        for portion in _portions(self._batches(train, together), together):
+        dot, square = (
+            np.zeros((n_groups, n_test, len(train)), dtype=exact),
+            np.zeros((n_groups, len(train))),
+        )
+        for portion in portions(self._batches(train, together), together):
             tick = _Ticks(progress, sum(map(len, portion)))
             store, order = self._collect(train, portion, tick=tick.to)
-            sums = torch.zeros(n_groups, n_test, len(order), dtype=torch.float64, device=self.device)
+            sums = torch.zeros(
+                n_groups, n_test, len(order), dtype=torch.float64, device=self.device
+            )
             norms = torch.zeros(n_groups, len(order), dtype=torch.float64, device=self.device)
             with arithmetic(self.device, self.precision):
                 for number, (name, group) in enumerate(self.group.items()):
@@ -154,7 +194,10 @@ class Engine:
         mask = [[1] * len(s["input_ids"]) + [0] * (width - len(s["input_ids"])) for s in samples]
         batch = {"input_ids": rows, "attention_mask": mask, "labels": [s["label"] for s in samples]}
         if "token_type_ids" in samples[0]:
-            batch["token_type_ids"] = [list(s["token_type_ids"]) + [0] * (width - len(s["token_type_ids"])) for s in samples]
+            batch["token_type_ids"] = [
+                list(s["token_type_ids"]) + [0] * (width - len(s["token_type_ids"]))
+                for s in samples
+            ]
         tensors = {name: torch.tensor(value) for name, value in batch.items()}
         if self.device.type == "cuda":
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
@@ -184,8 +227,12 @@ class Engine:
 
     def _free(self):
         if self.device.type == "cuda":
-            unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            return torch.cuda.mem_get_info(self.device)[0] // _sharers() + unused  # PyTorch keeps what it has freed
+            unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(
+                self.device
+            )
+            return (
+                torch.cuda.mem_get_info(self.device)[0] // _sharers() + unused
+            )  # PyTorch keeps what it has freed
         return psutil.virtual_memory().available // _sharers()
 
 
@@ -214,32 +261,6 @@ class _Ticks:
         if self.progress and now > self.told:
             self.progress(now - self.told)
             self.told = now
-
-
-def _portions(batches, together):
-    """Lists of batches with about `together` samples in all, at least one batch each; 0: one list."""
-    portion, size = [], 0
-    for rows in batches:
-        if portion and together and size + len(rows) > together:
-            yield portion
-            portion, size = [], 0
-        portion, size = [*portion, rows], size + len(rows)
-    yield portion
-
-
-def batches(samples, max_tokens, most=0):
-    """Lists of row numbers: at most `most` (0: any number) samples of similar length, at most `max_tokens` tokens with
-    padding (or one sample)."""
-    order = np.argsort([len(sample["input_ids"]) for sample in samples], kind="stable")
-    batch = []
-    for row in order:
-        while batch and (len(batch) == most or (len(batch) + 1) * len(samples[row]["input_ids"]) > max_tokens):
-            now = even(len(batch))
-            yield batch[:now]
-            batch = batch[now:]
-        batch.append(int(row))
-    if batch:
-        yield batch
 
 
 def _ordered(group):

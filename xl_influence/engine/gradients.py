@@ -54,7 +54,10 @@ class Vector:
 
 def linear(module, x, grad):
     """Factors for `torch.nn.Linear`, from input (batch, ..., in) and output gradient (batch, ..., out)."""
-    x, grad = x.flatten(1, -2) if x.dim() > 2 else x[:, None], grad.flatten(1, -2) if grad.dim() > 2 else grad[:, None]
+    x, grad = (
+        x.flatten(1, -2) if x.dim() > 2 else x[:, None],
+        grad.flatten(1, -2) if grad.dim() > 2 else grad[:, None],
+    )
     factors = {"weight": Outer(grad, x)}
     if module.bias is not None:
         factors["bias"] = Vector(grad.sum(1))
@@ -91,7 +94,9 @@ RULES = {nn.Linear: linear, Conv1D: conv1d, nn.Embedding: embedding, nn.LayerNor
 
 def trainable(model):
     """The parameters that take part: {first name: parameter} for every parameter that requires a gradient."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
 
 
 class Recorder:
@@ -144,7 +149,12 @@ class Recorder:
         `batch`: dict with `labels` (batch,) and the model's inputs. The loss is the sum of each sample's cross-entropy,
         so what reaches a sample's positions is the gradient of its own loss alone.
         """
-        self.batch_size, self.expected, self.found, self.receive = len(batch["labels"]), {}, {}, receive
+        self.batch_size, self.expected, self.found, self.receive = (
+            len(batch["labels"]),
+            {},
+            {},
+            receive,
+        )
         if self.alone and self.batch_size > 1:
             raise ValueError("this model shares tensors between samples: one sample per batch")
         with torch.enable_grad():
@@ -164,11 +174,15 @@ class Recorder:
 
     def _watch(self, path):
         def hook(module, args, output):
-            own = {name: p for name, p in module.named_parameters(recurse=False) if id(p) in self.names}
+            own = {
+                name: p for name, p in module.named_parameters(recurse=False) if id(p) in self.names
+            }
             if isinstance(module, nn.Embedding):
                 output = output.detach().requires_grad_()  # where the backward pass ends
             if own and output.shape[0] != self.batch_size and not self.alone:
-                raise UncoveredError(f"{path}: called on {output.shape[0]} rows for {self.batch_size} samples")
+                raise UncoveredError(
+                    f"{path}: called on {output.shape[0]} rows for {self.batch_size} samples"
+                )
             for parameter in own.values():
                 self.expected[id(parameter)] = self.expected.get(id(parameter), 0) + 1
             if own and output.requires_grad:
@@ -179,7 +193,9 @@ class Recorder:
         return hook
 
     def _arrive(self, module, own, x, grad):
-        if len(x) != self.batch_size:  # a tensor without a batch dimension, in a batch of one sample
+        if (
+            len(x) != self.batch_size
+        ):  # a tensor without a batch dimension, in a batch of one sample
             x, grad = x[None], grad[None]
         factors = RULES[type(module)](module, x, grad)
         for name, parameter in own.items():
@@ -206,7 +222,9 @@ def join(factors, shape):
     if first is Vector:
         return Vector(sum(f.values for f in factors))
     if first is Outer:
-        return Outer(torch.cat([f.left for f in factors], 1), torch.cat([f.right for f in factors], 1))
+        return Outer(
+            torch.cat([f.left for f in factors], 1), torch.cat([f.right for f in factors], 1)
+        )
     return Rows(torch.cat([f.index for f in factors], 1), torch.cat([f.values for f in factors], 1))
 
 
