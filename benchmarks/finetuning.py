@@ -44,7 +44,7 @@ def classifier():
     """An encoder of 12 layers, 384 wide, with a classification head; random weights take the same time as trained ones."""
     torch.manual_seed(0)
     sizes = e5small.read(weights=False)["config"] | {"vocabulary": VOCABULARY}
-    return BertForSequenceClassification(e5small.config(sizes, pad_token_id=1)).train()
+    return BertForSequenceClassification(e5small.make_config(sizes, pad_token_id=1)).train()
 
 
 def linear_weights(model):
@@ -86,7 +86,8 @@ def ours(ids, labels, batch_size, bf16, work):
     given = params.merge({"study": "demo"}) | {"batch_size": batch_size, "bf16": bf16, "epochs": 1}
     frame = pd.DataFrame({"lang": "en", "label": labels})
     parts, sequences = {"train": frame, "validation": frame[:0]}, {"train": ids, "validation": []}
-    return trainer.build(given, classifier(), parts, sequences, 1, work, CPU, False, 1)
+    inputs = {"samples": parts, "sequences": sequences, "pad": 1}
+    return trainer.build(given, classifier(), **inputs, work=work, device=CPU, stop_after=1)
 
 
 class Clock(TrainerCallback):

@@ -1,4 +1,4 @@
-"""Shared by the tests: tiny models, random samples, one smoke study that several files read, and the book built of it."""
+"""What tests share: tiny models, random samples, a smoke study, and the book built from it."""
 
 import os
 import shutil
@@ -8,16 +8,21 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import standin_hub
 import torch
 import transformers
 
-from xl_influence import pages
+from xl_influence import demo, pages, params
 
 ROOT = Path(__file__).resolve().parent.parent
 VOCABULARY = 200
-HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) <img src=x onerror=alert(2)> $x$ {{ x }} `y`"
+# Text that must appear on pages as it is, and never run, load or render.
+HOSTILE = (
+    "<script>alert(1)</script> ![x](http://example.org/x.png) <img src=x onerror=alert(2)> "
+    "$x$ {{ x }} `y`"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,43 +30,56 @@ def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+# Sizes of the tiny models, under the names that each architecture has for them.
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+ROBERTA_SIZES = SIZES | {"pad_token_id": 1, "type_vocab_size": 1}
+DISTILBERT_SIZES = {
+    "vocab_size": VOCABULARY,
+    "dim": 32,
+    "n_layers": 3,
+    "n_heads": 4,
+    "hidden_dim": 64,
+    "max_position_embeddings": 64,
+}
+GPT2_SIZES = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 32,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 64,
+    "pad_token_id": 1,
+}
+# As in DeBERTa-v3: relative positions in a table that all layers and samples share.
+DEBERTA_SIZES = SIZES | {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+ARCHITECTURES = {
+    "bert": SIZES,
+    "roberta": ROBERTA_SIZES,
+    "xlm-roberta": ROBERTA_SIZES,
+    "distilbert": DISTILBERT_SIZES,
+    "deberta-v2": DEBERTA_SIZES,
+    "gpt2": GPT2_SIZES,
+}
+
+
 def tiny(kind, **changes):
-    """A small randomly initialised classifier: 'xlm-roberta', 'roberta', 'bert', 'distilbert', 'deberta-v2' or 'gpt2'."""
+    """A small classifier with random weights; `kind` is one of `ARCHITECTURES`."""
     torch.manual_seed(0)
-    sizes = dict(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
-    )
-    sizes |= dict(max_position_embeddings=64)
-    if kind == "distilbert":
-        sizes = dict(
-            vocab_size=VOCABULARY,
-            dim=32,
-            n_layers=3,
-            n_heads=4,
-            hidden_dim=64,
-            max_position_embeddings=64,
-        )
-    if kind == "gpt2":
-        sizes = dict(
-            vocab_size=VOCABULARY, n_embd=32, n_layer=3, n_head=4, n_positions=64, pad_token_id=1
-        )
-    if (
-        kind == "deberta-v2"
-    ):  # as in DeBERTa-v3: relative positions in a table that all layers and samples share
-        sizes |= dict(
-            relative_attention=True,
-            position_buckets=8,
-            norm_rel_ebd="layer_norm",
-            share_att_key=True,
-        )
-        sizes |= dict(pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0)
-    if "roberta" in kind:
-        sizes |= dict(pad_token_id=1, type_vocab_size=1)
-    config = transformers.AutoConfig.for_model(kind, **(sizes | changes))
+    config = transformers.AutoConfig.for_model(kind, **(ARCHITECTURES[kind] | changes))
     return transformers.AutoModelForSequenceClassification.from_config(config).eval()
 
 
@@ -80,14 +98,14 @@ def random_samples(n, seed, longest=20):
 
 @pytest.fixture(scope="session")
 def samples():
-    """(train, test): a test sample, duplicates and a single token among the training samples."""
+    """(train, test); among the training samples a test sample, duplicates and a single token."""
     test = random_samples(7, seed=1)
     train = random_samples(40, seed=2)
     return [*train, test[0], train[3], train[3], {"input_ids": [5], "label": 1}], test
 
 
 def run_python(*arguments, check=True, **environment):
-    """Run this environment's Python at the project's root; returns the finished process."""
+    """Run this environment's Python in the project's root, and return the finished process."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True
@@ -98,9 +116,10 @@ def run_python(*arguments, check=True, **environment):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """The smoke study of all tasks, run by Snakemake as `make study` does; returns its runs folder.
+    """The runs folder of the smoke study of all tasks, run by Snakemake as `make study` does.
 
-    The environment variable SMOKE_RUNS names a folder to keep it in, where finished steps are found again.
+    The environment variable SMOKE_RUNS names a folder to keep it in, so that finished steps are
+    not repeated.
     """
     folder = Path(os.environ.get("SMOKE_RUNS") or tmp_path_factory.mktemp("smoke"))
     run_python(
@@ -119,6 +138,31 @@ def smoke(tmp_path_factory):
         "threads=1",
     )
     return folder
+
+
+def write_own_task(folder, **changes):
+    """Write XNLI's demo corpus as CSV files, and return the parameters of a study of them.
+
+    It has three classes and two languages, one of which is not the paper's. `changes`: split →
+    columns to replace.
+    """
+    rows = pd.DataFrame(demo.load("xnli"))
+    rows = rows[rows["lang"].isin(["en", "de"])].replace({"lang": {"de": "pt"}})
+    rows["label"] = rows["label"].map({0: "entailment", 1: "neutral", 2: "contradiction"})
+    folder.mkdir()
+    for split, part in rows.groupby("split"):
+        columns = ["text_a", "text_b", "label", "lang", "item"]
+        part[columns].assign(**changes.get(split, {})).to_csv(folder / f"{split}.csv", index=False)
+    given = {
+        "study": "smoke",
+        "task": "own",
+        "data_root": str(folder),
+        "runs_root": str(folder / "runs"),
+        "languages": ["en", "pt"],
+        "zero_shot_languages": ["pt"],
+        "imbalance_languages": ["pt"],
+    }
+    return params.merge(given)
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +186,7 @@ def hostile(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(smoke, hostile, tmp_path_factory):
-    """The HTML of a copy of the book's sources, with the smoke study's notebooks; the reviews shown are hostile."""
+    """The book's HTML with the notebooks of the smoke study; the reviews it shows are hostile."""
     source = tmp_path_factory.mktemp("book")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source)

@@ -1,11 +1,13 @@
-"""A stand-in for the Hugging Face hub on 127.0.0.1, with the study's data sets and a tiny encoder under their real names.
+"""A stand-in for the Hugging Face hub on 127.0.0.1.
 
-It answers what `datasets` and `transformers` ask of the hub: facts about a repository, its tree, and its files, as the
-hub answers for files that it keeps itself (large ones it hands on to a CDN; here there are none). The texts are those of
-the demo corpora, the encoder is XLM-R's architecture, tokenizer and vocabulary with two narrow layers of random weights.
+It serves the study's data sets and a tiny encoder under their real names. The texts come from the
+demo corpora. The encoder has XLM-R's architecture, tokenizer and vocabulary, with two narrow layers
+of random weights. It answers what `datasets` and `transformers` ask: facts about a repository, its
+tree, and its files. (The real hub redirects to a CDN for large files; here there are none.)
 
-By hand: `python tests/standin_hub.py FOLDER` fills the folder, prints the `export` line for a second terminal and serves
-until interrupted. In tests: `with serve(root) as hub`, then `hub.url` and `hub.requests`.
+By hand: `python tests/standin_hub.py FOLDER` fills the folder, prints the `export` line for a
+second terminal and serves until interrupted. In tests: `with serve(root) as hub`, then `hub.url`
+and `hub.requests`.
 """
 
 import contextlib
@@ -24,15 +26,17 @@ import yaml
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from xl_influence import demo, e5small
-from xl_influence.data import SPLITS
-from xl_influence.tasks import TASKS
+from xl_influence.tasks import SPLITS, TASKS
 
 FACTS = re.compile(r"/api/(datasets|models)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/(.+))?)?")
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
-class _NotFound(Exception):
-    """`_NotFound(code, what, headers)`: what is asked for is not there; the clients tell cases apart by the hub's code."""
+class _NotFoundError(Exception):
+    """Something asked for does not exist: `_NotFoundError(code, what, headers)`.
+
+    The clients tell cases apart by the hub's code.
+    """
 
     def __init__(self, code, what, headers=None):
         super().__init__(code, what)
@@ -57,11 +61,11 @@ class Repo:
         self.commit = hashlib.sha1(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
 
     def tree(self, folder, recursive):
-        """Files and folders in `folder` ('' is the root) as the hub lists them; also in those, if `recursive`."""
+        """List `folder` ('' is the root) as the hub does, with all folders in it if `recursive`."""
         prefix = f"{folder}/" if folder else ""
         inside = [name for name in self.files if name.startswith(prefix)]
         if not inside:
-            raise _NotFound("EntryNotFound", folder)
+            raise _NotFoundError("EntryNotFound", folder)
         folders = {
             str(above)
             for name in inside
@@ -97,7 +101,7 @@ class Hub(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept, so every answer must say its length
+    protocol_version = "HTTP/1.1"  # connections stay open, so every answer must state its length
 
     def do_GET(self):
         url = urlsplit(self.path)
@@ -111,23 +115,23 @@ class _Handler(BaseHTTPRequestHandler):
                     *match.groups(), recursive=parse_qs(url.query).get("recursive") == ["true"]
                 )
             else:
-                raise _NotFound("RouteNotFound", self.path)
-        except _NotFound as error:
+                raise _NotFoundError("RouteNotFound", self.path)
+        except _NotFoundError as error:
             headers = {"X-Error-Code": error.args[0], "X-Error-Message": str(error)} | error.headers
             answer = 404, headers, json.dumps({"error": str(error)}).encode()
         self._send(*answer)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815, the name that http.server looks for
 
     def log_request(self, code="-", size="-"):
         self.server.requests.append((self.command, self.path, int(code)))
 
     def _repo(self, kind, name, revision):
         if (kind, name) not in self.server.repos:
-            raise _NotFound("RepoNotFound", name)
+            raise _NotFoundError("RepoNotFound", name)
         repo = self.server.repos[kind, name]
         if revision not in ("main", repo.commit):
-            raise _NotFound("RevisionNotFound", revision)
+            raise _NotFoundError("RevisionNotFound", revision)
         return repo
 
     def _facts(self, kind, name, what, revision, path, recursive):
@@ -151,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         """A file's content."""
         repo = self._repo(kind, name, revision)
         if path not in repo.files:
-            raise _NotFound("EntryNotFound", path, {"X-Repo-Commit": repo.commit})
+            raise _NotFoundError("EntryNotFound", path, {"X-Repo-Commit": repo.commit})
         return (
             200,
             {"ETag": f'"{repo.ids[path]}"', "X-Repo-Commit": repo.commit},
@@ -169,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve(root):
-    """A running `Hub` over what `write_datasets` and `write_encoder` left in `root`."""
+    """A running `Hub` with what `write_datasets` and `write_encoder` wrote to `root`."""
     with Hub(root) as hub:
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         try:
@@ -179,7 +183,10 @@ def serve(root):
 
 
 def write_datasets(root, begin=""):
-    """The three tasks' repositories, in the real ones' layout, out of the demo corpora; every text begins with `begin`."""
+    """Write the three tasks' repositories from the demo corpora, in the real ones' layout.
+
+    Every text begins with `begin`.
+    """
     for task in TASKS.values():
         rows = pd.DataFrame(demo.load(task.name))
         rows["text_a"] = begin + rows["text_a"]
@@ -201,7 +208,10 @@ def _write_pairs(task, folder, lang, split, rows):
 
 
 def _write_reviews(task, folder, lang, split, rows):
-    """One split of MARC; the demo corpus has stars, the data set's labels begin at 0. Its card has no front matter."""
+    """One split of MARC: the demo corpus has stars, the data set's labels begin at 0.
+
+    As in the real one, its card has no front matter.
+    """
     label = rows["label"] - 1
     ids = f"{lang}_{split}-" + rows["item"].astype(str)
     table = pd.DataFrame(
@@ -213,7 +223,7 @@ def _write_reviews(task, folder, lang, split, rows):
 
 
 def _card(languages):
-    """A data card whose front matter says where each configuration's files are."""
+    """A data card whose front matter lists each configuration's files."""
     configs = [
         {
             "config_name": lang,
@@ -225,30 +235,28 @@ def _card(languages):
 
 
 def write_encoder(root):
-    """FacebookAI/xlm-roberta-base: its tokenizer (less its Unicode normalisation), and a small model of random weights."""
+    """Write FacebookAI/xlm-roberta-base: its tokenizer, and a small model with random weights.
+
+    The tokenizer has no Unicode normalization of its own.
+    """
     folder = Path(root) / "models" / "FacebookAI" / "xlm-roberta-base"
-    e5small.tokenizer(e5small.read(weights=False)).save_pretrained(folder)
-    (folder / "tokenizer_config.json").write_text(
-        '{"model_max_length": 512}'
-    )  # all that the real one says
-    sizes = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-    }
-    wide = {
-        "initializer_range": 0.3,
-        "layer_norm_eps": 1e-5,
-    }  # so wide that texts give different logits
-    table = {
-        "vocab_size": 250002,
-        "max_position_embeddings": 514,
-        "type_vocab_size": 1,
-        "pad_token_id": 1,
-    }
+    e5small.make_tokenizer(e5small.read(weights=False)).save_pretrained(folder)
+    # This is all that the real one says.
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+    config = XLMRobertaConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        vocab_size=250002,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        pad_token_id=1,
+        layer_norm_eps=1e-5,
+        initializer_range=0.3,  # so wide that different texts get different logits
+    )
     torch.manual_seed(0)
-    XLMRobertaForMaskedLM(XLMRobertaConfig(**sizes, **table, **wide)).save_pretrained(folder)
+    XLMRobertaForMaskedLM(config).save_pretrained(folder)
 
 
 def main(root):

@@ -5,38 +5,17 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, run_python
+from conftest import ROOT, run_python, write_own_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from xl_influence import data, demo, encoders, influence, params, runs, tables, tasks
+from xl_influence import data, encoders, influence, params, runs, tables, tasks
 from xl_influence.manifest import read_manifest
 
 PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
 
 
-def write_task(folder, **changes):
-    """XNLI's demo corpus as CSV files, with three classes and two languages that are not the paper's."""
-    rows = pd.DataFrame(demo.load("xnli"))
-    rows = rows[rows["lang"].isin(["en", "de"])].replace({"lang": {"de": "pt"}})
-    rows["label"] = rows["label"].map({0: "entailment", 1: "neutral", 2: "contradiction"})
-    folder.mkdir()
-    for split, part in rows.groupby("split"):
-        columns = ["text_a", "text_b", "label", "lang", "item"]
-        part[columns].assign(**changes.get(split, {})).to_csv(folder / f"{split}.csv", index=False)
-    given = {
-        "study": "smoke",
-        "task": "own",
-        "data_root": str(folder),
-        "runs_root": str(folder / "runs"),
-    }
-    given |= {"languages": ["en", "pt"]} | dict.fromkeys(
-        ("zero_shot_languages", "imbalance_languages"), ["pt"]
-    )
-    return params.merge(given)
-
-
 def test_a_task_from_the_page_and_from_files(tmp_path):
-    given = write_task(tmp_path / "mine")
+    given = write_own_task(tmp_path / "mine")
     found = tasks.find(given)
     assert found.class_names == ("contradiction", "entailment", "neutral") and found.parallel
     samples = data.load(given)
@@ -55,7 +34,7 @@ def test_a_task_from_the_page_and_from_files(tmp_path):
 
 
 def test_a_study_of_it_by_notebook(tmp_path):
-    given = write_task(tmp_path / "mine")
+    given = write_own_task(tmp_path / "mine")
     run_python(
         "-m",
         "xl_influence.notebook",
@@ -81,7 +60,7 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
         tasks.find(params.merge({"study": "cpu", "task": "own", "languages": ["en"]}))
     with pytest.raises(params.ParameterError, match="languages"):
         params.merge({"study": "smoke", "task": "own"})
-    given = write_task(tmp_path / "mine")
+    given = write_own_task(tmp_path / "mine")
     with pytest.raises(data.DataError, match="no rows in fr; there are en, pt"):
         data.load(given | {"languages": ["en", "fr"]})
     path = tmp_path / "mine" / "validation.csv"
@@ -100,7 +79,7 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
 
 
 def test_other_versions_must_have_the_same_label(tmp_path):
-    given = write_task(tmp_path / "mine")
+    given = write_own_task(tmp_path / "mine")
     path = tmp_path / "mine" / "train.csv"
     rows = pd.read_csv(path)
     rows.loc[rows["lang"] == "pt", "label"] = "neutral"

@@ -1,4 +1,4 @@
-"""Loaders, label maps and draws: from clones in the hub's layout, made here, and from the demo corpora."""
+"""Loaders, label maps and draws, from the demo corpora and from clones that we make here."""
 
 import json
 import os
@@ -8,25 +8,28 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from xl_influence import data, demo, params
-from xl_influence.tasks import TASKS
+from xl_influence import data, demo, params, sources
+from xl_influence.tasks import SPLITS, TASKS
 
-SHARED = Path(os.environ.get("XL_INFLUENCE_DATA", ROOT.parent / "shared" / "data"))
+BESIDE = ROOT.parent / "shared" / "data"  # a folder of clones beside the checkout
+CLONES = Path(os.environ.get("XL_DATA_ROOT", BESIDE)).expanduser()
 XNLI = ("en", "de", "es", "fr", "ru")
+ROWS = 30  # in each split of a clone made here
+TRAIN_SIZE, DEV_SIZE = 20, 6  # per language
 
 
-def xnli_clone(root, change=None, rows=30, languages=XNLI):
+def xnli_clone(root, change=None, languages=XNLI):
     """A clone of facebook/xnli with invented rows; `change(lang, split, frame)` may spoil one."""
     folder = root / "facebook" / "xnli"
     configs = []
     for lang in languages:
         files = []
-        for split in data.SPLITS:
+        for split in SPLITS:
             frame = pd.DataFrame(
                 {
-                    "premise": [f"{lang} premise {i}" for i in range(rows)],
+                    "premise": [f"{lang} premise {i}" for i in range(ROWS)],
                     "hypothesis": "h",
-                    "label": [0, 1, 2] * (rows // 3),
+                    "label": [0, 1, 2] * (ROWS // 3),
                 }
             )
             frame = frame if change is None else change(lang, split, frame)
@@ -46,8 +49,8 @@ def merged(root, **given):
         "study": "cpu",
         "task": "xnli",
         "data_root": str(root),
-        "train_size": 20,
-        "dev_size": 6,
+        "train_size": TRAIN_SIZE,
+        "dev_size": DEV_SIZE,
         "top_k": 5,
     }
     return params.merge(base | given)
@@ -62,17 +65,15 @@ def test_xnli_from_a_clone(tmp_path):
     samples = data.load(merged(xnli_clone(tmp_path)))
     train = samples["train"]
     assert list(train.columns[:6]) == ["uid", "lang", "item", "label", "text_a", "text_b"]
-    assert (
-        list(dict.fromkeys(train["lang"])) == list(XNLI)
-        and (train.groupby("lang").size() == 20).all()
-    )
+    assert list(dict.fromkeys(train["lang"])) == list(XNLI)
+    assert (train.groupby("lang").size() == TRAIN_SIZE).all()
     assert (train["uid"] == train["lang"] + train["item"].astype(str)).all()
-    assert (
-        train.groupby("lang")["item"].apply(list).map(tuple).nunique()
-    ) == 1  # the same items in every language
+    items = train.groupby("lang")["item"].apply(tuple)
+    assert items.nunique() == 1, "every language has the same items"
     assert (train["label"] == (train["item"] % 3 == 0)).all()  # entailment or not
     assert (train["text_a"] == train["lang"] + " premise " + train["item"].astype(str)).all()
-    assert len(samples["validation"]) == 30 and len(samples["test"]) == 150
+    assert len(samples["validation"]) == len(XNLI) * DEV_SIZE
+    assert len(samples["test"]) == len(XNLI) * ROWS
 
 
 def test_the_seed_draws(tmp_path):
@@ -87,7 +88,7 @@ def test_marc_is_not_parallel_and_leaves_three_stars_out(tmp_path):
     for lang in ("en", "de", "es", "fr", "zh"):
         folder = tmp_path / "SetFit" / f"amazon_reviews_multi_{lang}"
         folder.mkdir(parents=True)
-        for split in data.SPLITS:
+        for split in SPLITS:
             rows = [
                 {
                     "id": f"{lang}_{i}",
@@ -99,7 +100,8 @@ def test_marc_is_not_parallel_and_leaves_three_stars_out(tmp_path):
             ]
             (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     train = data.load(merged(tmp_path, task="marc"))["train"]
-    assert train["text_b"].isna().all() and not (train["item"] % 5 == 2).any()
+    assert train["text_b"].isna().all()
+    assert not (train["item"] % 5 == 2).any()
     assert (train["label"] == (train["item"] % 5 > 2)).all()
     assert train.groupby("lang")["item"].apply(tuple).nunique() > 1
 
@@ -152,9 +154,9 @@ def test_a_missing_language_and_a_missing_clone_are_named(tmp_path):
 
 
 def test_changed_data_change_the_fingerprint(tmp_path):
-    before = data.source_fingerprint(merged(xnli_clone(tmp_path)))
-    assert before == data.source_fingerprint(merged(xnli_clone(tmp_path)))
-    assert before != data.source_fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
+    before = sources.fingerprint(merged(xnli_clone(tmp_path)))
+    assert before == sources.fingerprint(merged(xnli_clone(tmp_path)))
+    assert before != sources.fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -162,7 +164,8 @@ def test_demo_corpora(task):
     rows = pd.DataFrame(demo.load(task))
     train = rows[rows["split"] == "train"]
     kept = train[train["label"].map(TASKS[task].demo_classes or TASKS[task].classes).notna()]
-    assert (kept.groupby("lang")["item"].nunique() >= 400).all() and kept["lang"].nunique() == 5
+    assert (kept.groupby("lang")["item"].nunique() >= 400).all()
+    assert kept["lang"].nunique() == 5
     assert (rows.groupby("lang")["template"].nunique() >= 30).all()
     text = rows["text_a"] + " " + rows["text_b"].fillna("")
     assert not text.str.contains(r"[{}]|  ").any()
@@ -181,44 +184,61 @@ def test_demo_corpora(task):
 
 
 @pytest.mark.skipif(
-    not SHARED.is_dir(),
-    reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones",
+    not CLONES.is_dir(),
+    reason=f"no folder {CLONES}: set the environment variable XL_DATA_ROOT to a folder with clones "
+    "of the data sets, as for the parameter data_root",
 )
 @pytest.mark.parametrize("task", TASKS)
 def test_real_clones(task):
-    samples = data.load(
-        params.merge({"study": "cpu", "task": task, "data_root": str(SHARED), "train_size": 500})
-    )
-    assert (samples["train"].groupby("lang").size() == 500).all() and set(
-        samples["train"]["label"]
-    ) == {0, 1}
+    train_size = 500
+    given = {"study": "cpu", "task": task, "data_root": str(CLONES), "train_size": train_size}
+    train = data.load(params.merge(given))["train"]
+    assert (train.groupby("lang").size() == train_size).all()
+    assert set(train["label"]) == {0, 1}
 
 
-def test_planted_translations_stand_in_one_language_and_leave_the_test_samples():
-    P = params.merge({"study": "smoke", "task": "pawsx", "planted": 7})
-    plain, planted = data.load(P | {"planted": 0}), data.load(P)
-    assert (planted["train"]["lang"].value_counts() == P["train_size"]).all()
+def test_planted_translations_are_in_one_language_and_leave_the_test_samples():
+    count = 7
+    given = params.merge({"study": "smoke", "task": "pawsx", "planted": count})
+    plain, planted = data.load(given | {"planted": 0}), data.load(given)
+    assert (planted["train"]["lang"].value_counts() == given["train_size"]).all()
     items = set(planted["train"]["item"]) & set(planted["test"]["item"])
-    assert len(items) == 7 and not set(plain["train"]["item"]) & set(plain["test"]["item"])
+    assert len(items) == count
+    assert not set(plain["train"]["item"]) & set(plain["test"]["item"])
     both = planted["train"][planted["train"]["item"].isin(items)]
-    assert both["item"].is_unique and both["lang"].nunique() == 5
+    assert both["item"].is_unique
+    assert set(both["lang"]) == set(given["languages"])
     assert not set(both["uid"]) & set(planted["test"]["uid"])
-    assert len(planted["test"]) == len(plain["test"]) - 7
-    alone = data.load(params.with_variant(P, "without-es"))
-    assert list(alone["test"]["uid"]) == list(planted["test"]["uid"]) and "es" not in set(
-        alone["train"]["lang"]
-    )
-    assert data.load(params.merge({"study": "smoke", "task": "marc", "planted": 7}))["test"][
-        "uid"
-    ].is_unique
+    assert len(planted["test"]) == len(plain["test"]) - count
+    without = data.load(params.with_variant(given, "without-es"))
+    assert list(without["test"]["uid"]) == list(planted["test"]["uid"])
+    assert "es" not in set(without["train"]["lang"])
+
+
+def test_translations_are_planted_only_where_there_are_any():
+    given = params.merge({"study": "smoke", "task": "marc"})
+    plain, planted = data.load(given), data.load(given | {"planted": 7})
+    pd.testing.assert_frame_equal(planted["train"], plain["train"])
     with pytest.raises(data.DataError, match="only the demo corpora"):
-        data.plant(P | {"data": "hub"}, None, {})
+        data.plant(given | {"data": "hub", "planted": 7}, TASKS["xnli"], {})
 
 
 def test_a_larger_draw_begins_with_the_smaller():
-    P = params.merge({"study": "smoke", "task": "marc"})
-    base, more = data.load(P)["train"], data.load(params.with_variant(P, "plus-50-de"))["train"]
+    given = params.merge({"study": "smoke", "task": "marc"})
+    base = data.load(given)["train"]
+    more = data.load(params.with_variant(given, "plus-50-de"))["train"]
     for lang, part in base.groupby("lang"):
-        other = more[more["lang"] == lang]
-        assert list(other["uid"])[: len(part)] == list(part["uid"])
-        assert len(other) == len(part) * (1.5 if lang == "de" else 1)
+        larger = more[more["lang"] == lang]
+        assert list(larger["uid"])[: len(part)] == list(part["uid"])
+        assert len(larger) == len(part) * (1.5 if lang == "de" else 1)
+
+
+@pytest.mark.parametrize("short", ["en", None])
+def test_a_language_with_fewer_items_than_the_others_is_named(tmp_path, short):
+    """Without it the others share more items, so no variant can leave it out."""
+
+    def shorten(lang, split, frame):
+        return frame.head(ROWS - 3) if lang == short else frame
+
+    _, uneven = data.load_for_variants(merged(xnli_clone(tmp_path, shorten)))
+    assert uneven == ([short] if short else [])

@@ -1,8 +1,9 @@
-"""Dropout with fewer random bits: the right share, the right mean, the right gradient; attention as PyTorch's own."""
+"""Dropout with fewer random bits: its share, mean and gradient; attention equal to PyTorch's."""
 
 import pytest
 import torch
 from conftest import random_samples, tiny
+from torch.nn.utils.rnn import pad_sequence
 
 from xl_influence import dropout
 
@@ -11,14 +12,14 @@ from xl_influence import dropout
 def test_a_share_of_the_entries_is_dropped_and_the_mean_stays(dtype):
     torch.manual_seed(0)
     x = torch.ones(400, 501, dtype=dtype)
-    y = dropout.drop(x, 0.1)
+    share = 0.1
+    y = dropout.drop(x, share)
     assert y.dtype == dtype and y.shape == x.shape
-    assert abs(float((y == 0).float().mean()) - 0.1) < 0.002
+    assert abs(float((y == 0).float().mean()) - share) < 0.002
     assert abs(float(y.float().mean()) - 1) < 0.01
-    assert set(y.unique().tolist()) == {
-        0.0,
-        float(torch.tensor(65536 / (65536 - 6554), dtype=dtype)),
-    }
+    dropped_levels = round(share * dropout.LEVELS)
+    scale = dropout.LEVELS / (dropout.LEVELS - dropped_levels)
+    assert set(y.unique().tolist()) == {0.0, float(torch.tensor(scale, dtype=dtype))}
     assert torch.equal(dropout.drop(x, 0.0), x)
 
 
@@ -43,17 +44,11 @@ def test_a_seed_drops_the_same_entries_again():
 def test_a_model_answers_as_before_and_is_left_as_it_was(kind):
     model = tiny(kind)
     samples = random_samples(4, seed=0)
-    width = max(len(sample["input_ids"]) for sample in samples)
-    ids = torch.tensor(
-        [sample["input_ids"] + [1] * (width - len(sample["input_ids"])) for sample in samples]
-    )
-    mask = torch.tensor(
-        [[1] * len(s["input_ids"]) + [0] * (width - len(s["input_ids"])) for s in samples]
-    )
-    kinds, implementation = (
-        [type(module) for module in model.modules()],
-        model.config._attn_implementation,
-    )
+    sequences = [torch.tensor(sample["input_ids"]) for sample in samples]
+    ids = pad_sequence(sequences, batch_first=True, padding_value=1)  # (batch, tokens)
+    mask = pad_sequence([torch.ones_like(ids) for ids in sequences], batch_first=True)
+    kinds = [type(module) for module in model.modules()]
+    implementation = model.config._attn_implementation
     with torch.no_grad():
         before = model(input_ids=ids, attention_mask=mask).logits
         with dropout.fast(model):

@@ -1,10 +1,10 @@
-"""The study `paper` from its downloads to its scores, against the stand-in hub: no internet, no GPU, no mounted data.
+"""The study `paper` from its downloads to its scores, against the stand-in hub.
 
-The address of the hub is read when `datasets` and `transformers` are imported, so the study runs in a process of its own,
-this file as a script; a second process, which finds no hub, runs beside it.
+It needs no internet, no GPU and no data. `datasets` and `transformers` read the address of the hub
+when they are imported, so the study runs in its own process, with this file as a script. A second
+process runs at the same time and finds no hub.
 """
 
-import json
 import os
 import re
 import socket
@@ -19,15 +19,18 @@ import xarray as xr
 from transformers import AutoModelForSequenceClassification
 
 from xl_influence import params
+from xl_influence.manifest import read_manifest
 from xl_influence.tasks import TASKS
 
 ENCODER = "FacebookAI/xlm-roberta-base"
 EXPORTED = "xnli"  # the run whose export is tried
+WHOLE_VOCABULARY = 250002  # XLM-R's
+LANGUAGES, EPOCHS = 5, 2
 SMALL = {
     "study": "paper",
     "train_size": 24,
     "dev_size": 8,
-    "epochs": 2,
+    "epochs": EPOCHS,
     "test_size": 2,
     "test_pool": 20,
     "top_k": 10,
@@ -48,19 +51,14 @@ def hub(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def processes(hub, tmp_path_factory):
-    """The study with the hub (`served`) and with a closed port in its place (`alone`), both started."""
+    """The study with the hub (`served`) and with a closed port instead (`alone`), both started."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
-        started = [
-            start(hub.url, tmp_path_factory.mktemp("served"), list(TASKS)),
-            start(
-                f"http://127.0.0.1:{closed.getsockname()[1]}",
-                tmp_path_factory.mktemp("alone"),
-                ["xnli"],
-            ),
-        ]
-        yield SimpleNamespace(served=started[0], alone=started[1])
-        for one in started:
+        unserved = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        served = start(hub.url, tmp_path_factory.mktemp("served"), list(TASKS))
+        alone = start(unserved, tmp_path_factory.mktemp("alone"), ["xnli"])
+        yield SimpleNamespace(served=served, alone=alone)
+        for one in (served, alone):
             one.process.kill()
             one.process.wait()
 
@@ -73,15 +71,16 @@ def served(processes):
 
 
 def start(url, folder, tasks):
-    """Run this file as a script with `url` as the hub, an empty cache and no other setting of the libraries."""
+    """Run this file as a script, with `url` as the hub and an empty cache."""
     foreign = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     environment |= {
         "HF_ENDPOINT": url,
         "HF_HOME": str(folder / "cache"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+        "OMP_NUM_THREADS": "1",
     }
-    environment |= {"NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     runs_root, log = folder / "runs", folder / "log.txt"
     with log.open("w") as output:
         command = [sys.executable, __file__, str(runs_root), *tasks]
@@ -96,23 +95,24 @@ def test_without_the_hub_one_clear_message_and_nothing_left(processes):
     log = processes.alone.log.read_text()
     message = log.splitlines()[-1]
     assert message.startswith(
-        "xl_influence.data.DataError: XNLI, en, train (facebook/xnli): cannot be read"
+        "xl_influence.sources.DataError: XNLI, en, train (facebook/xnli): cannot be read"
     )
-    assert "set data_root to a folder with clones" in message and log.count("DataError:") == 1
+    assert "set data_root to a folder with clones" in message
+    assert log.count("DataError:") == 1
     assert not list(processes.alone.runs_root.rglob("*"))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_manifest_tells_data_encoder_and_accuracy(served, hub, task):
-    manifest = json.loads((served / "paper" / task / "base" / "manifest.json").read_text())
+    manifest = read_manifest(served / "paper" / task / "base")
     assert manifest["data_fingerprint"]
     assert manifest["encoder"] == {
         "source": ENCODER,
         "revision": hub.repos["models", ENCODER].commit,
     }
     languages = manifest["parameters"]["languages"]
-    assert len(languages) == 5 and manifest["rows"]["train"] == 5 * SMALL["train_size"]
-    assert [row["epoch"] for row in manifest["dev_accuracy"]] == [1, 2]
+    assert manifest["rows"]["train"] == len(languages) * SMALL["train_size"]
+    assert [row["epoch"] for row in manifest["dev_accuracy"]] == list(range(1, EPOCHS + 1))
     assert all(0 <= row[lang] <= 1 for row in manifest["dev_accuracy"] for lang in languages)
 
 
@@ -122,11 +122,8 @@ def test_checkpoint_loads_with_plain_transformers(served, task):
     model = AutoModelForSequenceClassification.from_pretrained(run / "checkpoints" / "epoch-1")
     assert model.config.model_type == "xlm-roberta"
     assert tuple(model.config.id2label.values()) == TASKS[task].class_names
-    assert (
-        model.config.vocab_size
-        == json.loads((run / "manifest.json").read_text())["vocabulary_size"]
-        < 250002
-    )
+    in_use = read_manifest(run)["vocabulary_size"]
+    assert model.config.vocab_size == in_use < WHOLE_VOCABULARY
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -162,11 +159,9 @@ def test_everything_was_downloaded(served, hub, task):
 
 def test_export_has_the_whole_vocabulary_and_the_same_logits(served):
     logits = np.load(served / "paper" / EXPORTED / "base" / "logits.npz")
-    assert logits["vocabulary"] == 250002
-    assert (
-        logits["cut"].shape == (5 * SMALL["train_size"], 2)
-        and (logits["cut"].std(axis=0) > 0.01).all()
-    )
+    assert logits["vocabulary"] == WHOLE_VOCABULARY
+    assert logits["cut"].shape == (LANGUAGES * SMALL["train_size"], 2)
+    assert (logits["cut"].std(axis=0) > 0.01).all(), "different texts have different logits"
     np.testing.assert_allclose(logits["whole"], logits["cut"], rtol=0, atol=1e-5)
 
 
@@ -186,7 +181,7 @@ def study(runs_root, tasks):
 
 
 def save_logits(run):
-    """Save the logits on the training texts: of the cut checkpoint, and of its export with its own tokenizer."""
+    """Save the logits on the training texts: of the cut checkpoint and of its export."""
     import pandas as pd
     import torch
     from transformers import AutoTokenizer
@@ -198,19 +193,14 @@ def save_logits(run):
     whole = AutoModelForSequenceClassification.from_pretrained(run / "exported").eval()
     cut = encoders.load_checkpoint(run / "checkpoints" / "epoch-1")
     train = pd.read_parquet(run / "train.parquet")
+    train["input_ids"] = runs.read_inputs(run, "train")["input_ids"]
+    cutting = {"truncation": True, "max_length": SMALL["max_length"]}
     logits = {"whole": [], "cut": []}
     with torch.no_grad():
-        for a, b, ids in zip(
-            train["text_a"],
-            train["text_b"],
-            runs.read_inputs(run, "train")["input_ids"],
-            strict=True,
-        ):
-            inputs = tokenizer(
-                a, b, truncation=True, max_length=SMALL["max_length"], return_tensors="pt"
-            )
+        for row in train.itertuples():
+            inputs = tokenizer(row.text_a, row.text_b, **cutting, return_tensors="pt")
             logits["whole"].append(whole(**inputs).logits[0].numpy())
-            logits["cut"].append(cut(torch.from_numpy(ids)[None]).logits[0].numpy())
+            logits["cut"].append(cut(torch.from_numpy(row.input_ids)[None]).logits[0].numpy())
     np.savez(run / "logits.npz", vocabulary=whole.config.vocab_size, **logits)
 
 

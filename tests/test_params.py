@@ -48,7 +48,7 @@ def test_variants_change_what_they_say_and_go_back():
 
 def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     given = params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50})
-    small = params.elsewhere(*given, "removal_study")
+    small = params.switch_study(*given, "removal_study")
     assert (small["study"], small["task"], small["removal_ks"], small["train_size"]) == (
         "demo-small",
         "marc",
@@ -56,7 +56,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         100,
     )
     whole = params.merge_with_source({"variants_study": ""})
-    assert params.elsewhere(*whole, "variants_study") == whole[0]
+    assert params.switch_study(*whole, "variants_study") == whole[0]
 
 
 @pytest.mark.parametrize(

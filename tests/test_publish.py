@@ -1,4 +1,4 @@
-"""A published run holds no text, gives the same tables as the run it was taken from, and is read, never computed."""
+"""A published run has no text, gives the same tables as its source, and is never computed."""
 
 import hashlib
 import json
@@ -18,7 +18,10 @@ CHOICE = {"top_k": 10, "resamples": 200}
 
 @pytest.fixture(scope="module")
 def computed(smoke, tmp_path_factory):
-    """The smoke study with influence as of trained models: cosines of all sizes, where those of smoke's are nearly 1 or −1."""
+    """The smoke study with random scores.
+
+    Its own cosines are nearly 1 or −1; these have all sizes, as those of a trained model.
+    """
     folder = tmp_path_factory.mktemp("computed")
     shutil.copytree(smoke / "smoke", folder / "smoke")
     rng = np.random.default_rng(0)
@@ -52,7 +55,7 @@ def given(root, task="xnli", variant="base"):
 
 
 def contents(folder):
-    """Hash of every published file: executed notebooks and the explorer's data are not published."""
+    """Hash every published file; executed notebooks and the explorer's data are not published."""
     paths = [path for path in folder.rglob("*") if path.is_file() and "notebooks" not in path.parts]
     paths = [path for path in paths if path.name != "explorer.json"]
     return {
@@ -76,48 +79,37 @@ def test_the_same_tables_at_the_printed_digits(computed, published, task):
 def test_no_text_in_any_file(smoke, published):
     for task in ("xnli", "marc"):
         run, source = runs.folder(given(published, task)), runs.folder(given(smoke, task))
-        known = pd.concat(
-            [pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")]
-        )
+        known = [pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")]
+        known = pd.concat(known)
         words = {text for column in ("text_a", "text_b") for text in known[column].dropna()}
-        assert {"train.parquet", "test.parquet", "influence.zarr", "manifest.json", "tables"} <= {
-            p.name for p in run.iterdir()
-        }
+        expected = {"train.parquet", "test.parquet", "influence.zarr", "manifest.json", "tables"}
+        assert expected <= {path.name for path in run.iterdir()}
         for path in run.rglob("*.parquet"):
             frame = pd.read_parquet(path)
             assert not {"text_a", "text_b"} & set(frame)
             strings = frame.select_dtypes(["object", "str"])
-            assert (
-                not {value for column in strings for value in strings[column].dropna()} & words
-            ), path
+            values = {value for column in strings for value in strings[column].dropna()}
+            assert not values & words, path
         stored = xr.open_zarr(run / "influence.zarr", consolidated=False)
         assert not {str(value) for name in stored.coords for value in stored[name].values} & words
-        assert not any(
-            text in (run / "manifest.json").read_text(encoding="utf-8") for text in words
-        )
+        manifest = (run / "manifest.json").read_text(encoding="utf-8")
+        assert not any(text in manifest for text in words)
 
 
 def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
     merged = given(published, "marc")
     for name in ("01", "02", "03"):
-        run_python(
-            "-m",
-            "xl_influence.notebook",
-            name,
-            "study=smoke",
-            "task=marc",
-            f"runs_root={published}",
-        )
+        given_here = ["study=smoke", "task=marc", f"runs_root={published}"]
+        run_python("-m", "xl_influence.notebook", name, *given_here)
     samples = [runs.read_samples(given(computed, "marc"), split) for split in ("train", "test")]
     known = {text for frame in samples for text in frame["text_a"]}
     folder = runs.folder(merged)
     written = [*folder.glob("notebooks/*.ipynb"), folder / "explorer.json"]
     assert len(written) == 4
     for path in written:
-        text = path.read_text(encoding="utf-8")
-        assert not [
-            one for one in known if one in text or json.dumps(one, ensure_ascii=True)[1:-1] in text
-        ], path
+        page = path.read_text(encoding="utf-8")
+        forms = {form for text in known for form in (text, json.dumps(text)[1:-1])}
+        assert not [form for form in forms if form in page], path
 
 
 def test_the_influence_is_half_as_precise_and_by_checkpoint(computed, published):
@@ -151,21 +143,14 @@ def test_a_published_run_is_never_computed(published):
     assert runs.can_load(given(published)) and runs.can_load(given(published, variant="without-es"))
     assert not runs.can_load(given(published, variant="without-de"))
     assert not runs.can_load(given(published, task="pawsx"))
-    with pytest.raises(runs.RunError, match="train_size was 24, is 30 here.*runs_root"):
+    with pytest.raises(runs.RunError, match=r"train_size was 24, is 30 here.*runs_root"):
         scores.read(given(published) | {"train_size": 30})
 
 
 def test_reading_changes_nothing_that_is_published(published):
     def analyse(name, *more):
-        run_python(
-            "-m",
-            "xl_influence.notebook",
-            name,
-            "study=smoke",
-            "task=xnli",
-            f"runs_root={published}",
-            *more,
-        )
+        given_here = ["study=smoke", "task=xnli", f"runs_root={published}"]
+        run_python("-m", "xl_influence.notebook", name, *given_here, *more)
 
     analyse("04")  # its tables come from the published influence from now on
     before = contents(published)
@@ -173,27 +158,26 @@ def test_reading_changes_nothing_that_is_published(published):
         analyse(name)
     assert contents(published) == before
     analyse("04", "top_k=3")
-    assert {
+    after = {
         path: value for path, value in contents(published).items() if "other" not in path.parts
-    } == before
+    }
+    assert after == before, "an analysis with other parameters writes elsewhere"
     assert tables.read(given(published) | {"top_k": 3}, "cross_language") is not None
 
 
 def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
     merged = given(published)
     manifest, bare = read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
-    found = texts.put(bare, texts.drawn(merged, manifest)["train"])
+    found = texts.insert(bare, texts.draw_again(merged, manifest)["train"])
     assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
     with pytest.raises(runs.RunError, match="fingerprint"):
-        texts.drawn(merged, manifest | {"data_fingerprint": "another"})
+        texts.draw_again(merged, manifest | {"data_fingerprint": "another"})
 
 
 def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
     manifest = read_manifest(runs.folder(given(published)))
-    assert (manifest["parameters"]["runs_root"], manifest["parameters"]["data_root"]) == (
-        "runs",
-        "",
-    )
+    assert manifest["parameters"]["runs_root"] == "runs"
+    assert manifest["parameters"]["data_root"] == ""
     assert str(smoke) not in json.dumps(manifest)
     assert manifest["class_counts"] == data.class_counts(data.load(given(smoke)))
 

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of fine-tuning and of the influence pass, then again: the same numbers, little repeated."""
+"""`kill -9` during fine-tuning and the influence pass: the same numbers, little repeated."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from xl_influence import runs, scores
 from xl_influence.manifest import read_manifest
 
+TRAIN_SIZE, TEST_SIZE, LANGUAGES = 120, 3, 5  # PAWS-X has five languages in this study
 SCRIPT = """
 import sys
 from xl_influence import params, scores
@@ -25,10 +26,10 @@ print(scores.make(params.merge(params.parse(sys.argv[1:])), progress=False))
 GIVEN = [
     "study=smoke",
     "task=pawsx",
-    "train_size=120",
+    f"train_size={TRAIN_SIZE}",
     "epochs=4",
     "shard_size=60",
-    "test_size=3",
+    f"test_size={TEST_SIZE}",
     "test_pool=60",
 ]
 
@@ -52,7 +53,7 @@ def kill_when(process, seen):
 
 
 def written(run, pattern):
-    """When each of the run's marker files was written; one that vanishes meanwhile does not count."""
+    """When each of the run's marker files was written; one that vanishes meanwhile is ignored."""
     times = {}
     for path in run.glob(pattern):
         with contextlib.suppress(FileNotFoundError):
@@ -81,7 +82,7 @@ def killed_and_whole(tmp_path_factory):
     assert not (run / "scores.zarr").exists()
     third = start(killed)
     repeated = set()
-    while third.poll() is None:  # what the last start writes again of what was marked as written
+    while third.poll() is None:  # does it write again what was marked as written?
         now = written(run, ".scores/shards/*")
         repeated |= {name for name in now if name in marks and now[name] != marks[name]}
         time.sleep(0.01)
@@ -101,33 +102,31 @@ def test_same_weights_bit_by_bit(killed_and_whole):
         )
         assert all(np.array_equal(a[name], b[name]) for name in b), epoch
     a, b = read_manifest(killed), read_manifest(whole)
-    assert (
-        a["dev_accuracy"] == b["dev_accuracy"]
-        and a["finetune_fingerprint"] == b["finetune_fingerprint"]
-    )
+    for entry in ("dev_accuracy", "finetune_fingerprint"):
+        assert a[entry] == b[entry]
 
 
 def test_no_complete_epoch_is_trained_again(killed_and_whole):
     killed, _, kept, _ = killed_and_whole
     chosen = read_manifest(killed)["chosen_epoch"]
-    now = [
-        (killed / "checkpoints" / f"epoch-{e}" / "model.safetensors").stat().st_mtime_ns
-        for e in range(1, chosen + 1)
+    weights = [
+        killed / "checkpoints" / f"epoch-{epoch}" / "model.safetensors"
+        for epoch in range(1, chosen + 1)
     ]
-    both = min(len(now), len(kept))
-    assert both >= 1 and now[:both] == kept[:both]
+    written_at = [path.stat().st_mtime_ns for path in weights]
+    both = min(len(written_at), len(kept))  # training may continue after the chosen epoch
+    assert both >= 1
+    assert written_at[:both] == kept[:both]
 
 
 def test_same_cube_bit_by_bit_and_no_shard_twice(killed_and_whole):
     killed, whole, _, repeated = killed_and_whole
-    a, b = scores.read_cube(killed), scores.read_cube(whole)
-    xr.testing.assert_identical(a, b)
+    cube = scores.read_cube(killed)
+    xr.testing.assert_identical(cube, scores.read_cube(whole))
     assert not repeated
-    assert (
-        a.sizes["train"] == 600
-        and a.sizes["test"] == 15
-        and set(a.dims) == {"checkpoint", "group", "test", "train"}
-    )
+    assert set(cube.dims) == {"checkpoint", "group", "test", "train"}
+    assert cube.sizes["train"] == LANGUAGES * TRAIN_SIZE
+    assert cube.sizes["test"] == LANGUAGES * TEST_SIZE
 
 
 def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
@@ -139,7 +138,7 @@ def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
 
 
 def test_two_processes_share_a_cube_and_survive_being_killed(killed_and_whole, tmp_path):
-    """Both start at once, both are killed, both start again: each shard written by one of them, nothing else changed."""
+    """Both start, are killed, and start again; each shard is written once, and nothing else."""
     _, whole, _, _ = killed_and_whole
     run = tmp_path / "smoke" / "pawsx" / "base"
     shutil.copytree(whole, run)

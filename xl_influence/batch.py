@@ -1,30 +1,71 @@
-"""Several runs at once on one device, each in a process of its own.
+"""Several runs at once on one device, each in its own process.
 
-`python -m xl_influence.batch study=real prepared=prepared workers=4 runs=[pawsx/base,pawsx/without-ko,xnli/seed-2]` fine-tunes
-and scores these runs, four at a time. What each prints goes to `log.txt` in its folder. A run that was finished is found, one
-that was killed goes on, one that fails is told and the others go on. With `publish=folder` each run leaves there, at its end,
-what may be published of it (`publish`): megabytes to bring back instead of gigabytes.
+`python -m xl_influence.batch study=real prepared=prepared workers=4 runs=[pawsx/base,xnli/seed-2]`
+fine-tunes and scores these runs, four at a time. The output of each goes to `log.txt` in its
+folder. Finished runs are reused, and a run that was killed continues. If a run fails, we say so and
+go on with the others. With `publish=folder`, each run that ends leaves in that folder what may be
+published of it (see `publish`): megabytes to copy instead of gigabytes.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import subprocess
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import estimate, runs, scores
 from .manifest import development_accuracy, read_manifest
 from .params import ParameterError, merge, parse, with_variant
 from .tasks import TASKS
 
-SHOWN = 8  # lines of the log of a run that failed
+SHOWN = 8  # how many lines we show of the log of a run that failed
 
 
-def chosen(given, names):
-    """Parameters of the runs `names` ('<task>/<variant>'), and of those whose test samples they take: name → dict."""
-    found = {}
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of a batch have in common."""
+
+    given: dict[str, Any]  # parameters given, task and variant aside
+    workers: int = 1  # runs at a time
+    publish_to: str | Path | None = None  # folder to publish each run to; None: do not publish
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: int  # exit status of its process
+    seconds: float  # 0 if the run was already finished
+
+
+def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the parameters of some runs, and of the runs whose test samples they use.
+
+    Parameters
+    ----------
+    given
+        The parameters given, task and variant aside.
+    names
+        The runs, as '<task>/<variant>'.
+
+    Returns
+    -------
+    dict
+        Name → parameters, in an order in which the runs can be computed.
+
+    Raises
+    ------
+    ParameterError
+        A name or a parameter is wrong.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for name in names:
         task, slash, variant = str(name).partition("/")
         if not slash:
@@ -39,125 +80,156 @@ def chosen(given, names):
     return found
 
 
-def run_all(wanted, given, workers, tell=print, target=None):
-    """Run these (name → parameters), `workers` at once. Returns the names of those that failed.
+def run_all(
+    wanted: dict[str, dict[str, Any]], settings: Settings, tell: Callable[[str], Any] = print
+) -> list[str]:
+    """Compute some runs, `settings.workers` at a time.
 
-    `target`: folder to which each run is published when it ends; see `publish`.
+    A run that takes its test samples from another run waits for it, and is not started if that one
+    fails.
 
-    A run that takes its test samples from another waits for it, and is not started where that one failed.
+    Parameters
+    ----------
+    wanted
+        Name → parameters, as from `find_runs`.
+    settings
+        What the runs have in common.
+    tell
+        Called with a line of text whenever a run ends.
+
+    Returns
+    -------
+    list of str
+        The names of the runs that failed.
     """
-    waiting, running, failed = dict(wanted), {}, []
+    waiting = dict(wanted)
+    running: dict[Future[Outcome], str] = {}
+    failed: list[str] = []
 
-    def told(name, words):
-        tell(f"{len(wanted) - len(waiting) - len(running)}/{len(wanted)} {name}: {words}")
+    def report(name: str, words: str) -> None:
+        ended = len(wanted) - len(waiting) - len(running)
+        tell(f"{ended}/{len(wanted)} {name}: {words}")
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(settings.workers) as pool:
         try:
             while waiting or running:
                 for name, params in list(waiting.items()):
-                    base = _base(params)
+                    base = _find_base(params)
                     if base in failed:
                         del waiting[name]
                         failed.append(name)
-                        told(name, f"not started, {base} failed")
+                        report(name, f"not started, {base} failed")
                     elif base not in waiting and base not in running.values():
-                        running[pool.submit(_run, waiting.pop(name), given, workers, target)] = name
+                        running[pool.submit(_run, waiting.pop(name), settings)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name, (status, seconds) = running.pop(future), future.result()
-                    failed += [name] if status else []
-                    told(name, _outcome(wanted[name], status, seconds))
-        except KeyboardInterrupt:  # the processes got it too
+                    name, outcome = running.pop(future), future.result()
+                    if outcome.status:
+                        failed.append(name)
+                    report(name, _describe(wanted[name], outcome))
+        except KeyboardInterrupt:  # the processes are interrupted too
             pool.shutdown(cancel_futures=True)
             raise
     return failed
 
 
-def _base(params):
-    """The run that must be done first, None where there is none."""
+def _find_base(params: dict[str, Any]) -> str | None:
+    """Return the run that must be finished first, None if there is none."""
     return f"{params['task']}/{params['test_from']}" if params["test_from"] else None
 
 
-def _run(params, given, workers, target):
-    """One run in a process, and its publishing where `target` names a folder: (exit status, seconds)."""
+def _run(params: dict[str, Any], settings: Settings) -> Outcome:
+    """Compute a run in its own process, and publish it if a folder for that is named."""
     start, folder = time.time(), runs.folder(params)
-    steps = [] if scores.is_done(params) else [("scores", {})]
-    steps += [("publish", {"target": target})] if target else []
+    steps: list[tuple[str, dict[str, Any]]] = []
+    if not scores.is_done(params):
+        steps.append(("scores", {}))
+    if settings.publish_to:
+        steps.append(("publish", {"target": str(settings.publish_to)}))
     if not steps:
-        return 0, 0.0
+        return Outcome(0, 0.0)
     folder.mkdir(parents=True, exist_ok=True)
-    values = given | {"task": params["task"], "variant": params["variant"]}
+    values = settings.given | {"task": params["task"], "variant": params["variant"]}
     with (folder / "log.txt").open("w") as log:
         for module, more in steps:
             pairs = [f"{key}={json.dumps(value)}" for key, value in (values | more).items()]
-            command = [sys.executable, "-m", f"xl_influence.{module}", *pairs]
-            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-            done = subprocess.run(command, env=_environment(workers), **streams)
+            done = subprocess.run(
+                [sys.executable, "-m", f"xl_influence.{module}", *pairs],
+                env=_make_environment(settings.workers),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
             if done.returncode:
                 break
-    return done.returncode, time.time() - start
+    return Outcome(done.returncode, time.time() - start)
 
 
-def _environment(workers):
-    """Of a process that shares the machine with others: its part of the cores and of the memory."""
-    here = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+def _make_environment(workers: int) -> dict[str, str]:
+    """Return the environment of one of several processes: its share of cores and memory."""
+    paths = [str(Path(__file__).resolve().parent.parent)]
+    if os.environ.get("PYTHONPATH"):
+        paths.append(os.environ["PYTHONPATH"])
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
     return os.environ | {
-        "PYTHONPATH": paths,
+        "PYTHONPATH": os.pathsep.join(paths),
         "OMP_NUM_THREADS": threads,
         "XL_INFLUENCE_WORKERS": str(workers),
     }
 
 
-def _outcome(params, status, seconds):
-    """How a run ended, in words."""
+def _describe(params: dict[str, Any], outcome: Outcome) -> str:
+    """Say how a run ended."""
     folder = runs.folder(params)
-    if status:
-        log = (
-            (folder / "log.txt")
-            .read_text(encoding="utf-8", errors="replace")
-            .replace("\r", "\n")
-            .splitlines()
-        )
-        end = "\n".join(f"    {line}" for line in log[-SHOWN:])
-        return f"FAILED (exit status {status}), the end of {folder / 'log.txt'}:\n{end}"
+    if outcome.status:
+        log = folder / "log.txt"
+        text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+        end = "\n".join(f"    {line}" for line in text.splitlines()[-SHOWN:])
+        return f"FAILED (exit status {outcome.status}), the end of {log}:\n{end}"
     manifest = read_manifest(folder)
-    accuracy = f"development accuracy {development_accuracy(manifest):.1%} after {manifest['chosen_epoch']} epoch(s)"
-    return f"{accuracy}, {'found finished' if not seconds else f'{seconds / 60:.1f} min'}"
+    accuracy = f"development accuracy {development_accuracy(manifest):.1%}"
+    time_taken = f"{outcome.seconds / 60:.1f} min" if outcome.seconds else "found finished"
+    return f"{accuracy} after {manifest['chosen_epoch']} epoch(s), {time_taken}"
 
 
-def main(arguments):
-    """Command line: key=value, and `workers` (1), `runs` (base of `task`, or of every task), `publish` (a folder)."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line.
+
+    key=value, and `workers` (1), `runs` (by default base of `task`, or of every task), `publish`
+    (a folder).
+    """
     if set(arguments) & {"-h", "--help"}:
         print(__doc__)
         return 0
     try:
-        given = parse(arguments)
-        workers, names = given.pop("workers", 1), given.pop("runs", None)
-        target = given.pop("publish", None)
-        if type(workers) is not int or workers < 1:
-            raise ParameterError(f"workers={workers!r}: allowed is a whole number from 1")
-        if names is not None and not isinstance(names, list):
-            raise ParameterError(
-                f"runs={names!r}: allowed is a list, as in runs=[pawsx/base,pawsx/without-ko]"
-            )
-        names = (
-            [f"{task}/base" for task in ([given["task"]] if "task" in given else TASKS)]
-            if names is None
-            else names
-        )
-        wanted = chosen(given, names)
+        settings, wanted = _read_command_line(arguments)
         print(estimate.announce(wanted.values()) or "All of these runs are finished.", flush=True)
-    except ValueError as error:  # of parameters, of a prepared folder, of a task of one's own
+    except ValueError as error:  # in parameters, a prepared folder, or a task of your own
         print(f"error: {error}", file=sys.stderr)
         return 2
-    target = target and str(Path(target).expanduser().resolve())
-    failed = run_all(wanted, given, workers, lambda line: print(line, flush=True), target)
-    print(
-        f"{len(wanted) - len(failed)} of {len(wanted)} runs finished"
-        + (f"; failed: {', '.join(failed)}" if failed else "")
-    )
+    failed = run_all(wanted, settings, lambda line: print(line, flush=True))
+    summary = f"{len(wanted) - len(failed)} of {len(wanted)} runs finished"
+    print(f"{summary}; failed: {', '.join(failed)}" if failed else summary)
     return 1 if failed else 0
+
+
+def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, dict[str, Any]]]:
+    """Return the settings of the batch and the parameters of its runs, by name."""
+    given = parse(arguments)
+    workers, names = given.pop("workers", 1), given.pop("runs", None)
+    publish_to = given.pop("publish", None)
+    if type(workers) is not int or workers < 1:
+        raise ParameterError(f"workers={workers!r}: allowed is a whole number from 1")
+    if names is not None and not isinstance(names, list):
+        raise ParameterError(
+            f"runs={names!r}: allowed is a list, as in runs=[pawsx/base,pawsx/without-ko]"
+        )
+    if names is None:
+        tasks = [given["task"]] if "task" in given else list(TASKS)
+        names = [f"{task}/base" for task in tasks]
+    if publish_to:
+        publish_to = Path(publish_to).expanduser().resolve()
+    return Settings(given, workers, publish_to), find_runs(given, names)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Cube:
         for name in ("shards", "locks"):
             (work / name).mkdir()
         layout = sizes | {"tile": tile, "step": step, "together": together}
-        with runs.complete(work / "layout.json") as path:
+        with runs.write_atomically(work / "layout.json") as path:
             path.write_text(json.dumps(layout))
         return Cube(work)
 
@@ -163,7 +163,7 @@ class Cube:
             if not starts.get(name, 0):
                 where = {dim: region.get(dim, slice(None)) for dim in dims}
                 data[[name]].transpose(*dims).to_zarr(self.path, region=where, consolidated=False)
-        with runs.complete(self.marks / f"{shard.name}.json") as path:
+        with runs.write_atomically(self.marks / f"{shard.name}.json") as path:
             path.write_text(json.dumps(shard.box))
 
     def gather(self):

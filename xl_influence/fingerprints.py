@@ -1,6 +1,12 @@
-"""What each step of a run depends on, as a fingerprint: whether an artefact may be used is decided here."""
+"""What each step of a run depends on, as a fingerprint: decides which artefacts can be reused."""
 
-from . import data, runs
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import data, runs, sources
 from .manifest import read_manifest
 
 FINETUNE = (
@@ -37,49 +43,99 @@ PUBLISHED = (
     "precision",
     "storage",
 )
-SHOWN = 3  # differing parameters that an error names
-FORMATS = {"finetune": 1, "scores": 3}  # of the artefacts
+SHOWN = 3  # how many differing parameters an error names
+FORMATS = {"finetune": 1, "scores": 3}  # versions of the artefacts' formats
 
 
-def finetuned(params):
-    """Hash of all that fine-tuning depends on: parameters and the data's source."""
+def finetuned(params: dict[str, Any]) -> str:
+    """Hash everything that fine-tuning depends on: parameters and the source of the data."""
     changes = {key: params[key] for key in data.CHANGES if params[key]}
-    changes |= {"test_seed": params["test_seed"]} if params["planted"] else {}
-    keys = runs.pick(params, FINETUNE) | changes
-    return runs.fingerprint("finetune", FORMATS["finetune"], keys, data.source_fingerprint(params))
+    if params["planted"]:
+        changes["test_seed"] = params["test_seed"]
+    keys = runs.select_keys(params, FINETUNE) | changes
+    return runs.fingerprint("finetune", FORMATS["finetune"], keys, sources.fingerprint(params))
 
 
-def scored(params, borrowed=None):
-    """Hash of all that the score cube depends on; `borrowed`: uids of test samples taken from another run."""
-    parts = [finetuned(params), runs.pick(params, SCORES), *([borrowed] if borrowed else [])]
+def scored(params: dict[str, Any], borrowed: Sequence[str] | None = None) -> str:
+    """Hash everything that the score cube depends on.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    borrowed
+        The uids of the test samples if another run chose them, otherwise None.
+    """
+    parts: list[Any] = [finetuned(params), runs.select_keys(params, SCORES)]
+    if borrowed:
+        parts.append(borrowed)
     return runs.fingerprint("scores", FORMATS["scores"], *parts)
 
 
-def is_finetuned(run, mark):
-    return read_manifest(run).get("finetune_fingerprint") == mark
+def is_finetuned(run: Path, fingerprint: str) -> bool:
+    """Whether fine-tuning finished in this folder.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    fingerprint
+        What `finetuned` gives for the parameters wanted.
+    """
+    return read_manifest(run).get("finetune_fingerprint") == fingerprint
 
 
-def is_scored(run, mark):
-    return read_manifest(run).get("scores_fingerprint") == mark and (run / "scores.zarr").is_dir()
+def is_scored(run: Path, fingerprint: str) -> bool:
+    """Whether this folder holds the finished score cube.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    fingerprint
+        What `scored` gives for the parameters wanted.
+    """
+    found = read_manifest(run).get("scores_fingerprint")
+    return found == fingerprint and (run / "scores.zarr").is_dir()
 
 
-def is_published(run, params):
-    """Whether the run is a published one, which is read and never computed; `RunError` where it has other parameters."""
+def is_published(run: Path, params: dict[str, Any]) -> bool:
+    """Whether the run is a published one, which we read but never compute.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    params
+        The parameters wanted.
+
+    Raises
+    ------
+    RunError
+        The run is a published one with other parameters.
+    """
     if not runs.is_published(run):
         return False
-    differing = differences(read_manifest(run)["parameters"], runs.pick(params, PUBLISHED))
+    differing = differences(read_manifest(run)["parameters"], runs.select_keys(params, PUBLISHED))
     if differing:
         raise runs.RunError(
-            f"{run} is a published run with other parameters: {differing}. Set runs_root to compute your own"
+            f"{run} is a published run with other parameters: {differing}. "
+            "Set runs_root to compute your own"
         )
     return True
 
 
-def differences(found, wanted):
-    """The values of `found` that are not as `wanted`, in words; empty where all are."""
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say in words which values differ; empty if none does.
+
+    Parameters
+    ----------
+    found
+        The parameters that an artefact was made with.
+    wanted
+        The parameters to compare with; keys that are only in one of the two do not count.
+    """
     differing = [key for key, value in found.items() if key in wanted and wanted[key] != value]
+    words = [f"{key} was {found[key]!r}, is {wanted[key]!r} here" for key in differing[:SHOWN]]
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    return (
-        "; ".join(f"{key} was {found[key]!r}, is {wanted[key]!r} here" for key in differing[:SHOWN])
-        + more
-    )
+    return "; ".join(words) + more

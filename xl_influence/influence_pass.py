@@ -28,12 +28,12 @@ def compute(params, mark, borrowed=None, progress=True):
     _fill(params, run, cube, device, progress)
     with runs.lock(run, "gathering"):
         if not fingerprints.is_scored(run, mark):
-            runs.put(cube.gather(), run / "scores.zarr")
+            runs.move_into_place(cube.gather(), run / "scores.zarr")
             write_manifest(
                 run,
                 scores_fingerprint=mark,
-                score_parameters=runs.pick(params, fingerprints.SCORES),
-                cube=runs.pick(cube.layout, ("checkpoint", "test", "train")),
+                score_parameters=runs.select_keys(params, fingerprints.SCORES),
+                cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
                 scores_environment=environment(device),
                 scores_cost=watch.read(),
             )
@@ -58,7 +58,7 @@ def _prepare(params, run, mark, device, borrowed):
     ):  # of other parameters: nothing of it may be mixed with what comes
         write_manifest(run, scores_fingerprint=None)
     test = selection.choose_test(params, run, manifest["chosen_epoch"], device, borrowed)
-    with runs.complete(run / "test.parquet") as path:
+    with runs.write_atomically(run / "test.parquet") as path:
         test.to_parquet(path, index=False)
     train_samples, test_samples = _samples(run)
     engine = _engine(params, run, manifest["chosen_epoch"], device)
@@ -82,12 +82,12 @@ def _prepare(params, run, mark, device, borrowed):
 
 def _engine(params, run, epoch, device):
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
-    return Engine(model, device=device, **runs.pick(params, ("max_tokens", "precision", "storage")))
+    return Engine(model, device=device, **runs.select_keys(params, ("max_tokens", "precision", "storage")))
 
 
 def _rounding(params, engine, train_samples, test_samples):
     """What the chosen precision and storage cost, measured on some of the samples and told; None where nothing is rounded."""
-    lower = runs.pick(params, ("precision", "storage"))
+    lower = runs.select_keys(params, ("precision", "storage"))
     if set(lower.values()) == {"float32"}:
         return None
     rng = np.random.default_rng(params["test_seed"])

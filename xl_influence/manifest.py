@@ -1,4 +1,6 @@
-"""The manifest of a run: how well its model does, what it was made with, and what it cost."""
+"""The manifest of a run: how accurate its model is, how it was made, and what it cost."""
+
+from __future__ import annotations
 
 import contextlib
 import importlib.metadata
@@ -6,12 +8,19 @@ import json
 import platform
 import resource
 import subprocess
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import runs
 
-CHANCE = 0.05  # points above the most frequent class, below which a model is said to be at chance
+if TYPE_CHECKING:
+    import torch
+
+# A model is at chance if it is less than this far above the share of the most frequent class.
+CHANCE = 0.05
 PACKAGES = (
     "torch",
     "transformers",
@@ -25,24 +34,46 @@ PACKAGES = (
 )
 
 
-def read_manifest(run):
-    """The run's manifest as a dict, empty where there is none."""
+def read_manifest(run: str | Path) -> dict[str, Any]:
+    """Return the run's manifest, or an empty dict if it has none."""
     path = Path(run) / "manifest.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def development_accuracy(manifest, lang="accuracy"):
-    """Development accuracy at the chosen epoch, of one language or of all that were trained on."""
-    return next(
-        row[lang] for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"]
-    )
+def development_accuracy(manifest: dict[str, Any], lang: str = "accuracy") -> float:
+    """Return the development accuracy (0 to 1) at the chosen epoch.
+
+    Parameters
+    ----------
+    manifest
+        The run's manifest.
+    lang
+        A language; 'accuracy' is the mean over all languages that the model was trained on.
+    """
+    return _chosen_row(manifest)[lang]
 
 
-def majority_share(manifest, lang=None):
-    """Share of the most frequent class among the development samples, of one language or of all.
+def _chosen_row(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the development accuracies at the chosen epoch."""
+    epoch = manifest["chosen_epoch"]
+    return next(row for row in manifest["dev_accuracy"] if row["epoch"] == epoch)
 
-    Manifests that do not count classes by language (`class_counts`) give that of all: in a parallel task it is the same.
-    NaN where the manifest has neither.
+
+def majority_share(manifest: dict[str, Any], lang: str | None = None) -> float:
+    """Return the share of the most frequent class among the development samples.
+
+    Parameters
+    ----------
+    manifest
+        The run's manifest. Older ones do not count classes by language (`class_counts`); for
+        these we return the share over all languages, which in a parallel task is the same.
+    lang
+        A language, or None for all together.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN if the manifest has neither number.
     """
     counts = manifest.get("class_counts", {}).get("validation", {}).get(lang)
     if counts:
@@ -50,71 +81,107 @@ def majority_share(manifest, lang=None):
     return manifest.get("majority_share", {}).get("validation", float("nan"))
 
 
-def is_at_chance(manifest, languages=()):
-    """Whether the development accuracy is less than `CHANCE` above the share of the most frequent class.
+def is_at_chance(manifest: dict[str, Any], languages: str | Iterable[str] = ()) -> bool:
+    """Whether the model is less than `CHANCE` above the share of the most frequent class.
 
-    `languages`: the one that a page is about, or several, of which any counts; none: all that were trained on, together.
+    Parameters
+    ----------
+    manifest
+        The run's manifest.
+    languages
+        The language of interest, or several, any of which suffices. If empty, we compare the
+        accuracy over all languages that the model was trained on.
     """
     languages = [languages] if isinstance(languages, str) else list(languages)
     pairs = [
         (development_accuracy(manifest, lang), majority_share(manifest, lang)) for lang in languages
     ]
     pairs = pairs or [(development_accuracy(manifest), majority_share(manifest))]
-    return any(round(reached - most, 9) < CHANCE for reached, most in pairs)
+    return any(round(accuracy - majority, 9) < CHANCE for accuracy, majority in pairs)
 
 
-def weak_languages(manifest):
-    """The languages in which the model is at chance: they enter no claim, and no average over languages."""
+def weak_languages(manifest: dict[str, Any]) -> list[str]:
+    """Return the languages in which the model is at chance.
+
+    No claim and no average over languages includes them.
+    """
     if not manifest:
         return []
-    row = next(row for row in manifest["dev_accuracy"] if row["epoch"] == manifest["chosen_epoch"])
-    languages = [key for key in row if key not in ("epoch", "train_loss", "accuracy")]
+    others = ("epoch", "train_loss", "accuracy")
+    languages = [key for key in _chosen_row(manifest) if key not in others]
     return [lang for lang in languages if is_at_chance(manifest, lang)]
 
 
-def write_manifest(run, **entries):
-    """Add `entries` to the run's manifest."""
-    with runs.complete(Path(run) / "manifest.json") as path:
-        path.write_text(
-            json.dumps(read_manifest(run) | entries, indent=2, default=str) + "\n", encoding="utf-8"
-        )
+def write_manifest(run: str | Path, **entries: Any) -> None:
+    """Add entries to the run's manifest.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    **entries
+        Values that can be written as JSON; they replace entries of the same name.
+    """
+    changed = read_manifest(run) | entries
+    with runs.write_atomically(Path(run) / "manifest.json") as path:
+        path.write_text(json.dumps(changed, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def environment(device):
-    """What a result was made with: package versions, Python, processor, git commit (None outside a checkout)."""
-    commit = ""
-    with contextlib.suppress(OSError):
-        command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
-        commit = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        ).stdout.strip()
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a result was made with.
+
+    Returns
+    -------
+    dict
+        Versions of `packages` and of `python`, `machine` (architecture), `device` (the GPU's name,
+        or 'cpu'), `threads` and `git_commit` (None outside a checkout).
+    """
+    import torch
+
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    import torch
-
     return {
         "packages": versions,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "git_commit": commit or None,
+        "git_commit": _git_commit(),
     }
 
 
-class Stopwatch:
-    """Wall time in seconds, peak memory in GB since the process began, and the end in UTC: `Stopwatch().read()`."""
+def _git_commit() -> str | None:
+    """Return the commit of the package's checkout, None if it is not in one."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() or None
+    return None
 
-    def __init__(self):
+
+class Stopwatch:
+    """Measures what a step costs, from its creation to `read`."""
+
+    def __init__(self) -> None:
         self.start = time.time()
 
-    def read(self):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
-        finished = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    def read(self) -> dict[str, Any]:
+        """Return wall time, peak memory and the present time.
+
+        Returns
+        -------
+        dict
+            `wall_seconds` since this object was created, `peak_memory_gb` (GiB) since the process
+            began, and `finished`, the time now in UTC.
+        """
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
         return {
             "wall_seconds": round(time.time() - self.start, 1),
-            "peak_memory_gb": round(peak, 2),
-            "finished": finished,
+            "peak_memory_gb": round(peak * unit / 2**30, 2),
+            "finished": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         }

@@ -47,11 +47,11 @@ def run(name, given):
         stderr_file=sys.stderr,  # the bars of long cells
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
-    with runs.complete(target.with_suffix(".yaml")) as path:
+    with runs.write_atomically(target.with_suffix(".yaml")) as path:
         path.write_text(
             yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-    runs.put(failed, target)
+    runs.move_into_place(failed, target)
     return target
 
 

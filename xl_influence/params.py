@@ -193,7 +193,7 @@ def of_study(merged):
     return {key: value for layer in layers for key, value in layer.items()}
 
 
-def elsewhere(merged, source, key):
+def switch_study(merged, source, key):
     """The parameters of the study that `key` ('removal_study' or 'variants_study') names; these where it names none.
 
     Of the values given those that say what is done there are taken along; its scale is its own.

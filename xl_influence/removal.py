@@ -163,7 +163,7 @@ class _Retrainer:
         path = self.run / "retrainings" / f"{mark}.json"
         if not path.exists():
             found = dict(zip(self.test["uid"], map(float, self._train(seed, removed)), strict=True))
-            with runs.complete(path) as partial:
+            with runs.write_atomically(path) as partial:
                 partial.write_text(json.dumps(found), encoding="utf-8")
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -178,17 +178,17 @@ class _Retrainer:
         params, device = self.params | {"seed": seed}, pick_device(self.params["device"])
         model = self._new(seed)
         with tempfile.TemporaryDirectory() as work:
-            build(
+            trainer = build(
                 params,
                 model,
-                samples,
-                sequences,
-                model.config.pad_token_id,
-                work,
-                device,
-                False,
-                self.epochs,
-            ).train()
+                samples=samples,
+                sequences=sequences,
+                pad=model.config.pad_token_id,
+                work=work,
+                device=device,
+                stop_after=self.epochs,
+            )
+            trainer.train()
         probability = predict(model.eval(), self.test_ids, params["max_tokens"])
         return probability[np.arange(len(self.test)), self.test["label"]]
 

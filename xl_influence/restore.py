@@ -1,59 +1,60 @@
-"""Puts the texts into runs that were made from a prepared folder, where the data sets are.
+"""Adds the texts to runs that were made from a prepared folder, on a machine with the data sets.
 
-`python -m xl_influence.restore study=real task=pawsx data_root=~/data` goes through all variants of that study and task. After
-it a run is the same as one made from the data.
+`python -m xl_influence.restore study=real task=pawsx data_root=~/data` restores all variants of
+this study and task. Afterwards a run is the same as one made from the data.
 """
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from . import runs, texts
 from .manifest import read_manifest
-from .params import with_variant
+from .params import merge, parse, with_variant
 
 FILES = {"train.parquet": "train", "pool.parquet": "test", "test.parquet": "test"}  # → split
 
 
-def restore(params):
-    """Put the texts into the run's samples. Returns whether there were any to put.
+def restore(params: dict[str, Any]) -> bool:
+    """Add the texts to a run's samples; returns whether any were missing.
 
-    Raises `RunError` where the data are not those that the folder was prepared from.
+    Raises
+    ------
+    RunError
+        The data are not those that the prepared folder was made from.
     """
     run = runs.folder(params)
     frames = {path: pd.read_parquet(path) for name in FILES if (path := run / name).exists()}
-    lacking = {path: frame for path, frame in frames.items() if "text_a" not in frame}
-    if not lacking:
+    incomplete = {path: frame for path, frame in frames.items() if "text_a" not in frame}
+    if not incomplete:
         return False
-    samples = texts.drawn(params, read_manifest(run))
-    for path, frame in lacking.items():
-        with runs.complete(path) as partial:
-            texts.put(frame, samples[FILES[path.name]]).to_parquet(partial, index=False)
+    samples = texts.draw_again(params, read_manifest(run))
+    for path, frame in incomplete.items():
+        with runs.write_atomically(path) as partial:
+            texts.insert(frame, samples[FILES[path.name]]).to_parquet(partial, index=False)
     return True
 
 
-def main(arguments):
-    """Command line: key=value, for all variants of a study and task."""
-    import sys
-
-    from .params import merge, parse
-
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line: key=value, for all variants of a study and task."""
     try:
         params = merge(parse(arguments))
-        folders = [
-            path.parent for path in sorted(runs.folder(params).parent.glob("*/manifest.json"))
-        ]
-        for folder in folders:
-            put = restore(with_variant(params, folder.name))
-            print(f"{folder}: {'texts put in' if put else 'has its texts'}")
+        manifests = sorted(runs.folder(params).parent.glob("*/manifest.json"))
+        for run in [path.parent for path in manifests]:
+            restored = restore(with_variant(params, run.name))
+            print(f"{run}: {'texts added' if restored else 'already has its texts'}")
     except (ValueError, runs.RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if not folders:
+    if not manifests:
         print(f"error: no finished run in {runs.folder(params).parent}", file=sys.stderr)
         return 2
     return 0
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main(sys.argv[1:]))

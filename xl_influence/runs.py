@@ -1,73 +1,98 @@
-"""Run folders: `<runs_root>/<study>/<task>/<variant>/`, their manifest, and files that are complete or absent.
+"""Run folders: `<runs_root>/<study>/<task>/<variant>/`, with files that are complete or absent.
 
-Every step of a run has a fingerprint: a hash of all that its result depends on. A complete artefact with the same
-fingerprint is used; any other is made anew in its place, never mixed with the old one.
+Every step of a run has a fingerprint, a hash of everything that its result depends on. A complete
+artefact with the right fingerprint is reused. Any other is computed again and replaced as a whole;
+old and new parts are never mixed.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from .params import root
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class RunError(RuntimeError):
-    """An artefact of a run is missing, damaged or of another run."""
+    """An artefact of a run is missing, damaged or belongs to another run."""
 
 
-def folder(params):
-    """The run's folder (pathlib.Path); a relative `runs_root` is taken from the project's root."""
+def folder(params: dict[str, Any]) -> Path:
+    """Return the run's folder; a relative `runs_root` is taken from the project's root."""
     base = Path(params["runs_root"]).expanduser()
-    return (
-        (base if base.is_absolute() else root() / base)
-        / params["study"]
-        / params["task"]
-        / params["variant"]
-    )
+    if not base.is_absolute():
+        base = root() / base
+    return base / params["study"] / params["task"] / params["variant"]
 
 
-def fingerprint(*parts):
-    """Short hash of JSON-able parts."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def fingerprint(*parts: Any) -> str:
+    """Return a short hash of parts that can be written as JSON."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def pick(params, keys):
-    """The part of `params` with these keys."""
-    return {key: params[key] for key in keys}
+def select_keys(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Return the part of a mapping that has these keys.
+
+    Parameters
+    ----------
+    values
+        For example the parameters of a run.
+    keys
+        The keys to keep, in the order of the result; each must be in `values`.
+    """
+    return {key: values[key] for key in keys}
 
 
-def is_published(run):
-    """Whether the folder holds a published run: influence and tables, without checkpoints, score cube and texts."""
+def is_published(run: str | Path) -> bool:
+    """Whether the folder holds a published run: influence and tables, but no score cube."""
     return (Path(run) / "influence.zarr").is_dir() and not (Path(run) / "scores.zarr").is_dir()
 
 
-def can_load(params):
-    """Whether a run is there or may be computed: in a folder of published runs nothing is computed."""
+def can_load(params: dict[str, Any]) -> bool:
+    """Whether a run exists or may be computed: in a folder of published runs we compute nothing."""
     run = folder(params)
     return is_published(run) or not any(is_published(other) for other in run.parents[1].glob("*/*"))
 
 
 @contextlib.contextmanager
-def complete(path):
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` for a file or folder, and move it there at the end.
+
+    If the block fails, the temporary file is removed and whatever was at `path` stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    remove(temporary)  # of a process that was killed
+    remove(temporary)  # left by a process that was killed
     try:
         yield temporary
-        put(temporary, path)
+        move_into_place(temporary, path)
     finally:
         remove(temporary)
 
 
-def put(source, target):
-    """Move a finished file or folder to `target`, replacing what is there."""
+def move_into_place(source: Path, target: Path) -> None:
+    """Move a finished file or folder, replacing what is at the target.
+
+    Parameters
+    ----------
+    source
+        The finished file or folder.
+    target
+        Where it belongs, on the same file system.
+    """
     if source.is_dir() and target.exists():
         old = target.with_name(f".{target.name}.old")
         remove(old)
@@ -78,8 +103,8 @@ def put(source, target):
         os.replace(source, target)
 
 
-def remove(path):
-    """Delete a file or folder if it is there."""
+def remove(path: Path) -> None:
+    """Delete a file or folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -87,10 +112,18 @@ def remove(path):
 
 
 @contextlib.contextmanager
-def lock(run, step):
-    """Wait until no other process is at a step of this run that only one may do; a killed process holds no lock.
+def lock(run: Path, step: str) -> Iterator[None]:
+    """Enter a step of a run that only one process at a time may do.
 
-    A step that fails before it leaves anything leaves no folder either.
+    A process that is killed releases its lock. A step that fails before it leaves any file leaves
+    no folder either.
+
+    Parameters
+    ----------
+    run
+        The run's folder; created if it does not exist.
+    step
+        What the step does, for the message printed while we wait.
     """
     run.mkdir(parents=True, exist_ok=True)
     guard = filelock.FileLock(run / ".lock")
@@ -102,25 +135,58 @@ def lock(run, step):
     try:
         yield
     except BaseException:
-        if [path.name for path in run.iterdir()] == [".lock"]:
-            (run / ".lock").unlink()
-            with contextlib.suppress(OSError):  # folders of other runs are not empty
-                for folder in (run, run.parent, run.parent.parent):
-                    folder.rmdir()
+        _remove_if_empty(run)
         raise
     finally:
         guard.release()
 
 
-def read_samples(params, split):
-    """Training ('train') or chosen test samples ('test') of a run: DataFrame, without texts where the run is published."""
+def _remove_if_empty(run: Path) -> None:
+    """Remove a run's folder that holds only its lock, and the folders above if they are empty."""
+    if [path.name for path in run.iterdir()] != [".lock"]:
+        return
+    (run / ".lock").unlink()
+    with contextlib.suppress(OSError):  # other runs are in it
+        for level in (run, run.parent, run.parent.parent):
+            level.rmdir()
+
+
+def read_samples(params: dict[str, Any], split: str) -> pd.DataFrame:
+    """Read the training samples or the chosen test samples of a run.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    split
+        'train' or 'test'.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per sample, in the score cube's order: `uid, lang, item, label`, and `text_a` and
+        `text_b` unless the run is published.
+    """
     import pandas as pd
 
     return pd.read_parquet(folder(params) / f"{split}.parquet")
 
 
-def read_inputs(run, split):
-    """Inputs of one split for the influence engine: DataFrame `uid, lang, item, label, input_ids`, as drawn."""
+def read_inputs(run: str | Path, split: str) -> pd.DataFrame:
+    """Read the inputs of one split for the influence engine.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    split
+        'train' or 'test'; 'test' has all test samples, not only the chosen ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `uid, lang, item, label, input_ids`, in the order in which the samples were drawn.
+    """
     import pandas as pd
 
     inputs = pd.read_parquet(Path(run) / "inputs.parquet")

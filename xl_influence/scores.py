@@ -76,8 +76,8 @@ def read(params):
     cube, manifest = read_cube(run), read_manifest(run)
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
     if runs.is_published(run) and params["data_root"]:
-        samples = texts.drawn(params, manifest)
-        train, test = texts.put(train, samples["train"]), texts.put(test, samples["test"])
+        samples = texts.draw_again(params, manifest)
+        train, test = texts.insert(train, samples["train"]), texts.insert(test, samples["test"])
     return Scored(cube, train, test, manifest)
 
 

@@ -40,7 +40,7 @@ def place(merged):
 
 def made_with(merged):
     """The parameters that a table depends on: dict."""
-    return runs.pick(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
+    return runs.select_keys(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
 
 def write(merged, **frames):
@@ -52,7 +52,7 @@ def write(merged, **frames):
         if path.exists() and _same(pd.read_parquet(path), frame):
             os.utime(path)  # it was made just now
             continue
-        with runs.complete(path) as partial:
+        with runs.write_atomically(path) as partial:
             frame.to_parquet(partial, index=False)
 
 

@@ -1,33 +1,60 @@
-"""The texts of samples that lie without them: published runs, and runs made from a prepared folder.
+"""The texts of samples stored without them: in published runs and runs from a prepared folder.
 
-They are put back where the data sets are at hand, and only from the same data.
+We can add the texts again where the data sets are available, but only from the same data.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
 
 from . import data, runs
 
 TEXTS = ["text_a", "text_b"]
 
 
-def drawn(params, manifest):
-    """The samples that `params` draw, with their texts: dict as of `data.load`.
+def draw_again(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Draw the samples of a run again, with their texts.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run; its prepared folder, if any, is not used.
+    manifest
+        The run's manifest.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        By split, as from `data.load`.
 
     Raises
     ------
     RunError
-        They are not those that the run of this manifest was made from: the fingerprints differ.
+        The run was made from other samples: the fingerprints differ.
     """
-    samples = data.load(params | {"prepared": ""})
+    samples = data.load({**params, "prepared": ""})
     found, wanted = data.fingerprint(samples), manifest["data_fingerprint"]
     if found != wanted:
         raise runs.RunError(
-            f"data_root {params['data_root'] or '(the hub)'}: the run was made from other data (fingerprint {wanted}, that of "
-            f"the samples drawn here is {found}). Leave data_root empty to see a published run without texts"
+            f"data_root {params['data_root'] or '(the hub)'}: the run was made from other data "
+            f"(its fingerprint is {wanted}, that of the samples drawn here {found}). "
+            "Leave data_root empty to see a published run without texts"
         )
     return samples
 
 
-def put(frame, samples):
-    """The frame with the texts of these samples, after its labels; the samples of its own split, since uids repeat."""
+def insert(frame: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the texts of its samples inserted after the labels.
+
+    Parameters
+    ----------
+    frame
+        Samples without texts; columns `uid` and `label` at least.
+    samples
+        The same split's samples with texts; uids repeat across splits.
+    """
     found = samples.set_index("uid").loc[frame["uid"], TEXTS].reset_index(drop=True)
     frame = frame.reset_index(drop=True)
     place = frame.columns.get_loc("label") + 1

@@ -1,23 +1,46 @@
-"""The tokens that a run's samples have in common: what `sharing.shared_tokens` needs of the run and of its tokenizer."""
+"""The tokens that a run's samples share, as `sharing.shared_tokens` counts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from . import encoders, runs, sharing
 
 
-def shared(params, cube, train, test, **choice):
-    """`sharing.shared_tokens` of a run that has its inputs and its vocabulary; `choice` as there."""
+def shared(
+    params: dict[str, Any],
+    cube: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    **choice: Any,
+) -> pd.DataFrame:
+    """Compute `sharing.shared_tokens` for a run that has its inputs and its vocabulary.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    cube, train, test
+        The run's scores and samples, as from `scores.read`.
+    **choice
+        Further arguments of `sharing.shared_tokens`.
+    """
     run = runs.folder(params)
-    tokenizer, kept = (
-        encoders.load_tokenizer(params),
-        np.load(run / "checkpoints" / "vocabulary.npy"),
-    )
+    tokenizer = encoders.load_tokenizer(params)
+    kept = np.load(run / "checkpoints" / "vocabulary.npy")  # rows of the cut vocabulary → token ids
     pieces = dict(enumerate(tokenizer.convert_ids_to_tokens(kept.tolist())))
     special = {row for row, token in enumerate(kept) if token in tokenizer.all_special_ids}
-    ids = [
-        runs.read_inputs(run, split).set_index("uid")["input_ids"] for split in ("train", "test")
-    ]
-    tokens = [list(part.loc[frame["uid"]]) for part, frame in zip(ids, (train, test), strict=True)]
-    return sharing.shared_tokens(
-        cube, train, test, tokens, sharing.token_kinds(pieces, special), **choice
-    )
+    kinds = sharing.token_kinds(pieces, special)
+    tokens = [_token_ids(run, "train", train), _token_ids(run, "test", test)]
+    return sharing.shared_tokens(cube, train, test, tokens, kinds, **choice)
+
+
+def _token_ids(run: Path, split: str, samples: pd.DataFrame) -> list[Any]:
+    """Return the token ids of these samples of a split, in their order."""
+    inputs = runs.read_inputs(run, split).set_index("uid")["input_ids"]
+    return list(inputs.loc[samples["uid"]])

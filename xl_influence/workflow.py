@@ -31,7 +31,7 @@ ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
 def compared(merged, source):
     """Notebook → parameters of the runs whose influence it compares, of this study or of a smaller one."""
     again, other = (
-        params.elsewhere(merged, source, key) for key in ("removal_study", "variants_study")
+        params.switch_study(merged, source, key) for key in ("removal_study", "variants_study")
     )
     languages = [
         other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")
