@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from xl_influence import found, paper, quantities
+from xl_influence.sharing import Bootstrap
 from xl_influence.tasks import TASKS
 
 NAN = np.nan
@@ -52,7 +53,8 @@ NAN = np.nan
     ],
 )
 def test_verdicts(value, low, high, expect, said, chance, holds):
-    assert paper.verdict(value, low, high, expect, said, chance) == holds
+    estimate = found.Estimate(value, low, high, chance)
+    assert paper.verdict(estimate, expect, said) == holds
 
 
 def test_every_claim_is_complete():
@@ -313,16 +315,18 @@ def test_wilson_interval_of_the_accuracy():
     reached = quantities.dev_accuracy(found.Run({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-    wider = quantities.dev_accuracy(found.Run({"manifest": manifest}, {"confidence_level": 0.99}))
+    wider = quantities.dev_accuracy(
+        found.Run({"manifest": manifest}, Bootstrap(confidence_level=0.99))
+    )
     assert wider.low < reached.low and wider.high > reached.high
 
 
 def test_the_change_over_epochs_is_paired(tables):
-    value, low, high = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
-    assert (value, low, high) == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
+    change = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
+    assert change[:3] == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
     whole = languages("pawsx", lambda a, b, epoch: 0.4 - 0.1 * epoch, "positive")
-    value, low, high = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
-    assert value == pytest.approx(-0.2) and np.isnan(low)
+    change = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
+    assert change.value == pytest.approx(-0.2) and np.isnan(change.low)
     assert paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 3) is None
 
 
