@@ -1,4 +1,4 @@
-"""Removing samples and training again: which are removed, what is made of the changes, and that a retraining is one."""
+"""Retraining without samples: which are removed, the changes, and what is kept on disk."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_removing_all_is_refused():
 
 
 def table(changes):
-    """A removal table from {(sign, strategy, k): [change of each test sample]}, two seeds that differ by ±0.01."""
+    """A removal table from {(sign, strategy, k): [change of each test sample]}; seeds add ±0.01."""
     rows = [
         (f"en{i}", "en", k, sign, strategy, seed, 0.8, 0.8 + each + (0.01 if seed else -0.01))
         for (sign, strategy, k), values in changes.items()
@@ -90,25 +90,29 @@ def test_where_the_curve_levels_off():
 
 
 def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, monkeypatch):
-    P = params.merge({"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1})
-    scores.make(P, progress=False)
-    _, train, test, manifest = scores.read(P)
-    again = retraining._Retrainer(P, train, test, manifest["chosen_epoch"])
-    assert again._train(P["seed"], ()) == pytest.approx(test["confidence"].to_numpy(), abs=1e-6)
-    assert again._train(P["seed"], (0, 1, 2, 3)) != pytest.approx(
+    merged = params.merge(
+        {"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1}
+    )
+    scores.make(merged, progress=False)
+    _, train, test, manifest = scores.read(merged)
+    again = retraining._Retrainer(merged, train, test, manifest["chosen_epoch"])
+    assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )
-    found = retraining.retrain(P, progress=False)
+    assert again._train(merged["seed"], (0, 1, 2, 3)) != pytest.approx(
+        test["confidence"].to_numpy(), abs=1e-6
+    )
+    found = retraining.retrain(merged, progress=False)
     assert list(found.columns) == retraining.COLUMNS and set(found["strategy"]) == set(
         retraining.STRATEGIES
     )
-    kept = sorted((runs.folder(P) / "retrainings").glob("*.json"))
+    kept = sorted((runs.folder(merged) / "retrainings").glob("*.json"))
     assert (
         len(kept) == 7
     )  # one test sample: of two signs the top, labels and languages; the random draw is shared
     assert set(json.loads(kept[0].read_text())) == set(test["uid"])
     monkeypatch.setattr(retraining._Retrainer, "_train", lambda *_: pytest.fail("trained again"))
-    pd.testing.assert_frame_equal(retraining.retrain(P, progress=False), found)
+    pd.testing.assert_frame_equal(retraining.retrain(merged, progress=False), found)
     kept[0].unlink()
     with pytest.raises(pytest.fail.Exception, match="trained again"):
-        retraining.retrain(P, progress=False)
+        retraining.retrain(merged, progress=False)

@@ -1,4 +1,4 @@
-"""The analyses on a cube small enough to check by hand, and on a planted one whose answer is known."""
+"""The analyses on a cube small enough to check by hand, and on one with a planted answer."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ VALUES = np.array(
 
 
 def cube(values, train, test):
-    """A cube whose influence at each checkpoint is `values` (checkpoint, test, train): unit norms, split over two groups."""
+    """A cube of unit norms in two groups, with influence `values` (checkpoint, test, train)."""
     half = np.stack([values / 2, values / 2], 1)
     ones = {
         dim: np.full((len(values), 2, n), 0.5)
@@ -375,12 +375,14 @@ def test_of_equal_values_at_rank_k_the_earlier_is_taken():
 
 
 def test_reinforcement_by_hand(small):
-    # top 3 of en7: en0, de0, en1: de0 is the translation of en0; own items 2 of 2. Of de7: de0, de1, en0: likewise
+    # top 3 of en7: en0, de0, en1; de0 translates en0; own items 2 of 2
+    # top 3 of de7: de0, de1, en0; likewise
     scores, train, test = small
     table = sharing.reinforcement(scores, train, test, top_k=3)
     row = lookup(table, test_lang="en", sign="positive")
     assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
-    # negative, top 2 of en7: de1, en1: a translation; own items 1 of 2. Of de7: en1, en0: none of its own
+    # negative, top 2 of en7: de1, en1, a translation; own items 1 of 2
+    # negative, top 2 of de7: en1, en0, none of its own
     row = lookup(
         sharing.reinforcement(scores, train, test, top_k=2), test_lang="en", sign="negative"
     )
@@ -540,7 +542,7 @@ def test_zero_shot_is_found_where_planted_and_at_chance_where_not():
 
 
 def test_translation_rank_by_hand(small):
-    # item 0 is planted for en7: de0 is the second... of its other-language samples de0 .6, de1 -.9: the first
+    # en7, item 0: de0 is the first of the samples in the other language, de0 .6, de1 -.9
     scores, train, test = small
     test = test.assign(item=[0, 1])
     row = sharing.translation_rank(scores, train, test, bootstrap=sharing.Bootstrap(50)).iloc[0]
@@ -598,7 +600,8 @@ def test_shared_tokens_by_hand(small):
     ]
     tokens = [[0, 1], [0, 2], [0, 1, 3], [0, 4]], [[0, 1, 3, 3], [0, 2, 4]]  # train, test
     table = sharing.shared_tokens(*small, tokens, kinds, top_k=2, bootstrap=sharing.Bootstrap(50))
-    # en7's top 2 holds de0 of the other language: Anna and 7; de7's holds none; of all others de0 2, de1 0; en0 0, en1 1
+    # en7's top 2 has de0 in the other language, which shares Anna and 7; de7's top 2 has none
+    # all samples in the other language share: with en7 de0 2, de1 0; with de7 en0 0, en1 1
     assert lookup(table, kind="any", sign="positive")["shared"] == 2
     assert lookup(table, kind="any", sign="positive")["chance"] == 0.75
     assert lookup(table, kind="number", sign="positive")["shared"] == 1
@@ -614,7 +617,7 @@ def test_nan_and_too_large_k_are_refused(small, name):
     dot = scores["dot"].copy()
     dot[0, 0, 0, 0] = np.nan
     ko = train.assign(lang=["en", "en", "ko", "ko"])
-    with pytest.raises(ValueError, match="NaN|not numbers"):
+    with pytest.raises(ValueError, match=r"NaN|not numbers"):
         getattr(sharing, name)(scores.assign(dot=dot), ko, test, top_k=2)
     with pytest.raises(sharing.SharingError, match="top_k=5: allowed are 1 to 4"):
         getattr(sharing, name)(scores, ko, test, top_k=5)

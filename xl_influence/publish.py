@@ -80,7 +80,7 @@ def _place(merged, target):
 
 def _make_tables(merged, cube, train, test):
     """The tables that take more than the influence over all parameters, where notebook 10 has not made them."""
-    choice = runs.pick(merged, ("top_k", "resamples", "confidence_level"))
+    choice = {"top_k": merged["top_k"], "bootstrap": sharing.Bootstrap.of(merged)}
     for name, function in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
         if tables.find(merged, name) is None:
             tables.write(merged, **{name: function(cube, train, test, **choice)})
