@@ -137,6 +137,24 @@ class Run:
         known = set(rows["test_lang"]) & set(rows["train_lang"])
         return rows if set(languages) <= known else None
 
+    def find_imbalance(self, sign: str) -> pd.DataFrame | None:
+        """Find the own share of the top k by language (as `test_lang`) and percent of added data.
+
+        Returns None without such rows. Languages in which one of the compared models is at chance
+        are left out.
+        """
+        rows = self.find_first("imbalance_by_sample", "imbalance", sign=sign)
+        if rows is None:
+            return None
+        models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
+        weak = {
+            lang
+            for percent, lang in models
+            if self.is_weak(f"plus-{percent}-{lang}", lang) or self.is_weak("base", lang)
+        }
+        rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
+        return None if rows.empty else rows
+
     def estimate(
         self,
         rows: pd.DataFrame,

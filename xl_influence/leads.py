@@ -103,7 +103,7 @@ def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
 
 
 def _direction(change: Estimate) -> str:
-    """Say what a change of the own share means for sharing."""
+    """Say what a change of the test language's own share means for sharing."""
     if change.high < 0:
         return "sharing grows"
     if change.low > 0:

@@ -211,7 +211,10 @@ def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
 
 
 def reinforcing(run: Run, sign: str) -> Estimate | None:
-    """Share of top samples from other languages that translate the own ones (section 8.1)."""
+    """Share of other languages' samples in the top k that are reinforcing (section 8.1).
+
+    Reinforcing samples translate a sample in the test language that is in the top k as well.
+    """
     rows = run.find_first("reinforcement_by_sample", "reinforcement", sign=sign)
     if rows is None:
         return None
@@ -268,7 +271,7 @@ def imbalance_change(run: Run, sign: str) -> Estimate | None:
     A difference of shares, the mean over languages; positive: a language with more data relies on
     itself more.
     """
-    rows = _find_imbalance(run, sign)
+    rows = run.find_imbalance(sign)
     if rows is None:
         return None
     change = change_between(rows, "percent", 0, rows["percent"].max())
@@ -280,29 +283,11 @@ def imbalance_others(run: Run, sign: str, but: str) -> Estimate | None:
 
     The mean over languages, without `but`.
     """
-    rows = _find_imbalance(run, sign)
+    rows = run.find_imbalance(sign)
     rows = None if rows is None else rows[(rows["percent"] == 100) & (rows["test_lang"] != but)]
     if rows is None or rows.empty:
         return None
     return run.estimate(rows, _mean)._replace(chance=mean_chance(rows)).complement()
-
-
-def _find_imbalance(run: Run, sign: str) -> pd.DataFrame | None:
-    """Find the own shares by test language (the one given more data) and percent.
-
-    Languages in which one of the compared models is at chance are left out.
-    """
-    rows = run.find_first("imbalance_by_sample", "imbalance", sign=sign)
-    if rows is None:
-        return None
-    models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
-    weak = {
-        lang
-        for percent, lang in models
-        if run.is_weak(f"plus-{percent}-{lang}", lang) or run.is_weak("base", lang)
-    }
-    rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
-    return None if rows.empty else rows
 
 
 UNITS: dict[str, tuple[Callable[..., Estimate | None], ...]] = {
