@@ -195,8 +195,8 @@ def read_row(rows: pd.DataFrame | None, value: str = "share") -> Estimate | None
     if rows is None or rows[value].isna().any():
         return None
     row = rows.iloc[0]
-    numbers = [float(row[name]) for name in (value, "ci_low", "ci_high")]
-    return Estimate(*numbers, chance=float(row.get("chance", math.nan)))
+    chance = float(row.get("chance", math.nan))
+    return Estimate(float(row[value]), float(row["ci_low"]), float(row["ci_high"]), chance)
 
 
 def mean_chance(rows: pd.DataFrame) -> float:
