@@ -1,10 +1,11 @@
-"""The paper's claims beside a run: verdicts by hand, every quantity from tables whose answer is known."""
+"""The paper's claims beside a run: verdicts by hand, and quantities whose answer is known."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from xl_influence import found, paper, quantities
+from xl_influence.sharing import Bootstrap
 from xl_influence.tasks import TASKS
 
 NAN = np.nan
@@ -21,29 +22,15 @@ NAN = np.nan
         (0.2, 0.1, 0.3, "< 0", NAN, NAN, "does not hold"),
         (0.1, 0.05, 0.15, "about", 0.13, NAN, "holds"),
         (0.1, 0.05, 0.15, "about", 0.13, 0.2, "holds"),
-        (
-            0.09,
-            0.02,
-            0.16,
-            "about",
-            0.14,
-            0.09,
-            "inconclusive",
-        ),  # the paper's number and chance, both inside
+        # the paper's number and chance are both inside
+        (0.09, 0.02, 0.16, "about", 0.14, 0.09, "inconclusive"),
         (0.1, 0.05, 0.12, "about", 0.13, 0.1, "does not hold"),
         (0.8, 0.75, 0.85, "> 0.5", NAN, 0.8, "inconclusive"),  # so would random scores
         (0.7, 0.65, 0.75, "> 0.5", NAN, 0.8, "holds"),
         (0.8, 0.78, 0.82, "at least", 0.78, NAN, "holds"),
         (0.8, 0.7, 0.9, "at least", 0.78, NAN, "inconclusive"),
-        (
-            1.0,
-            1.0,
-            1.0,
-            "at least",
-            1.0,
-            0.2,
-            "holds",
-        ),  # in every language, whichever items are drawn
+        # in every language, whichever items are drawn
+        (1.0, 1.0, 1.0, "at least", 1.0, 0.2, "holds"),
         (1.0, 0.8, 1.0, "at least", 1.0, 0.2, "inconclusive"),
         (0.6, 0.4, 0.8, "at least", 1.0, 0.2, "does not hold"),
         (1.0, NAN, NAN, "at least", 1.0, NAN, "inconclusive"),  # no interval, no verdict
@@ -52,7 +39,8 @@ NAN = np.nan
     ],
 )
 def test_verdicts(value, low, high, expect, said, chance, holds):
-    assert paper.verdict(value, low, high, expect, said, chance) == holds
+    estimate = found.Estimate(value, low, high, chance)
+    assert paper.verdict(estimate, expect, said) == holds
 
 
 def test_every_claim_is_complete():
@@ -90,7 +78,7 @@ def languages(task, share_of, sign):
 
 
 def by_sample(rows, items=12, value="share", jitter=0.01):
-    """Each row once for every item, its value a little above and below by turns; languages share items."""
+    """Each row once per item, its value alternately higher and lower; languages share items."""
     shifts = [jitter if i % 2 else -jitter for i in range(items)]
     each = [
         row | {"test": i, "item": i, value: row[value] + shift}
@@ -197,16 +185,10 @@ def tables():
 def test_a_run_like_the_papers_holds(tables):
     claims = paper.claims("pawsx", tables).set_index("claim")
     assert claims["holds"].drop("korean-gives").unique().tolist() == ["holds"], claims["holds"]
-    assert claims.loc["korean-gives", ["value", "holds"]].tolist() == [
-        pytest.approx(0.12),
-        "does not hold",
-    ]  # ± 0.006
-    assert claims.loc["own-language-first", ["value", "ci_low", "of", "unit"]].tolist() == [
-        1,
-        1,
-        5,
-        "count",
-    ]
+    value, holds = claims.loc["korean-gives", ["value", "holds"]]
+    assert value == pytest.approx(0.12) and holds == "does not hold"  # ± 0.006
+    first = claims.loc["own-language-first", ["value", "ci_low", "of", "unit"]]
+    assert first.tolist() == [1, 1, 5, "count"]
     assert claims.loc["own-language-first", "chance"] == 0.2
     assert claims.loc["sharing-grows", "value"] == pytest.approx(-0.05)
     assert claims.loc["english-average", ["value", "of"]].tolist() == pytest.approx([0.8, 5])
@@ -287,7 +269,7 @@ def test_a_variant_at_chance_in_its_language_enters_no_claim_about_it(tables):
     )  # Spanish was all that is not Korean
 
 
-def test_one_study_is_judged_and_the_demo_stands_beside_it(tables):
+def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
     real = paper.claims("pawsx", tables)
     demo = paper.claims("pawsx", {"manifest": tables["manifest"]}, judged=False)
     assert set(demo["holds"]) == {""}
@@ -313,17 +295,32 @@ def test_wilson_interval_of_the_accuracy():
     reached = quantities.dev_accuracy(found.Run({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-    wider = quantities.dev_accuracy(found.Run({"manifest": manifest}, {"confidence_level": 0.99}))
+    wider = quantities.dev_accuracy(
+        found.Run({"manifest": manifest}, Bootstrap(confidence_level=0.99))
+    )
     assert wider.low < reached.low and wider.high > reached.high
 
 
 def test_the_change_over_epochs_is_paired(tables):
-    value, low, high = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
-    assert (value, low, high) == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
+    change = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
+    assert change[:3] == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
     whole = languages("pawsx", lambda a, b, epoch: 0.4 - 0.1 * epoch, "positive")
-    value, low, high = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
-    assert value == pytest.approx(-0.2) and np.isnan(low)
+    change = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
+    assert change.value == pytest.approx(-0.2) and np.isnan(change.low)
     assert paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 3) is None
+
+
+def test_a_difference_of_independent_estimates():
+    difference = found.Estimate(0.7, 0.6, 0.75).minus(found.Estimate(0.4, 0.36, 0.43))
+    low = 0.3 - np.hypot(0.1, 0.03)  # its own lower end and the other's upper end
+    high = 0.3 + np.hypot(0.05, 0.04)
+    assert difference[:3] == pytest.approx((0.3, low, high))
+
+
+def test_the_complement_swaps_the_ends():
+    estimate = found.Estimate(0.7, 0.6, 0.75, chance=0.8)
+    assert estimate.complement()[:4] == pytest.approx((0.3, 0.25, 0.4, 0.2))
+    assert estimate.complement().beyond_chance()[:3] == pytest.approx((0.1, 0.05, 0.2))
 
 
 def test_reviews_are_compared_with_the_other_tasks(tables):

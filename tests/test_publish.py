@@ -13,7 +13,7 @@ from conftest import run_python
 from xl_influence import data, pages, params, prepare, publish, runs, scores, sharing, tables, texts
 from xl_influence.manifest import read_manifest
 
-CHOICE = {"top_k": 10, "resamples": 200}
+CHOICE = {"top_k": 10, "bootstrap": sharing.Bootstrap(200)}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,8 @@ def test_the_same_tables_at_the_printed_digits(computed, published, task):
         frames = [getattr(sharing, name)(*run, **CHOICE) for run in (whole, read)]
         numbers = [frame.select_dtypes("number").round(2) for frame in frames]
         pd.testing.assert_frame_equal(*numbers)
-    means = [sharing.mean_influence(*run, resamples=200)["mean"] for run in (whole, read)]
+    bootstrap = CHOICE["bootstrap"]
+    means = [sharing.mean_influence(*run, bootstrap=bootstrap)["mean"] for run in (whole, read)]
     assert np.allclose(*means, atol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Removing samples and training again: which are removed, what is made of the changes, and that a retraining is one."""
+"""Retraining without samples: which are removed, the changes, and what is kept on disk."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_sharing import TEST, TRAIN, VALUES, cube
 
-from xl_influence import params, removal, runs, scores
+from xl_influence import params, removal, retraining, runs, scores, sharing
 
 
 def test_plan_removes_the_top_and_matches_its_controls():
@@ -15,7 +15,9 @@ def test_plan_removes_the_top_and_matches_its_controls():
         [TRAIN.assign(uid=TRAIN["uid"] + str(i)) for i in range(5)], ignore_index=True
     )
     values = np.random.default_rng(0).normal(size=(1, 2, 20)) / 10
-    found = removal.plan(cube(values, train, TEST), train, TEST, ks=[3, 6], samples=2, seeds=[0, 1])
+    found = retraining.plan(
+        cube(values, train, TEST), train, TEST, ks=[3, 6], samples=2, seeds=[0, 1]
+    )
     assert len(found) == 2 * 2 * 2 * 2 * 4
     by = {(r.test_uid, r.sign, r.strategy, r.k, r.seed): list(r.removed) for r in found}
     assert by["en7", "positive", "top", 3, 0] == sorted(np.argsort(-values[0, 0])[:3])
@@ -33,36 +35,36 @@ def test_plan_removes_the_top_and_matches_its_controls():
 
 def test_test_samples_come_from_the_languages_in_turn():
     test = pd.DataFrame({"lang": ["en", "en", "de", "de", "fr", "fr"]})
-    assert removal._in_turn(test, 4) == [0, 2, 4, 1]
+    assert retraining._in_turn(test, 4) == [0, 2, 4, 1]
 
 
 def test_removing_all_is_refused():
     with pytest.raises(
-        removal.RemovalError, match=r"removal_ks=\[4\]: allowed are 1 to 3; there are 4"
+        retraining.RemovalError, match=r"removal_ks=\[4\]: allowed are 1 to 3; there are 4"
     ):
-        removal.plan(cube(VALUES, TRAIN, TEST), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
+        retraining.plan(cube(VALUES, TRAIN, TEST), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
 
 
 def table(changes):
-    """A removal table from {(sign, strategy, k): [change of each test sample]}, two seeds that differ by ±0.01."""
+    """A removal table from {(sign, strategy, k): [change of each test sample]}; seeds add ±0.01."""
     rows = [
         (f"en{i}", "en", k, sign, strategy, seed, 0.8, 0.8 + each + (0.01 if seed else -0.01))
         for (sign, strategy, k), values in changes.items()
         for i, each in enumerate(values)
         for seed in (0, 1)
     ]
-    return pd.DataFrame(rows, columns=removal.COLUMNS)
+    return pd.DataFrame(rows, columns=retraining.COLUMNS)
 
 
 def test_changes_by_hand():
     found = table(
         {("positive", "top", 5): [-0.3, -0.5] * 3, ("positive", "random", 5): [0.1, -0.1] * 3}
     )
-    change = removal.change(found, resamples=200).set_index("strategy")
+    change = removal.change(found, bootstrap=sharing.Bootstrap(200)).set_index("strategy")
     assert change.loc["top", "change"] == pytest.approx(-0.4)
     assert -0.5 < change.loc["top", "ci_low"] < -0.4 < change.loc["top", "ci_high"] < -0.3
     assert change.loc["top", "test_samples"] == 6
-    controls = removal.against_controls(found, resamples=200)
+    controls = removal.against_controls(found, bootstrap=sharing.Bootstrap(200))
     assert controls[["strategy", "difference", "beyond"]].to_numpy().tolist() == [
         ["random", pytest.approx(-0.4), True]
     ]
@@ -81,29 +83,36 @@ def test_where_the_curve_levels_off():
         {("positive", "top", k): values for k, values in curve.items()}
         | {("negative", "top", 50): -noise}
     )
-    assert removal.levels_off(found, resamples=500) == {"positive": 100, "negative": None}
+    assert removal.levels_off(found, bootstrap=sharing.Bootstrap(500)) == {
+        "positive": 100,
+        "negative": None,
+    }
 
 
 def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, monkeypatch):
-    P = params.merge({"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1})
-    scores.make(P, progress=False)
-    _, train, test, manifest = scores.read(P)
-    again = removal._Retrainer(P, train, test, manifest["chosen_epoch"])
-    assert again._train(P["seed"], ()) == pytest.approx(test["confidence"].to_numpy(), abs=1e-6)
-    assert again._train(P["seed"], (0, 1, 2, 3)) != pytest.approx(
+    merged = params.merge(
+        {"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1}
+    )
+    scores.make(merged, progress=False)
+    _, train, test, manifest = scores.read(merged)
+    again = retraining._Retrainer(merged, train, test, manifest["chosen_epoch"])
+    assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )
-    found = removal.retrain(P, progress=False)
-    assert list(found.columns) == removal.COLUMNS and set(found["strategy"]) == set(
-        removal.STRATEGIES
+    assert again._train(merged["seed"], (0, 1, 2, 3)) != pytest.approx(
+        test["confidence"].to_numpy(), abs=1e-6
     )
-    kept = sorted((runs.folder(P) / "retrainings").glob("*.json"))
+    found = retraining.retrain(merged, progress=False)
+    assert list(found.columns) == retraining.COLUMNS and set(found["strategy"]) == set(
+        retraining.STRATEGIES
+    )
+    kept = sorted((runs.folder(merged) / "retrainings").glob("*.json"))
     assert (
         len(kept) == 7
     )  # one test sample: of two signs the top, labels and languages; the random draw is shared
     assert set(json.loads(kept[0].read_text())) == set(test["uid"])
-    monkeypatch.setattr(removal._Retrainer, "_train", lambda *_: pytest.fail("trained again"))
-    pd.testing.assert_frame_equal(removal.retrain(P, progress=False), found)
+    monkeypatch.setattr(retraining._Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    pd.testing.assert_frame_equal(retraining.retrain(merged, progress=False), found)
     kept[0].unlink()
     with pytest.raises(pytest.fail.Exception, match="trained again"):
-        removal.retrain(P, progress=False)
+        retraining.retrain(merged, progress=False)

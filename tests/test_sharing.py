@@ -1,4 +1,4 @@
-"""The analyses on a cube small enough to check by hand, and on a planted one whose answer is known."""
+"""The analyses on a cube small enough to check by hand, and on one with a planted answer."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ VALUES = np.array(
 
 
 def cube(values, train, test):
-    """A cube whose influence at each checkpoint is `values` (checkpoint, test, train): unit norms, split over two groups."""
+    """A cube of unit norms in two groups, with influence `values` (checkpoint, test, train)."""
     half = np.stack([values / 2, values / 2], 1)
     ones = {
         dim: np.full((len(values), 2, n), 0.5)
@@ -96,14 +96,14 @@ def test_composition_is_the_mean_of_its_samples(small):
         .groupby(["test_lang", "train_lang", "sign"])["share"]
         .mean()
     )
-    whole = sharing.composition(*both, top_k=2, resamples=10)
+    whole = sharing.composition(*both, top_k=2, bootstrap=sharing.Bootstrap(10))
     whole = whole[whole["checkpoint"] == 0].set_index(["test_lang", "train_lang", "sign"])["share"]
     assert np.allclose(mean.loc[whole.index], whole)
 
 
 def test_composition_by_hand(small):
     # sums: en7: en0 1.0, en1 .5, de0 .6, de1 -.9; de7: en0 .4, en1 -.1, de0 1.0, de1 .6
-    table = sharing.composition(*small, top_k=2, resamples=50)
+    table = sharing.composition(*small, top_k=2, bootstrap=sharing.Bootstrap(50))
     assert list(table.columns) == ["test_lang", "train_lang", "sign", "checkpoint", *SHARE]
     assert (table["test_samples"] == 1).all() and table["ci_low"].isna().all()
     assert (
@@ -125,14 +125,14 @@ def test_composition_by_hand(small):
 
 
 def test_cross_language_by_hand(small):
-    table = sharing.cross_language(*small, top_k=2, resamples=50)
+    table = sharing.cross_language(*small, top_k=2, bootstrap=sharing.Bootstrap(50))
     row = lookup(table, test_lang="all", sign="positive")
     assert row["share"] == 0.25 and row["chance"] == 0.5 and row["test_samples"] == 2
     assert lookup(table, test_lang="en", sign="positive")["share"] == 0.5
 
 
 def test_mean_influence_by_hand(small):
-    table = sharing.mean_influence(*small, resamples=50)
+    table = sharing.mean_influence(*small, bootstrap=sharing.Bootstrap(50))
     assert lookup(table, test_lang="en", train_lang="de")["mean"] == pytest.approx((0.6 - 0.9) / 2)
     assert lookup(table, test_lang="de", train_lang="de")["mean"] == pytest.approx(0.8)
 
@@ -174,14 +174,16 @@ def test_planted_answer_is_found_with_its_chance_level():
         train["label"].to_numpy() == test["label"].to_numpy()[:, None], 1, -1
     )
     scores = cube((same + rng.normal(0, 0.05, same.shape))[None] / 4, train, test)
-    found = sharing.planted(scores, train, test, top_k=5, resamples=200)
+    found = sharing.planted(scores, train, test, top_k=5, bootstrap=sharing.Bootstrap(200))
     assert lookup(found, what="both", sign="positive")["share"] > 0.95
     assert lookup(found, what="both", sign="positive")["chance"] < 0.1
     assert lookup(found, what="phenomenon", sign="negative")["share"] > 0.95
     assert lookup(found, what="label", sign="negative")["share"] < 0.05
     noise = cube(rng.normal(0, 0.2, same.shape)[None], train, test)
     blind = lookup(
-        sharing.planted(noise, train, test, top_k=50, resamples=500), what="label", sign="positive"
+        sharing.planted(noise, train, test, top_k=50, bootstrap=sharing.Bootstrap(500)),
+        what="label",
+        sign="positive",
     )
     assert blind["ci_low"] < blind["chance"] < blind["ci_high"]
 
@@ -199,31 +201,38 @@ def test_ties_go_to_the_earlier_sample_and_edges_are_refused(small):
 
 def test_bootstrap_interval():
     each = np.random.default_rng(1).normal(3, 1, 400)
-    low, high = sharing.bootstrap(each, 4000, 0.95, seed=0)
+    low, high = sharing.interval_of_mean(each, sharing.Bootstrap(4000))
     assert low == pytest.approx(each.mean() - 1.96 * each.std() / 20, abs=0.01)
     assert high == pytest.approx(each.mean() + 1.96 * each.std() / 20, abs=0.01)
-    assert sharing.bootstrap([0.5] * 6, 10, 0.95, 0) == (0.5, 0.5)
-    assert sharing.bootstrap(each, 4000, 0.95, seed=0) == (low, high)
+    assert sharing.interval_of_mean([0.5] * 6, sharing.Bootstrap(10)) == (0.5, 0.5)
+    assert sharing.interval_of_mean(each, sharing.Bootstrap(4000)) == (low, high)
 
 
 def test_five_values_have_no_interval():
-    assert np.isnan(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5], 10, 0.95, 0)).all()
-    assert np.isfinite(sharing.bootstrap([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 10, 0.95, 0)).all()
     assert np.isnan(
-        sharing.bootstrap(np.arange(25), 10, 0.95, 0, items=np.arange(25) % 5)
+        sharing.interval_of_mean([0.1, 0.2, 0.3, 0.4, 0.5], sharing.Bootstrap(10))
+    ).all()
+    assert np.isfinite(
+        sharing.interval_of_mean([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], sharing.Bootstrap(10))
+    ).all()
+    assert np.isnan(
+        sharing.interval_of_mean(np.arange(25), sharing.Bootstrap(10), items=np.arange(25) % 5)
     ).all()  # five items, five times
 
 
 def test_translations_of_an_item_are_drawn_together():
     rng = np.random.default_rng(0)
     each = rng.normal(size=40)
-    plain = sharing.bootstrap(each, 2000, 0.95, 0)
+    plain = sharing.interval_of_mean(each, sharing.Bootstrap(2000))
     assert (
-        sharing.bootstrap(each, 2000, 0.95, 0, items=[f"i{i}" for i in range(40)]) == plain
+        sharing.interval_of_mean(each, sharing.Bootstrap(2000), items=[f"i{i}" for i in range(40)])
+        == plain
     )  # each item once
-    copies = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0, items=np.tile(np.arange(40), 5))
+    copies = sharing.interval_of_mean(
+        np.tile(each, 5), sharing.Bootstrap(2000), items=np.tile(np.arange(40), 5)
+    )
     assert copies == pytest.approx(plain)  # the same value in five languages is one value
-    naive = sharing.bootstrap(np.tile(each, 5), 2000, 0.95, 0)
+    naive = sharing.interval_of_mean(np.tile(each, 5), sharing.Bootstrap(2000))
     assert copies[1] - copies[0] > 1.8 * (naive[1] - naive[0])  # about the root of five
 
 
@@ -267,10 +276,10 @@ def test_items_are_counted_once_in_parallel_tasks_only():
 
 def test_share_by_k_by_hand(small):
     # en7: en0 1.0, de0 .6, en1 .5, de1 -.9; de7: de0 1.0, de1 .6, en0 .4, en1 -.1
-    table = sharing.share_by_k(*small, resamples=50)
+    table = sharing.share_by_k(*small, bootstrap=sharing.Bootstrap(50))
     assert list(table.columns) == ["test_lang", "sign", "k", *SHARE]
     assert sorted(set(table["k"])) == [1, 2]  # 5 is more than the training samples
-    table = sharing.share_by_k(*small, ks=(1, 2, 3, 4), resamples=50)
+    table = sharing.share_by_k(*small, ks=(1, 2, 3, 4), bootstrap=sharing.Bootstrap(50))
     positive = table[table["sign"] == "positive"]
     shares = {
         lang: positive.loc[positive["test_lang"] == lang, "share"] for lang in ("en", "de", "all")
@@ -347,7 +356,7 @@ def test_differences_between_languages_that_share_items_are_paired():
 
 
 def test_seeds_are_shown_by_their_range(small):
-    one = sharing.cross_language(*small, top_k=2, resamples=50)
+    one = sharing.cross_language(*small, top_k=2, bootstrap=sharing.Bootstrap(50))
     table = sharing.over_seeds(
         {0: one, 1: one.assign(share=one["share"] + 0.1), 2: one.assign(share=one["share"] - 0.2)}
     )
@@ -366,12 +375,14 @@ def test_of_equal_values_at_rank_k_the_earlier_is_taken():
 
 
 def test_reinforcement_by_hand(small):
-    # top 3 of en7: en0, de0, en1: de0 is the translation of en0; own items 2 of 2. Of de7: de0, de1, en0: likewise
+    # top 3 of en7: en0, de0, en1; de0 translates en0; own items 2 of 2
+    # top 3 of de7: de0, de1, en0; likewise
     scores, train, test = small
     table = sharing.reinforcement(scores, train, test, top_k=3)
     row = lookup(table, test_lang="en", sign="positive")
     assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
-    # negative, top 2 of en7: de1, en1: a translation; own items 1 of 2. Of de7: en1, en0: none of its own
+    # negative, top 2 of en7: de1, en1, a translation; own items 1 of 2
+    # negative, top 2 of de7: en1, en0, none of its own
     row = lookup(
         sharing.reinforcement(scores, train, test, top_k=2), test_lang="en", sign="negative"
     )
@@ -449,7 +460,7 @@ def test_scripts_by_hand(small):
     test = test.assign(lang=["en", "ko"], uid=["en7", "ko7"])
     scores = scores.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
     # en7: en0, ko0 (Hangul and digits), en1, ko1 (with a Latin letter)
-    table = sharing.scripts(scores, train, test, top_k=2, resamples=50)
+    table = sharing.scripts(scores, train, test, top_k=2, bootstrap=sharing.Bootstrap(50))
     row = lookup(table, train_lang="ko", sign="positive")
     assert (row["share"], row["chance"], row["in_top_k"]) == (1.0, 0.5, 0.5)
     assert lookup(table, train_lang="ko", sign="negative")["share"] == 0.0
@@ -459,7 +470,7 @@ def test_scripts_by_hand(small):
 
 def test_imbalance_by_hand(small):
     # de7: de0 1.0, de1 .6, en0 .4, en1 -.1
-    table = sharing.imbalance({0: small, 50: small}, "de", top_k=3, resamples=50)
+    table = sharing.imbalance({0: small, 50: small}, "de", top_k=3, bootstrap=sharing.Bootstrap(50))
     assert list(table.columns) == ["language", "percent", "sign", *SHARE]
     row = lookup(table, percent=50, sign="positive")
     assert row["share"] == pytest.approx(2 / 3) and row["chance"] == 0.5
@@ -477,14 +488,18 @@ def without(small, lang):
 def test_zero_shot_by_hand(small):
     # de7 before: de0, de1, en0, en1; its own among the top 2 are items 0 and 1; after: en0, en1
     scores, train, test = small
-    table = sharing.zero_shot(small, without(small, "de"), "de", top_k=2, resamples=50)
+    table = sharing.zero_shot(
+        small, without(small, "de"), "de", top_k=2, bootstrap=sharing.Bootstrap(50)
+    )
     row = lookup(table, what="translations", sign="positive")
     assert (row["share"], row["chance"], row["test_samples"]) == (1.0, 1.0, 1)
     assert not (
         (table["what"] == "same_samples") & (table["sign"] == "positive")
     ).any()  # none in other languages
     # negative, top 1: en1 before and after, item 1; none of its own
-    table = sharing.zero_shot(small, without(small, "de"), "de", top_k=1, resamples=50)
+    table = sharing.zero_shot(
+        small, without(small, "de"), "de", top_k=1, bootstrap=sharing.Bootstrap(50)
+    )
     assert lookup(table, what="same_samples", sign="negative")["share"] == 1.0
     assert lookup(table, what="same_samples", sign="negative")["chance"] == 0.5
     assert lookup(table, what="translations", sign="negative")["share"] == 0.0
@@ -527,10 +542,10 @@ def test_zero_shot_is_found_where_planted_and_at_chance_where_not():
 
 
 def test_translation_rank_by_hand(small):
-    # item 0 is planted for en7: de0 is the second... of its other-language samples de0 .6, de1 -.9: the first
+    # en7, item 0: de0 is the first of the samples in the other language, de0 .6, de1 -.9
     scores, train, test = small
     test = test.assign(item=[0, 1])
-    row = sharing.translation_rank(scores, train, test, resamples=50).iloc[0]
+    row = sharing.translation_rank(scores, train, test, bootstrap=sharing.Bootstrap(50)).iloc[0]
     # de7, item 1: en1 is the second of en0 .4, en1 -.1
     assert (
         row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
@@ -547,7 +562,9 @@ def test_groups_by_hand(small):
     scores, train, test = small
     dot = scores["dot"].copy()
     dot[:, 0], dot[:, 1] = 0.0, 2 * dot[:, 1].to_numpy()  # all of it in the head
-    table = sharing.by_group(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
+    table = sharing.by_group(
+        scores.assign(dot=dot), train, test, top_k=2, bootstrap=sharing.Bootstrap(50)
+    )
     assert list(dict.fromkeys(table["group"])) == [
         "all",
         "all but embeddings",
@@ -557,12 +574,14 @@ def test_groups_by_hand(small):
     assert lookup(table, group="head", sign="positive")["share"] == 0.25
     assert lookup(table, group="head", sign="positive")["overlap"] == 1
     assert lookup(table, group="embeddings", sign="positive")["share"] == 0.5  # ties: en0, en1
-    parts = sharing.contributions(scores.assign(dot=dot), train, test, top_k=2, resamples=50)
+    parts = sharing.contributions(
+        scores.assign(dot=dot), train, test, top_k=2, bootstrap=sharing.Bootstrap(50)
+    )
     assert lookup(parts, group="head", source="own", sign="positive")["share"] == pytest.approx(1)
     assert lookup(parts, group="embeddings", source="other", sign="positive")[
         "share"
     ] == pytest.approx(0)
-    halves = sharing.contributions(*small, top_k=2, resamples=50)
+    halves = sharing.contributions(*small, top_k=2, bootstrap=sharing.Bootstrap(50))
     assert halves["share"].to_numpy() == pytest.approx(0.5)
 
 
@@ -580,8 +599,9 @@ def test_shared_tokens_by_hand(small):
         "word",
     ]
     tokens = [[0, 1], [0, 2], [0, 1, 3], [0, 4]], [[0, 1, 3, 3], [0, 2, 4]]  # train, test
-    table = sharing.shared_tokens(*small, tokens, kinds, top_k=2, resamples=50)
-    # en7's top 2 holds de0 of the other language: Anna and 7; de7's holds none; of all others de0 2, de1 0; en0 0, en1 1
+    table = sharing.shared_tokens(*small, tokens, kinds, top_k=2, bootstrap=sharing.Bootstrap(50))
+    # en7's top 2 has de0 in the other language, which shares Anna and 7; de7's top 2 has none
+    # all samples in the other language share: with en7 de0 2, de1 0; with de7 en0 0, en1 1
     assert lookup(table, kind="any", sign="positive")["shared"] == 2
     assert lookup(table, kind="any", sign="positive")["chance"] == 0.75
     assert lookup(table, kind="number", sign="positive")["shared"] == 1
@@ -597,14 +617,14 @@ def test_nan_and_too_large_k_are_refused(small, name):
     dot = scores["dot"].copy()
     dot[0, 0, 0, 0] = np.nan
     ko = train.assign(lang=["en", "en", "ko", "ko"])
-    with pytest.raises(ValueError, match="NaN|not numbers"):
+    with pytest.raises(ValueError, match=r"NaN|not numbers"):
         getattr(sharing, name)(scores.assign(dot=dot), ko, test, top_k=2)
     with pytest.raises(sharing.SharingError, match="top_k=5: allowed are 1 to 4"):
         getattr(sharing, name)(scores, ko, test, top_k=5)
 
 
 def test_k_larger_than_a_language_takes_all_of_it(small):
-    table = sharing.composition(*small, top_k=4, resamples=10)
+    table = sharing.composition(*small, top_k=4, bootstrap=sharing.Bootstrap(10))
     assert (table["share"] == 0.5).all()
 
 
@@ -612,16 +632,22 @@ def test_one_language_alone_shares_nothing(small):
     scores, train, test = small
     alone = (train["lang"] == "en").to_numpy()
     one = scores.isel(train=alone, test=[0]), train[alone], test[:1]
-    assert (sharing.composition(*one, top_k=2, resamples=10)["share"] == 1).all()
-    assert (sharing.cross_language(*one, top_k=2, resamples=10)["share"] == 0).all()
-    assert (sharing.by_group(*one, top_k=2, resamples=10)["share"] == 0).all()
-    assert set(sharing.contributions(*one, top_k=2, resamples=10)["source"]) == {"own"}
+    assert (sharing.composition(*one, top_k=2, bootstrap=sharing.Bootstrap(10))["share"] == 1).all()
+    assert (
+        sharing.cross_language(*one, top_k=2, bootstrap=sharing.Bootstrap(10))["share"] == 0
+    ).all()
+    assert (sharing.by_group(*one, top_k=2, bootstrap=sharing.Bootstrap(10))["share"] == 0).all()
+    assert set(sharing.contributions(*one, top_k=2, bootstrap=sharing.Bootstrap(10))["source"]) == {
+        "own"
+    }
     assert sharing.scripts(*one, top_k=2).empty
     assert sharing.shared_tokens(*one, ([[1], [1]], [[1]]), {1: "word"}, top_k=2).empty
 
 
 def test_stand_ins_are_the_rows_of_both_models(small):
-    table = sharing.stand_ins(small, without(small, "de"), "de", top_k=2, resamples=50)
+    table = sharing.stand_ins(
+        small, without(small, "de"), "de", top_k=2, bootstrap=sharing.Bootstrap(50)
+    )
     assert list(dict.fromkeys(table["model"])) == ["trained on it", "without it"] and set(
         table["language"]
     ) == {"de"}

@@ -30,9 +30,10 @@ influence_pass  how a score cube is computed, shard by shard
 scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
-removal    removing influential samples and training again (section 6)
-found      the tables of a run as claims read them, a value with its interval
-quantities what the paper's claims are about, from the tables of a run
+retraining training again without influential samples (section 6)
+removal    how confidence changes when influential samples are removed (section 6)
+found      what the paper's claims read from a run's tables: values with intervals
+quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
 leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables

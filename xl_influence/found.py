@@ -1,90 +1,244 @@
-"""The tables of a run as the paper's claims read them, and what is found there: a value with its interval.
+"""What the paper's claims read from the tables of a run: estimates, each a value with its interval.
 
-What several languages are behind is resampled as a whole (`sharing.by_language`) where the run has the table by sample.
-Where it does not, the value stands without an interval. Test languages in which the model is at chance are left out.
+Statistics over several languages are resampled as a whole (`sharing.by_language`) if the run has
+the table by sample; otherwise they have no interval. Test languages in which the model is at chance
+are left out.
 """
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+import xarray as xr
 
 from . import sharing
 from .manifest import weak_languages
 
 
-@dataclass
-class Found:
-    """A value with its interval and its chance level (NaN: none), and for a share of things counted how many there are."""
+class Estimate(NamedTuple):
+    """A value, its interval and its chance level; NaN stands for what it does not have.
+
+    Parameters
+    ----------
+    value : float
+        The estimate.
+    low, high : float
+        Ends of its confidence interval.
+    chance : float
+        The value expected if influence were unrelated to what is measured.
+    total : float
+        For a share of things counted: how many were counted.
+    """
 
     value: float
-    low: float = np.nan
-    high: float = np.nan
-    chance: float = np.nan
-    of: float = np.nan
+    low: float = math.nan
+    high: float = math.nan
+    chance: float = math.nan
+    total: float = math.nan
 
-    def flipped(self, whole):
-        """`whole` minus this."""
-        return Found(whole - self.value, whole - self.high, whole - self.low, whole - self.chance)
+    def complement(self) -> Estimate:
+        """Return 1 minus this share. The ends of the interval change places: 1 − low is high."""
+        return Estimate(1 - self.value, 1 - self.high, 1 - self.low, 1 - self.chance)
+
+    def beyond_chance(self) -> Estimate:
+        """Return this minus its chance level, which is taken to be known exactly."""
+        value, low, high, chance, _ = self
+        return Estimate(value - chance, low - chance, high - chance)
+
+    def minus(self, other: Estimate) -> Estimate:
+        """Return the difference from an independent estimate.
+
+        The distances from value to interval end add in quadrature: the lower end of the difference
+        combines this estimate's lower end with the other's upper end, and vice versa (the method of
+        variance estimates recovery, Zou and Donner 2008).
+        """
+        value = self.value - other.value
+        down = math.hypot(self.value - self.low, other.high - other.value)
+        up = math.hypot(self.high - self.value, other.value - other.low)
+        return Estimate(value, value - down, value + up)
+
+
+def mean_of_independent(estimates: list[Estimate]) -> Estimate:
+    """Return the mean of independent estimates; distances to the interval ends as in `minus`."""
+    n = len(estimates)
+    value = sum(each.value for each in estimates) / n
+    down = math.hypot(*(each.value - each.low for each in estimates)) / n
+    up = math.hypot(*(each.high - each.value for each in estimates)) / n
+    return Estimate(value, value - down, value + up)
 
 
 @dataclass
 class Run:
-    """The tables of a run (name → DataFrame, and `manifest`, `manifests`), and how intervals are made (`choice`)."""
+    """The tables of a run, as the quantities read them.
 
-    tables: dict
-    choice: dict = field(default_factory=dict)
+    Parameters
+    ----------
+    tables : mapping
+        Name → DataFrame; `manifest`, the run's manifest; `manifests`, variant → manifest;
+        `<task>/<name>` for tables of other tasks.
+    bootstrap : Bootstrap
+        How intervals are computed.
+    """
+
+    tables: Mapping[str, Any]
+    bootstrap: sharing.Bootstrap = sharing.BOOTSTRAP
 
     @property
-    def weak(self):
+    def weak(self) -> list[str]:
+        """The languages in which the model is at chance."""
         return weak_languages(self.tables.get("manifest"))
 
-    def weak_in(self, variant, lang):
-        """Whether the model of a variant is at chance in a language; False where its manifest is not given."""
+    def is_weak(self, variant: str, lang: str) -> bool:
+        """Whether a variant's model is at chance in a language; False without its manifest."""
         manifest = self.tables.get("manifests", {}).get(variant)
         return bool(manifest) and lang in weak_languages(manifest)
 
-    def other(self, task):
-        """The run of another task, from tables named `<task>/…`."""
+    def of_task(self, task: str) -> Run:
+        """Return the run of another task, from the tables named `<task>/…`."""
         start = f"{task}/"
-        return Run(
-            {n.removeprefix(start): t for n, t in self.tables.items() if n.startswith(start)},
-            self.choice,
-        )
+        names = [name for name in self.tables if name.startswith(start)]
+        tables = {name.removeprefix(start): self.tables[name] for name in names}
+        return Run(tables, self.bootstrap)
 
-    def rows(self, name, **where):
-        """Rows of a table with these values, without test languages at chance; None where there is no such row."""
+    def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
+        """Find a table's rows with these values, without test languages at chance.
+
+        Returns None if the run lacks the table, or the table such a row.
+        """
         table = self.tables.get(name)
+        if table is None:
+            return None
         for column, value in where.items():
-            table = None if table is None else table[table[column] == value]
-        for column in {"test_lang", "language"} & set(() if table is None else table.columns):
-            table = table[~table[column].isin(self.weak)]
-        return None if table is None or table.empty else table
+            table = table[table[column] == value]
+        for column in ("test_lang", "language"):
+            if column in table:
+                table = table[~table[column].isin(self.weak)]
+        return None if table.empty else table
 
-    def sources(self, sign, *about):
-        """Shares by test and training language, of each sample where there are such; None without the languages `about`."""
-        found = self.either("composition_by_sample", "composition", sign=sign)
-        if found is not None and "checkpoint" in found:
-            found = found[found["checkpoint"] == 0]
-        there = set() if found is None else {*found["test_lang"]} & {*found["train_lang"]}
-        return found if set(about) <= there else None
+    def find_first(self, *names: str, **where: Any) -> pd.DataFrame | None:
+        """Find rows as `find_rows` does, in the first of these tables that has any."""
+        found = (self.find_rows(name, **where) for name in names)
+        return next((rows for rows in found if rows is not None), None)
 
-    def either(self, *names, **where):
-        """Rows of the first of these tables that the run has."""
-        return next(
-            (rows for rows in (self.rows(name, **where) for name in names) if rows is not None),
-            None,
-        )
+    def find_shares(self, sign: str, *languages: str) -> pd.DataFrame | None:
+        """Find the shares of the top k by test and training language, by sample if the run has it.
 
-    def whole(self, rows, statistic, value="share"):
-        """A statistic of means by language as a `Found`; without `item` in the rows it has no interval."""
+        Returns None unless every one of `languages` is both a test and a training language.
+        """
+        rows = self.find_first("composition_by_sample", "composition", sign=sign)
         if rows is None:
             return None
-        rows = rows if "item" in rows else rows.assign(item="")
-        return Found(*sharing.by_language(rows, statistic, value=value, **self.choice))
+        if "checkpoint" in rows:
+            rows = rows[rows["checkpoint"] == 0]
+        known = set(rows["test_lang"]) & set(rows["train_lang"])
+        return rows if set(languages) <= known else None
 
-    def count(self, rows, statistic, value="share"):
-        """As `whole`, for the share of test languages for which something is so."""
-        found = self.whole(rows, statistic, value)
-        if found is not None:
-            found.of = rows["test_lang"].nunique()
-        return found
+    def find_imbalance(self, sign: str) -> pd.DataFrame | None:
+        """Find the own share of the top k by language (as `test_lang`) and percent of added data.
+
+        Returns None without such rows. Languages in which one of the compared models is at chance
+        are left out.
+        """
+        rows = self.find_first("imbalance_by_sample", "imbalance", sign=sign)
+        if rows is None:
+            return None
+        models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
+        weak = {
+            lang
+            for percent, lang in models
+            if self.is_weak(f"plus-{percent}-{lang}", lang) or self.is_weak("base", lang)
+        }
+        rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
+        return None if rows.empty else rows
+
+    def estimate(
+        self,
+        rows: pd.DataFrame,
+        statistic: Callable[[xr.DataArray], Any],
+        value: str = "share",
+    ) -> Estimate:
+        """Estimate a statistic of the means by language (`sharing.by_language`).
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            A table by sample, or of means (without the column `item`), which gives no interval.
+        statistic : callable
+            As for `sharing.by_language`.
+        value : str
+            The column to average.
+        """
+        each = rows if "item" in rows else rows.assign(item="")
+        found = sharing.by_language(each, statistic, value=value, bootstrap=self.bootstrap)
+        return Estimate(*found)
+
+
+def read_row(rows: pd.DataFrame | None, value: str = "share") -> Estimate | None:
+    """Return the first row of a table of means as an estimate.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame or None
+        Rows with `value`, `ci_low`, `ci_high` and, optionally, `chance`.
+    value : str
+        The column of the value.
+
+    Returns
+    -------
+    Estimate or None
+        None without rows, or where a value is missing.
+    """
+    if rows is None or rows[value].isna().any():
+        return None
+    row = rows.iloc[0]
+    chance = float(row.get("chance", math.nan))
+    return Estimate(float(row[value]), float(row["ci_low"]), float(row["ci_high"]), chance)
+
+
+def mean_chance(rows: pd.DataFrame) -> float:
+    """Return the mean chance level of these rows; NaN if they have none."""
+    return float(rows["chance"].mean()) if "chance" in rows else math.nan
+
+
+def count_of_languages(found: Estimate, rows: pd.DataFrame) -> Estimate:
+    """Add what a count of test languages needs: how many there are, and chance.
+
+    Parameters
+    ----------
+    found : Estimate
+        The count, as a share of the test languages for which one training language is the right
+        one.
+    rows : pandas.DataFrame
+        What was counted: `test_lang`, `train_lang`.
+    """
+    total, chance = rows["test_lang"].nunique(), 1 / rows["train_lang"].nunique()
+    return found._replace(total=total, chance=chance)
+
+
+def change_between(rows: pd.DataFrame, column: str, before: Any, after: Any) -> pd.DataFrame | None:
+    """Subtract the shares at one value of a column from those at another.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        `share`, `test_lang`, `column`; with `test` and `item` the difference is paired by sample.
+    column : str
+        Such as 'checkpoint'.
+    before, after : object
+        The two values.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        `share` (after minus before) by `test_lang` and sample; None if one of the values is
+        missing, or both are equal.
+    """
+    keys = [name for name in ("test", "item", "test_lang") if name in rows]
+    wide = rows.pivot(index=keys, columns=column, values="share")
+    if before == after or not {before, after} <= set(wide):
+        return None
+    return (wide[after] - wide[before]).rename("share").dropna().reset_index()

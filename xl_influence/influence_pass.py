@@ -82,7 +82,9 @@ def _prepare(params, run, mark, device, borrowed):
 
 def _engine(params, run, epoch, device):
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
-    return Engine(model, device=device, **runs.select_keys(params, ("max_tokens", "precision", "storage")))
+    return Engine(
+        model, device=device, **runs.select_keys(params, ("max_tokens", "precision", "storage"))
+    )
 
 
 def _rounding(params, engine, train_samples, test_samples):

@@ -1,139 +1,212 @@
-"""One sentence for each result, from its table: what the evidence says, with chance and interval, and no more.
+"""One sentence for each result: what the evidence says, with chance and interval, and no more.
 
-Each function takes a tidy table of one run and returns a sentence that stands after the name of the task.
+Each function reads a tidy table of one run and returns a sentence to follow the task's name and a
+colon.
 """
 
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from .found import Estimate
 from .prose import interval, percent, points
 from .tasks import LANGUAGES
 
-FEW_EPOCHS = 2  # so many epochs show no trend
+FEW_EPOCHS = 2  # too few to show a trend
 
 
-def accuracy(found, majority, weak):
-    """How good a model is beside the most frequent class; `weak`: names of the languages in which it is at chance."""
-    text = f"The model is right on {percent(found)} of the development samples; the most frequent class is {percent(majority)}."
-    return f"{text} In {', '.join(weak)} it is no better than chance." if weak else text
+def accuracy(reached: float, majority: float, weak: Sequence[str]) -> str:
+    """Say how accurate a model is beside the most frequent class.
+
+    Parameters
+    ----------
+    reached : float
+        Development accuracy.
+    majority : float
+        Share of the most frequent class among the development samples.
+    weak : sequence of str
+        Names of the languages in which the model is at chance.
+    """
+    text = (
+        f"The model classifies {percent(reached)} of the development samples correctly; "
+        f"always choosing the most frequent class would reach {percent(majority)}."
+    )
+    return f"{text} In {', '.join(weak)}, it is no better than chance." if weak else text
 
 
-def cross_language(by_k, top_k):
-    """How much of the strongest samples comes from other languages, for the first, the first ten and the top k."""
+def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
+    """Say how many of the strongest samples come from other languages: the top 1, 10 and k.
+
+    Parameters
+    ----------
+    by_k : pandas.DataFrame
+        From `sharing.share_by_k`.
+    top_k : int
+        The study's k.
+    """
     rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
-    names = {
-        1: "Of the single most helpful training samples,",
-        10: "of the ten most helpful,",
-        top_k: f"of the top {top_k},",
-    }
+    names = {1: "of the single most helpful training samples", 10: "of the top ten"}
+    names[top_k] = f"of the top {top_k}"
     parts = [
-        f"{name} {percent(rows.loc[k, 'share'])}{_range(rows.loc[k])}"
+        f"{percent(rows.loc[k, 'share'])}{_range(rows.loc[k])} {name}"
         for k, name in names.items()
         if k in rows.index
     ]
-    return f"{'; '.join(parts)} are in another language than the test sample. By chance it would be {_chance(rows)}."
+    account = f"Languages other than the test sample's account for {_listed(parts)}."
+    return f"{account} Chance is {_chance(rows)}."
 
 
-def reinforcement(table):
-    """How many of the helpful samples from other languages repeat the test language's own."""
+def reinforcement(table: pd.DataFrame) -> str:
+    """Say how many helpful samples from other languages repeat the test language's own.
+
+    `table` comes from `sharing.reinforcement`.
+    """
     rows = table[table["sign"] == "positive"]
-    spread = interval(rows["share"].min(), rows["share"].max())
+    lowest_to_highest = interval(rows["share"].min(), rows["share"].max())
     return (
-        f"{percent(rows['share'].mean())} of the helpful samples from other languages are translations of helpful samples in "
-        f"the test language itself ({spread}, depending on the test language); by chance it would be {_chance(rows)}."
+        f"{percent(rows['share'].mean())} of the helpful samples from other languages translate "
+        f"helpful samples in the test language ({lowest_to_highest}, depending on the test "
+        f"language); chance is {_chance(rows)}."
     )
 
 
-def trend(composition, change):
-    """How the test language's own share changes from the first epoch to the last; `change`: (value, low, high)."""
+def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
+    """Say how the test language's own share changes from the first epoch to the last.
+
+    Parameters
+    ----------
+    composition : pandas.DataFrame
+        From `sharing.composition`.
+    change : Estimate or None
+        From `paper.own_change`; needed for more than `FEW_EPOCHS` epochs.
+    """
     own = composition[
         (composition["test_lang"] == composition["train_lang"])
         & (composition["sign"] == "positive")
     ]
     mean = own[own["checkpoint"] > 0].groupby("checkpoint")["share"].mean()
-    text = f"{percent(mean.iloc[0])} of the helpful samples are in the test language after epoch {mean.index[0]}"
+    text = (
+        f"The test language's share of the helpful samples is {percent(mean.iloc[0])} "
+        f"after epoch {mean.index[0]}"
+    )
     if len(mean) == 1:
-        return f"{text}. There is one epoch only."
+        return f"{text}, the only epoch."
     text += f" and {percent(mean.iloc[-1])} after epoch {mean.index[-1]}"
     if len(mean) <= FEW_EPOCHS:
         return f"{text}. Two epochs cannot show a trend."
-    verdict = (
-        "sharing grows"
-        if change[2] < 0
-        else "sharing shrinks"
-        if change[1] > 0
-        else "no clear change"
-    )
-    return f"{text}: {verdict} ({points(change[0])} points, interval {points(change[1])} to {points(change[2])})."
+    if change is None:
+        return f"{text}."
+    ends = f"interval {points(change.low)} to {points(change.high)}"
+    return f"{text}: {_direction(change)} ({points(change.value)} points, {ends})."
 
 
-def zero_shot(table, weak=()):
-    """What comes back in a language that was left out, one sentence for each language; `weak`: languages at chance."""
+def _direction(change: Estimate) -> str:
+    """Say what a change of the test language's own share means for sharing."""
+    if change.high < 0:
+        return "sharing grows"
+    if change.low > 0:
+        return "sharing shrinks"
+    return "no clear change"
+
+
+def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
+    """Say what replaces a language that was left out, one sentence per language.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `sharing.zero_shot`, with `accuracy` and `accuracy_seen`: development accuracy in the
+        language without and with training on it.
+    weak : collection of str
+        The languages in which one of the two models is at chance.
+    """
+    what = "translations" if "translations" in set(table["what"]) else "same_samples"
+    rows = table[(table["sign"] == "positive") & (table["what"] == what)]
     sentences = []
-    for (lang, what), row in (
-        table[table["sign"] == "positive"].set_index(["language", "what"]).iterrows()
-    ):
-        if what != ("translations" if "translations" in set(table["what"]) else "same_samples"):
-            continue
-        name = LANGUAGES.get(lang, lang)
-        known, seen = percent(row["accuracy"]), percent(row["accuracy_seen"])
-        accuracy = f"Without {name} the model is right {known} of the time in it ({seen} with it)"
-        if lang in weak:
-            sentences.append(
-                f"{accuracy}, which is no better than chance, so nothing follows from its influence."
-            )
-            continue
-        found = (
-            "translate a sample that helped before"
-            if what == "translations"
-            else "helped before as well"
+    for _, row in rows.iterrows():
+        name = LANGUAGES.get(row["language"], row["language"])
+        reached = (
+            f"Trained without {name}, the model classifies {percent(row['accuracy'])} of the "
+            f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"
         )
-        share = f"{percent(row['share'])} of its helpful samples{_range(row)} {found}"
-        sentences.append(f"{accuracy}; {share}, by chance {percent(row['chance'])}.")
+        if row["language"] in weak:
+            reason = "no better than chance, so its influence scores tell us nothing"
+            sentences.append(f"{reached}: {reason}.")
+            continue
+        share, chance = f"{percent(row['share'])}{_range(row)}", percent(row["chance"])
+        found = f"of the samples in other languages that helped before, {share} help again"
+        if what == "translations":
+            found = f"{share} of its helpful samples translate a {name} sample that helped before"
+        sentences.append(f"{reached}; {found}, {chance} by chance.")
     return " ".join(sentences)
 
 
-def imbalance(table):
-    """How the share of a language in its own helpful samples follows its part of the data."""
+def imbalance(table: pd.DataFrame) -> str:
+    """Say how a language's share of its own helpful samples follows its share of the data.
+
+    `table` comes from `sharing.imbalance`.
+    """
     mean = table[table["sign"] == "positive"].groupby("percent")[["share", "chance"]].mean()
     most = mean.index[-1]
+    before, after = mean.loc[0], mean.loc[most]
     return (
-        f"With {most} % more data, a language's share of its own helpful samples goes from {percent(mean.loc[0, 'share'])} to "
-        f"{percent(mean.loc[most, 'share'])}; its share of the training data goes from {percent(mean.loc[0, 'chance'])} to "
-        f"{percent(mean.loc[most, 'chance'])}."
+        f"With {most} % more training data, a language's own share of its helpful samples goes "
+        f"from {percent(before['share'])} to {percent(after['share'])}; its share of the training "
+        f"data goes from {percent(before['chance'])} to {percent(after['chance'])}."
     )
 
 
-def removal(controls):
-    """Whether removing the most helpful samples does more than removing random ones with the same labels."""
+def removal(controls: pd.DataFrame) -> str:
+    """Say whether the most helpful samples matter more than random ones with the same labels.
+
+    `controls` comes from `removal.against_controls`.
+    """
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]
-    verdict = "they matter" if row["beyond"] else "this is inconclusive"
-    known = f"interval {points(row['ci_low'])} to {points(row['ci_high'])}, {row['test_samples']} test samples"
-    if row["ci_low"] != row["ci_low"]:  # not a number
-        known = f"{row['test_samples']} test samples, too few for an interval"
+    verdict = "the top samples matter" if row["beyond"] else "this is inconclusive"
+    known = f"{row['test_samples']} test samples, too few for an interval"
+    if pd.notna(row["ci_low"]):
+        ends = f"interval {points(row['ci_low'])} to {points(row['ci_high'])}"
+        known = f"{ends}, {row['test_samples']} test samples"
     return (
-        f"Removing the top {row['k']} changes the probability of the right answer by {points(row['difference'])} points "
-        f"compared with removing as many random samples with the same labels ({known}): {verdict}."
+        f"Removing the top {row['k']} changes the probability of the correct answer by "
+        f"{points(row['difference'])} points relative to removing as many random samples with the "
+        f"same labels ({known}): {verdict}."
     )
 
 
-def groups(table):
-    """The parameter group that shares least, beside the others."""
-    rows = table[(table["sign"] == "positive") & ~table["group"].str.startswith("all")].set_index(
-        "group"
-    )
+def groups(table: pd.DataFrame) -> str:
+    """Name the parameter group that shares least, beside the others.
+
+    `table` comes from `sharing.by_group`.
+    """
+    is_single = ~table["group"].str.startswith("all")
+    rows = table[(table["sign"] == "positive") & is_single].set_index("group")
     least = rows["share"].idxmin()
     rest = rows["share"].drop(least)
     return (
-        f"Taken over one group of parameters at a time, the share from other languages is lowest in {least} "
-        f"({percent(rows.loc[least, 'share'])}{_range(rows.loc[least])}) and lies between {percent(rest.min())} and "
-        f"{percent(rest.max())} elsewhere; by chance it would be {_chance(rows)}."
+        "If influence is computed from one parameter group at a time, the share of other languages "
+        f"is lowest for {least}, at {percent(rows.loc[least, 'share'])}{_range(rows.loc[least])}, "
+        f"and lies between {percent(rest.min())} and {percent(rest.max())} for the other groups; "
+        f"chance is {_chance(rows)}."
     )
 
 
-def _range(row):
-    """An interval in brackets; nothing where there is none."""
-    known = row["ci_low"] == row["ci_low"]  # not a number: too few test samples
-    return f" (interval {interval(row['ci_low'], row['ci_high'])})" if known else ""
+def _listed(parts: Sequence[str]) -> str:
+    """Join parts as in 'a, b and c'."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-def _chance(rows):
+def _range(row: pd.Series) -> str:
+    """Return a row's interval in brackets; nothing if it has none."""
+    if pd.isna(row["ci_low"]):  # too few test samples
+        return ""
+    return f" (interval {interval(row['ci_low'], row['ci_high'])})"
+
+
+def _chance(rows: pd.DataFrame) -> str:
+    """Return the mean chance level of these rows in percent."""
     return percent(rows["chance"].mean())

@@ -1,124 +1,190 @@
-"""The paper and this run: its tables and claims (`paper.yaml`) beside the tables of a run.
+"""The paper and this run: the paper's tables and claims (`paper.yaml`) beside those of a run.
 
-What a claim is about is a quantity (`quantities`): a value with its interval. No interval, no verdict. A language in which
-the model is less than five points above the most frequent class enters none.
+A claim is about a quantity (`quantities`), an estimate with an interval. Without an interval there
+is no verdict. Languages in which the model is less than five points above the most frequent class
+are left out.
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from .found import Run
-from .quantities import QUANTITIES, UNITS
+from .found import Estimate, Run
+from .quantities import QUANTITIES, UNIT_OF
+from .sharing import BOOTSTRAP, Bootstrap
 
 HOLDS = ("holds", "does not hold", "inconclusive", "cannot be tested here")
 NUMBERS = ["paper_value", "value", "ci_low", "ci_high"]
 COLUMNS = ["claim", "section", "statement", *NUMBERS, "holds", "unit", "of", "chance", "left_out"]
+ROUNDING = 1e-9  # a value this close to the end of an interval is inside
 
 
 @functools.cache
-def reported():
-    """`paper.yaml` as a dict: `tables`, `claims`."""
-    return yaml.safe_load(
-        resources.files(__package__).joinpath("paper.yaml").read_text(encoding="utf-8")
-    )
+def reported() -> dict[str, Any]:
+    """Read `paper.yaml`: `tables` and `claims`."""
+    path = resources.files(__package__).joinpath("paper.yaml")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def claims(task, tables, judged=True, *, resamples=2000, confidence_level=0.95, seed=0):
-    """The paper's claims on a task beside a run's values.
+def claims(
+    task: str,
+    tables: Mapping[str, Any],
+    judged: bool = True,
+    *,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Put the paper's claims about a task beside a run's values.
 
     Parameters
     ----------
-    tables : dict
-        Name → table of the run, those that there are; `manifest`, the run's; `manifests`, variant → manifest of the
-        models that the zero-shot and imbalance tables compare (`base`, `without-ko`, `plus-100-de`, …); for claims that
-        compare tasks `<task>/<name>`, of the other tasks.
+    task : str
+        The task.
+    tables : mapping
+        Name → table of the run, as far as it has them; `manifest`, the run's manifest; `manifests`,
+        variant → manifest of the models that the zero-shot and imbalance tables compare (`base`,
+        `without-ko`, `plus-100-de`, …); `<task>/<name>`, tables of the other tasks, for claims that
+        compare tasks.
     judged : bool
-        False: no verdicts, for synthetic corpora, which can neither confirm nor refute what was said of real ones.
+        False: no verdicts. A synthetic corpus can neither confirm nor refute a claim about real
+        data.
+    bootstrap : Bootstrap
+        How the intervals are computed.
 
     Returns
     -------
     pandas.DataFrame
-        `claim, section, statement, paper_value` (NaN where the paper gives none), `value, ci_low, ci_high` (NaN where it
-        has no interval), `holds`: one of `HOLDS` (see `verdict`), '' if not judged; `unit`: 'share', 'points' (a
-        difference, 0.01 is a point) or 'count' (a share of `of`: languages or tests); `chance` (NaN where none is
-        defined); `left_out`: the languages at chance, with commas between.
+        `claim`, `section`, `statement`, `paper_value` (NaN if the paper gives none), `value`,
+        `ci_low`, `ci_high` (NaN if there is no interval), `holds` (one of `HOLDS`, see `verdict`;
+        '' if not judged), `unit` ('share'; 'points', a difference, of which 0.01 is a point; or
+        'count', a share of `of` languages or tests), `of`, `chance` (NaN if none is defined),
+        `left_out` (the languages at chance, separated by commas).
     """
-    run = Run(tables, {"resamples": resamples, "confidence_level": confidence_level, "seed": seed})
-    rows = [_row(claim, task, run, judged) for claim in _made_for(task)]
+    run = Run(tables, bootstrap)
+    rows = [_row(claim, task, run, judged) for claim in _made_about(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _made_for(task):
-    """The paper's claims that are made for a task."""
+def _made_about(task: str) -> list[dict[str, Any]]:
+    """Return the paper's claims about a task."""
     return [claim for claim in reported()["claims"] if task in claim["tasks"]]
 
 
-def _row(claim, task, run, judged):
+def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, Any]:
+    """Return one row of `claims`."""
     said, given, name = claim.get("paper", np.nan), claim.get("given", {}), claim["quantity"]
     said = said[task] if isinstance(said, dict) else said
     about = {given.get("language"), *given.get("languages", [])}
     found = None if about & set(run.weak) else QUANTITIES[name](run, **given)
-    value, low, high, chance, of = (np.nan,) * 5
-    if found is not None:
-        value, low, high, chance, of = found.value, found.low, found.high, found.chance, found.of
-    holds = verdict(value, low, high, claim["expect"], said, chance) if judged else ""
-    unit = next(unit for unit, functions in UNITS.items() if QUANTITIES[name] in functions)
-    what = [claim["id"], claim["section"], claim["statement"]]
-    return [*what, said, value, low, high, holds, unit, of, chance, ", ".join(run.weak)]
+    found = Estimate(np.nan) if found is None else found
+    return {
+        "claim": claim["id"],
+        "section": claim["section"],
+        "statement": claim["statement"],
+        "paper_value": said,
+        "value": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "holds": verdict(found, claim["expect"], said) if judged else "",
+        "unit": UNIT_OF[name],
+        "of": found.total,
+        "chance": found.chance,
+        "left_out": ", ".join(run.weak),
+    }
 
 
-def verdict(value, low, high, expect, said, chance=np.nan):
-    """One of `HOLDS`; `expect`: '> x', '< x', 'at least' or 'about' (`said`, the paper's value).
+def verdict(found: Estimate, expect: str, said: float) -> str:
+    """Judge a claim by an estimate.
 
-    Without a value a claim cannot be tested here; without an interval it is inconclusive. A claim about a threshold holds
-    where the interval lies beyond it, does not where it lies on the other side, and is inconclusive where the threshold is
-    inside. A claim about a number holds where the number is in the interval, and does not elsewhere. What random scores
-    would show as well does not hold: with `chance` in the interval it is inconclusive instead.
+    - Without a value, the claim cannot be tested here; without an interval, it is inconclusive.
+    - A claim about a threshold holds if the interval lies beyond the threshold, does not hold if it
+      lies on the other side, and is inconclusive if the threshold is inside.
+    - A claim about a number holds if the number is in the interval; otherwise it does not hold.
+    - What random scores would show as well does not count as evidence: with chance in the interval
+      a claim is inconclusive instead of holding.
+
+    Parameters
+    ----------
+    found : Estimate
+        The run's estimate.
+    expect : str
+        '> x', '< x', 'at least' or 'about'; the last two refer to `said`.
+    said : float
+        The paper's value.
+
+    Returns
+    -------
+    str
+        One of `HOLDS`.
     """
     yes, no, unknown, untested = HOLDS
+    value, low, high, chance, _ = found
     if np.isnan(value):
         return untested
     if np.isnan(low):
         return unknown
-    if low - 1e-9 <= chance <= high + 1e-9:
+    if _is_inside(chance, low, high):
         yes = unknown
     if expect == "about":
-        return yes if low - 1e-9 <= said <= high + 1e-9 else no
+        return yes if _is_inside(said, low, high) else no
     sign, threshold = (">", said) if expect == "at least" else (expect[0], float(expect[1:]))
-    if sign == "<":
+    if sign == "<":  # the same as '>' with all signs changed, which swaps the ends
         low, high, threshold = -high, -low, -threshold
-    if low > threshold or (expect == "at least" and low >= threshold - 1e-9):
+    if low > threshold or (expect == "at least" and low >= threshold - ROUNDING):
         return yes
     return no if high < threshold or low == high else unknown
 
 
-def own_change(tables, first):
-    """How much more of the positive top k is in the test language after the last epoch than after `first`.
+def _is_inside(number: float, low: float, high: float) -> bool:
+    """Whether a number is in an interval, but for rounding."""
+    return low - ROUNDING <= number <= high + ROUNDING
 
-    `tables`: `epochs_by_sample` (`sharing.composition_by_sample` with `epochs`), or `composition`, which has the value but
-    no interval of the change. Returns (value, low, high) as fractions; None where there is no epoch after `first`.
+
+def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | None:
+    """Estimate how the test language's share of the positive top k changes after an epoch.
+
+    Parameters
+    ----------
+    tables : mapping
+        `epochs_by_sample` (`sharing.composition_by_sample` with `epochs`), or `composition`, which
+        gives no interval.
+    first : int
+        The epoch that the last one is compared with.
+
+    Returns
+    -------
+    Estimate or None
+        The share after the last epoch minus the share after `first`; None if there is no later
+        epoch.
     """
-    found = QUANTITIES["own_change"](Run(tables), first)
-    return found and (found.value, found.low, found.high)
+    return QUANTITIES["own_change"](Run(tables), first)
 
 
-def scoreboard(claims, task):
-    """The paper, the study on real data and the demo side by side, one row for each of the paper's claims on a task.
+def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
+    """Put the paper, the study on real data and the demo side by side, one row per claim.
 
-    `claims`: 'real' and 'demo' → a table of `claims`, those that there are. Only 'real' is judged.
+    Parameters
+    ----------
+    claims : mapping
+        'real' and 'demo', as far as there are → a table of `claims`. Only 'real' is judged.
+    task : str
+        The task.
 
     Returns
     -------
     pandas.DataFrame
-        `section, statement, unit, paper_value`, then for real and demo `<study>_value, <study>_low, <study>_high,
-        <study>_chance, <study>_of` (NaN where there is none), and `verdict`, one of `HOLDS`, of the real study.
+        `section`, `statement`, `unit`, `paper_value`; for both studies `<study>_value`,
+        `<study>_low`, `<study>_high`, `<study>_chance`, `<study>_of` (NaN if there is none); and
+        `verdict`, one of `HOLDS`, of the real study.
     """
     said = pd.DataFrame(
-        [_row(claim, task, Run({}), True) for claim in _made_for(task)], columns=COLUMNS
+        [_row(claim, task, Run({}), True) for claim in _made_about(task)], columns=COLUMNS
     )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):
@@ -130,25 +196,49 @@ def scoreboard(claims, task):
     return board
 
 
-def side_by_side(task, table, name):
-    """A table of the paper beside this run's: languages or sign, `paper`, `this_run`; None where one of them has none."""
+def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+    """Put a table of the paper beside this run's.
+
+    Parameters
+    ----------
+    task : str
+        The task.
+    table : pandas.DataFrame or None
+        This run's `mean_influence` or `reinforcement`.
+    name : str
+        Which of the two it is.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        `test_lang`, `train_lang` (average influence) or `sign`, `test_lang` (reinforcement), then
+        `paper`, `this_run`; None if the paper or the run has no such table.
+    """
     said = reported()["tables"][name].get(task)
     if said is None or table is None:
         return None
-    first, second, value = (
-        ("test_lang", "train_lang", "mean")
-        if name == "mean_influence"
-        else ("sign", "test_lang", "share")
-    )
+    keys, value = ["sign", "test_lang"], "share"
+    if name == "mean_influence":
+        keys, value = ["test_lang", "train_lang"], "mean"
     rows = [(a, b, number) for a, part in said.items() for b, number in part.items()]
-    paper = pd.DataFrame(rows, columns=[first, second, "paper"])
-    return paper.merge(
-        table[[first, second, value]].rename(columns={value: "this_run"}), how="left"
-    )
+    paper = pd.DataFrame(rows, columns=[*keys, "paper"])
+    ours = table[[*keys, value]].rename(columns={value: "this_run"})
+    return paper.merge(ours, how="left")
 
 
-def agreement(table):
-    """Rank correlation (Spearman) of each row of `side_by_side`'s average influence: `test_lang, agreement`."""
+def agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Correlate the paper's average influence with this run's, by test language.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `side_by_side`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang`, `agreement` (Spearman's rank correlation over training languages).
+    """
     rows = [
         (lang, part["paper"].corr(part["this_run"], "spearman"))
         for lang, part in table.groupby("test_lang", sort=False)

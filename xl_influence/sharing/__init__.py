@@ -1,12 +1,23 @@
 """The analyses: functions from (scores, train, test) to tidy tables (sections 6 to 8).
 
-`scores` is the score cube (dims checkpoint, group, test, train), `train` and `test` are its samples in the same order.
-Shares are fractions from 0 to 1, each with its bootstrap interval over items, its chance level, and how many test samples
-and different items are behind it. An interval of fewer than `FEWEST` items is NaN; the functions that end in `_by_sample`
-have the single values.
+`scores` is the score cube, with dims (checkpoint, group, test, train); `train` and `test` are its
+samples, in the same order. Shares are fractions from 0 to 1. Beside each are its bootstrap interval
+over items (`Bootstrap`), its chance level, and the number of test samples and of distinct items it
+rests on. The interval is NaN for fewer than `FEWEST` items. Functions that end in `_by_sample`
+return the single values that the shares average.
 """
 
-from .base import FEWEST, SIGNS, SharingError, bootstrap, parallel, summary, top_samples
+from .base import (
+    BOOTSTRAP,
+    FEWEST,
+    SIGNS,
+    Bootstrap,
+    SharingError,
+    interval_of_mean,
+    parallel,
+    summary,
+    top_samples,
+)
 from .epochs import epoch_tests
 from .examples import influential_samples, planted
 from .languages import (
@@ -15,34 +26,31 @@ from .languages import (
     composition_by_sample,
     cross_language,
     cross_language_by_sample,
-    distribution,
-    imbalance,
-    imbalance_by_sample,
-    mean_influence,
-    mean_influence_by_sample,
     share_by_k,
     share_by_k_by_sample,
-    stand_ins,
-    stand_ins_by_sample,
 )
 from .letters import scripts, wholly_in_script
 from .network import by_group, contributions, shared_tokens, token_kinds
 from .seeds import over_seeds
-from .translations import (
-    reinforcement,
-    reinforcement_by_sample,
-    translation_rank,
+from .strength import distribution, mean_influence, mean_influence_by_sample
+from .translations import reinforcement, reinforcement_by_sample, translation_rank
+from .variants import (
+    imbalance,
+    imbalance_by_sample,
+    stand_ins,
+    stand_ins_by_sample,
     zero_shot,
     zero_shot_by_sample,
 )
 from .wholes import by_language
 
 __all__ = [
+    "BOOTSTRAP",
     "FEWEST",
     "KS",
     "SIGNS",
+    "Bootstrap",
     "SharingError",
-    "bootstrap",
     "by_group",
     "by_language",
     "composition",
@@ -55,6 +63,7 @@ __all__ = [
     "imbalance",
     "imbalance_by_sample",
     "influential_samples",
+    "interval_of_mean",
     "mean_influence",
     "mean_influence_by_sample",
     "over_seeds",

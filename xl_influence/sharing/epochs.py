@@ -1,11 +1,14 @@
 """How influence changes over the epochs (section 8.2)."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from .base import by_checkpoint, check, samples_of
+from .base import BOOTSTRAP, by_checkpoint, check, samples_of
 
 COLUMNS = [
     "test_lang",
@@ -21,67 +24,84 @@ COLUMNS = [
 ]
 
 
-def epoch_tests(scores, train, test, *, confidence_level=0.95):
-    """Whether influence differs between epochs (section 8.2): Wilcoxon signed-rank tests for every pair of epochs.
+def epoch_tests(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    confidence_level: float = BOOTSTRAP.confidence_level,
+) -> pd.DataFrame:
+    """Test whether influence differs between epochs (section 8.2): a Wilcoxon test for every pair.
 
-    The pairs of a test are the training samples: their influence after one epoch and after another, each the mean over
-    the test samples of a language.
+    The signed-rank test pairs training samples: the influence of each after one epoch and after
+    another, averaged over the test samples of a language. With thousands of training samples a
+    small p-value is almost certain, so read the effect size.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run, with the dimension `checkpoint`.
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    confidence_level : float
+        Coverage of the effect's interval.
 
     Returns
     -------
     pandas.DataFrame
-        `test_lang, checkpoint_a, checkpoint_b, statistic, p`, `p_adjusted` (Holm, over all rows), `effect` (matched-pairs
-        rank-biserial correlation, −1 to 1; positive: more influence at `checkpoint_b`), `ci_low, ci_high` (of the effect,
-        by Fisher's z, over training samples, as the test itself), `test_samples, items`. With thousands of training
-        samples a small p is nearly necessary: the effect is what tells. Empty where there is one epoch.
+        `test_lang`, `checkpoint_a`, `checkpoint_b`, `statistic`, `p`, `p_adjusted` (Holm, over all
+        rows), `effect` (matched-pairs rank-biserial correlation from −1 to 1; positive: more
+        influence at `checkpoint_b`), `ci_low`, `ci_high` (of the effect, by Fisher's z, over
+        training samples like the test itself), `test_samples`, `items`. Empty for a single epoch.
     """
-    from scipy import stats  # most of a second to import
-
     check(scores, train, test)
     by_epoch = {epoch: values for epoch, values in by_checkpoint(scores) if epoch}
     rows = []
     for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
-        of = {"test_samples": len(part), "items": part["item"].nunique()}
+        counts = [len(part), part["item"].nunique()]
+        means = {epoch: values[part.index] for epoch, values in by_epoch.items()}
         for a, b in itertools.combinations(by_epoch, 2):
-            change = (by_epoch[b] - by_epoch[a])[part.index].mean(0)  # (train,)
-            found = stats.wilcoxon(change) if change.any() else None
-            effect, low, high = _effect(change[change != 0], confidence_level)
-            rows.append(
-                {"test_lang": test_lang, "checkpoint_a": a, "checkpoint_b": b}
-                | {
-                    "statistic": float(found.statistic) if found else 0.0,
-                    "p": float(found.pvalue) if found else 1.0,
-                }
-                | {"effect": effect, "ci_low": low, "ci_high": high}
-                | of
-            )
+            change = (means[b] - means[a]).mean(0)  # (train,)
+            found = [*_signed_rank_test(change), *_effect(change, confidence_level)]
+            rows.append([test_lang, a, b, *found, *counts])
     table = pd.DataFrame(rows, columns=COLUMNS)
     table.insert(5, "p_adjusted", _holm(table["p"].to_numpy()))
     return table
 
 
-def _effect(change, confidence_level):
-    """Matched-pairs rank-biserial correlation of changes without zeros, and its interval; all 0 where nothing changes."""
+def _signed_rank_test(change: np.ndarray) -> tuple[float, float]:
+    """Return Wilcoxon's statistic and p-value for paired changes."""
+    from scipy import stats  # takes most of a second to import
+
+    if not change.any():
+        return 0.0, 1.0
+    found = stats.wilcoxon(change)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _effect(change: np.ndarray, confidence_level: float) -> tuple[float, float, float]:
+    """Return the matched-pairs rank-biserial correlation of paired changes, and its interval.
+
+    Zero changes are dropped, as in the test; all three numbers are 0 where nothing changes.
+    """
     from scipy import stats
 
+    change = change[change != 0]
     n, ranks = len(change), stats.rankdata(np.abs(change))
     if not n:
         return 0.0, 0.0, 0.0
     effect = float(2 * ranks[change > 0].sum() / ranks.sum() - 1)
-    error = np.sqrt(n * (n + 1) * (2 * n + 1) / 6) / (
-        n * (n + 1) / 2
-    )  # of the statistic where nothing differs
-    middle, half = (
-        np.arctanh(np.clip(effect, -1 + 1e-12, 1 - 1e-12)),
-        stats.norm.isf((1 - confidence_level) / 2) * error,
-    )
+    # standard error under the null hypothesis: that of the signed-rank sum, over its maximum
+    error = np.sqrt(n * (n + 1) * (2 * n + 1) / 6) / (n * (n + 1) / 2)
+    middle = np.arctanh(np.clip(effect, -1 + 1e-12, 1 - 1e-12))
+    half = stats.norm.isf((1 - confidence_level) / 2) * error
     return effect, float(np.tanh(middle - half)), float(np.tanh(middle + half))
 
 
-def _holm(p):
-    """P-values adjusted by Holm's step-down procedure, in the order given."""
+def _holm(p: np.ndarray) -> np.ndarray:
+    """Adjust p-values by Holm's step-down procedure, which scipy does not have."""
     order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) if len(p) else p
+    stepped = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted

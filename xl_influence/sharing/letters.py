@@ -1,23 +1,22 @@
-"""Whether influential samples in another script are wholly in it (section 7.1): names and numbers are shared."""
+"""Whether influential samples in another script are wholly in it (section 7.1).
+
+Texts in different scripts share few tokens; names and numbers in Latin letters are the exception.
+"""
+
+from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ..influence import influence
-from .base import SIGNS, check, samples_of, summary, top_samples
+from .base import BOOTSTRAP, SIGNS, Bootstrap, check, samples_of, summary, top_samples
 
-SCRIPTS = {
-    "ko": "Hangul",
-    "ru": "Cyrillic",
-    "zh": "Han",
-}  # of languages that no other language of a task shares
-UNICODE = {
-    "Hangul": "HANGUL",
-    "Cyrillic": "CYRILLIC",
-    "Han": "CJK",
-}  # how the names of its letters begin
+SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # scripts used by one language of a task
+UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how letter names begin
 COLUMNS = [
     "train_lang",
     "script",
@@ -32,61 +31,82 @@ COLUMNS = [
 ]
 
 
-def scripts(scores, train, test, *, top_k, resamples=2000, confidence_level=0.95, seed=0):
-    """How many of the influential samples of a language with a script of its own are wholly in that script (section 7.1).
+def scripts(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    top_k: int,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Measure how many influential samples are wholly in their language's own script (section 7.1).
 
-    Counted are a language's samples in the top k of test samples in other languages, once for each test sample; letters
-    count, digits and punctuation do not. Published samples have no text, and `wholly_in_script` instead.
+    We look at a language's samples in the top k of test samples in other languages, once for each
+    such test sample. Letters decide; digits and punctuation do not.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order; the training samples with their texts or, in a
+        published run, with the column `wholly_in_script`.
+    top_k : int
+        How many training samples per test sample count as the most influential.
+    bootstrap : Bootstrap
+        How the intervals are computed.
 
     Returns
     -------
     pandas.DataFrame
-        `train_lang, script, sign`, `share, ci_low, ci_high` (over the test samples that have any; NaN where none has),
-        `chance` (the same among all the language's training samples), `in_top_k` (the language's share of the top k),
-        `test_samples, items` (that have any).
+        `train_lang`, `script`, `sign`, `share`, `ci_low`, `ci_high` (over the test samples with
+        such a sample in their top k; NaN if there are none), `chance` (the share among all the
+        language's training samples), `in_top_k` (the language's share of the top k),
+        `test_samples`, `items` (those with such a sample). Empty if no language has its own script.
     """
     check(scores, train, test)
-    values, lang, samples = (
-        influence(scores).to_numpy(),
-        train["lang"].to_numpy(),
-        samples_of(train, test),
-    )
-    choice = {"resamples": resamples, "confidence_level": confidence_level, "seed": seed}
-    known = np.array(
-        train["wholly_in_script"] if "wholly_in_script" in train else wholly_in_script(train),
-        dtype=object,
-    )
+    values, lang = influence(scores).to_numpy(), train["lang"].to_numpy()
+    samples, wholly = samples_of(train, test), _known_or_computed(train)
     rows = []
     for train_lang, script in SCRIPTS.items():
         others = samples[samples["test_lang"] != train_lang]
         if train_lang not in lang or others.empty:
             continue
-        pure = (known == True) & (lang == train_lang)  # noqa: E712, of other languages it is missing
+        pure = wholly & (lang == train_lang)  # (train,)
         for sign in SIGNS:
-            top = top_samples(values, top_k, sign)[others.index]
-            there = lang[top] == train_lang  # (test in other languages, k)
-            share = (pure[top] & there).sum(1) / np.where(there.any(1), there.sum(1), np.nan)
+            top = top_samples(values, top_k, sign)[others.index]  # (test in other languages, k)
+            there = lang[top] == train_lang
+            count = there.sum(1)  # (test in other languages,)
+            share = (pure[top] & there).sum(1) / np.where(count, count, np.nan)
             each = others.assign(share=share, sign=sign).dropna()
-            found = summary(each, ["sign"], **choice).to_dict("records") or [
-                {"sign": sign, "test_samples": 0, "items": 0}
-            ]
-            about = {"train_lang": train_lang, "script": script, "in_top_k": there.mean()}
-            rows.append(about | found[0] | {"chance": pure[lang == train_lang].mean()})
+            found = summary(each, ["sign"], bootstrap).to_dict("records")
+            row: dict[Any, Any] = found[0] if found else {"test_samples": 0, "items": 0}
+            row |= {"train_lang": train_lang, "script": script, "sign": sign}
+            row |= {"in_top_k": there.mean(), "chance": pure[lang == train_lang].mean()}
+            rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def wholly_in_script(samples):
-    """Whether every letter of a sample is of its language's own script; None for languages that share theirs. One each."""
+def wholly_in_script(samples: pd.DataFrame) -> list[bool | None]:
+    """Whether every letter of a sample belongs to its language's own script, one entry per sample.
+
+    None for samples in languages that share their script with others.
+    """
     return [
-        _wholly(SCRIPTS[row.lang], row) if row.lang in SCRIPTS else None
+        _wholly(SCRIPTS[row.lang], row.text_a, row.text_b) if row.lang in SCRIPTS else None
         for row in samples.itertuples()
     ]
 
 
-def _wholly(script, row):
-    """Whether every letter of a sample's texts is of the script."""
-    texts = row.text_a + (row.text_b if isinstance(row.text_b, str) else "")
+def _known_or_computed(train: pd.DataFrame) -> np.ndarray:
+    """`wholly_in_script` of training samples as a bool array; False where it is None."""
+    given = train["wholly_in_script"] if "wholly_in_script" in train else wholly_in_script(train)
+    return pd.array(list(given), dtype="boolean").fillna(False).to_numpy(dtype=bool)
+
+
+def _wholly(script: str, text_a: str, text_b: str | None) -> bool:
+    """Whether every letter of the texts belongs to the script."""
+    text = text_a + (text_b if isinstance(text_b, str) else "")
     start = UNICODE[script]
-    return all(
-        unicodedata.name(letter, "").startswith(start) for letter in texts if letter.isalpha()
-    )
+    letters = [character for character in text if character.isalpha()]
+    return all(unicodedata.name(letter, "").startswith(start) for letter in letters)

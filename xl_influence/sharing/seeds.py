@@ -1,8 +1,13 @@
 """The same table of several runs that differ in their seed."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
-OF_A_RUN = {
+OF_A_RUN = {  # columns that belong to one run and are dropped
     "ci_low",
     "ci_high",
     "chance",
@@ -15,22 +20,28 @@ OF_A_RUN = {
 }
 
 
-def over_seeds(tables, value="share"):
-    """How a share differs between seeds: what another training would find, which no interval of one run says.
+def over_seeds(
+    tables: Mapping[Any, pd.DataFrame] | Iterable[pd.DataFrame], value: str = "share"
+) -> pd.DataFrame:
+    """Show how a share differs between seeds, which no interval of a single run can tell.
 
-    `tables`: the same table (`cross_language`, `share_by_k`, `reinforcement`, …) of each run, a list or a dict.
+    Parameters
+    ----------
+    tables : mapping or iterable of pandas.DataFrame
+        The same table (`cross_language`, `share_by_k`, `reinforcement`, …) of each run; the keys of
+        a mapping are ignored.
+    value : str
+        The column to compare.
 
     Returns
     -------
     pandas.DataFrame
-        The table's key columns, then `value` (mean over seeds), `lowest, highest`, `seeds` (their number; rows that only
-        some runs have count those). Lowest and highest are the values found, not an interval.
+        The table's key columns, `value` (mean over seeds), `lowest`, `highest` (the values found,
+        not an interval), `seeds` (how many runs have the row).
     """
-    table = pd.concat(tables.values() if isinstance(tables, dict) else tables, ignore_index=True)
+    parts = tables.values() if isinstance(tables, Mapping) else tables
+    table = pd.concat(list(parts), ignore_index=True)
     keys = [column for column in table if column != value and column not in OF_A_RUN]
-    found = (
-        table.groupby(keys, sort=False)[value].agg(["mean", "min", "max", "count"]).reset_index()
-    )
-    return found.rename(
-        columns={"mean": value, "min": "lowest", "max": "highest", "count": "seeds"}
-    )
+    found = table.groupby(keys, sort=False)[value].agg(["mean", "min", "max", "count"])
+    names = {"mean": value, "min": "lowest", "max": "highest", "count": "seeds"}
+    return found.reset_index().rename(columns=names)

@@ -1,73 +1,86 @@
-"""Statistics of several languages at once, such as in how many of them their own language comes first.
+"""Statistics over several languages, such as how many of them are their own largest source.
 
-Their interval cannot be put together from those of the languages: translations of one item are drawn together, and a
-count has none. So the items are drawn again and the whole statistic computed anew.
+The intervals of the single languages do not yield the interval of such a statistic: translations of
+one item are resampled together, and a count has no interval of its own. So we resample the items
+and compute the whole statistic for each resample.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .base import percentile
+from .base import BOOTSTRAP, Bootstrap, interval_of
 
 
-def by_language(each, statistic, *, value="share", resamples=2000, confidence_level=0.95, seed=0):
-    """A statistic of the means by language, and its percentile bootstrap interval: (value, low, high).
+def by_language(
+    each: pd.DataFrame,
+    statistic: Callable[[xr.DataArray], Any],
+    *,
+    value: str = "share",
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> tuple[float, float, float]:
+    """Compute a statistic of the means by language, and its percentile bootstrap interval.
 
-    Where languages share no items, as in MARC, those of each language are drawn apart, so that every language keeps its
-    number. A language of which a draw holds no item keeps its mean.
+    If languages share no items, as in MARC, each language's items are resampled separately, so that
+    every language keeps its number of items. A language that a resample leaves without items keeps
+    its mean.
 
     Parameters
     ----------
     each : pandas.DataFrame
-        A table by sample: `item, test_lang`, `value`, and `train_lang` where the statistic needs it.
+        A table by sample: `item`, `test_lang`, `value`, and `train_lang` if the statistic needs it.
     statistic : callable
-        From means, an xarray.DataArray (draw, test_lang[, train_lang]), to one number for each draw.
+        Takes the means, an xarray.DataArray with dims (draw, test_lang[, train_lang]), and returns
+        one number per draw.
+    value : str
+        The column to average.
+    bootstrap : Bootstrap
+        How the interval is computed.
 
     Returns
     -------
     tuple of float
-        Low and high are NaN where fewer than `FEWEST` items are behind the statistic.
+        The statistic, low and high; the last two NaN if it rests on fewer than `FEWEST` items.
     """
     names = [name for name in ("test_lang", "train_lang") if name in each]
-    items, codes = _codes(each["item"]), [_codes(each[name]) for name in names]
-    sums, counts = (
-        np.zeros([len(part[1]) for part in (items, *codes)]) for _ in range(2)
-    )  # (item, test_lang[, train_lang])
-    where = tuple(part[0] for part in (items, *codes))
-    np.add.at(sums, where, each[value].to_numpy())
-    np.add.at(counts, where, 1)
-    coords = dict(zip(names, (part[1] for part in codes), strict=True))
-    whole = sums.sum(0) / counts.sum(0)
+    columns = [each[name].to_numpy() for name in ("item", *names)]
+    codes, levels = zip(*map(pd.factorize, columns), strict=True)
+    sums = np.zeros([len(level) for level in levels])  # (item, test_lang[, train_lang])
+    counts = np.zeros_like(sums)
+    np.add.at(sums, codes, each[value].to_numpy())
+    np.add.at(counts, codes, 1)
+    coords = dict(zip(names, levels[1:], strict=True))
+    overall = sums.sum(0) / counts.sum(0)  # (test_lang[, train_lang])
 
-    def of(means):
+    def of(means: np.ndarray) -> np.ndarray:
         return np.asarray(statistic(xr.DataArray(means, coords, ["draw", *names])), dtype=float)
 
-    def of_drawn(*drawn, axis):
-        rows = np.concatenate(
-            [stratum[part] for stratum, part in zip(strata, drawn, strict=True)], -1
-        )  # (draw, item)
-        total, number = (table[rows].sum(1) for table in (sums, counts))
-        return of(np.where(number, total / np.where(number, number, 1), whole))
+    def of_drawn(*drawn: np.ndarray, axis: int) -> np.ndarray:
+        parts = [stratum[rows] for stratum, rows in zip(strata, drawn, strict=True)]
+        rows = np.concatenate(parts, -1)  # (draw, item)
+        total, number = sums[rows].sum(1), counts[rows].sum(1)  # (draw, test_lang[, train_lang])
+        return of(np.where(number, total / np.where(number, number, 1), overall))
 
-    strata = _strata(each, items[0])
-    interval = percentile(
-        of_drawn, [len(part) for part in strata], resamples, confidence_level, seed
-    )
-    return float(of(whole[None])[0]), *interval
+    strata = _strata(each["test_lang"], codes[0])
+    low, high = interval_of(of_drawn, [len(stratum) for stratum in strata], bootstrap)
+    return float(of(overall[None])[0]), low, high
 
 
-def _codes(column):
-    """(number of its value for each row, the values in their order)."""
-    return pd.factorize(column.to_numpy())
+def _strata(test_lang: pd.Series, item: np.ndarray) -> list[np.ndarray]:
+    """Return the sets of items that are resampled separately: one, or one per language.
 
-
-def _strata(each, item):
-    """Sets of items that are drawn apart: all in one, or those of each language where no item is in two."""
-    langs = each["test_lang"].groupby(item).nunique()
-    if (langs > 1).any():
+    Parameters
+    ----------
+    test_lang : pandas.Series
+        The test language of each row.
+    item : numpy.ndarray
+        The number of each row's item.
+    """
+    if (test_lang.groupby(item).nunique() > 1).any():
         return [np.unique(item)]
-    return [
-        np.unique(item[(each["test_lang"] == lang).to_numpy()])
-        for lang in each["test_lang"].unique()
-    ]
+    return [np.unique(item[(test_lang == lang).to_numpy()]) for lang in test_lang.unique()]

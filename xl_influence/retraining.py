@@ -1,0 +1,248 @@
+"""Training again without influential samples (section 6, Appendix A).
+
+If the scores are right, the model's confidence must change. `retrain` repeats the fine-tuning of a
+finished run without some of its training samples, once for every set of `plan`, and records the
+probability of the gold class before and after. Results are kept under the run's `retrainings/`, so
+a notebook that was killed resumes where it stopped, and equal sets are trained once.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from tqdm import tqdm
+
+from . import fingerprints, runs, scores, tasks
+from .influence import influence
+from .sharing import SIGNS, top_samples
+
+if TYPE_CHECKING:
+    import transformers
+
+CONTROLS = {  # control → the column in which its samples are distributed like the top k
+    "random": None,
+    "random_labels": "label",
+    "random_languages": "lang",
+}
+STRATEGIES = ("top", *CONTROLS)
+COLUMNS = [
+    "test_uid",
+    "test_lang",
+    "k",
+    "sign",
+    "strategy",
+    "seed",
+    "confidence_before",
+    "confidence_after",
+]
+
+
+class RemovalError(ValueError):
+    """The plan removes more samples than there are."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A set of training samples to leave out, chosen for one test sample."""
+
+    test_uid: str
+    sign: str
+    strategy: str  # one of STRATEGIES
+    k: int
+    seed: int
+    removed: tuple[int, ...]  # row numbers of training samples, in order
+
+
+def plan(
+    cube: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    ks: Sequence[int],
+    samples: int,
+    seeds: Iterable[int],
+) -> list[Removal]:
+    """Choose the samples to remove: for each test sample, sign, k and seed, the top k and controls.
+
+    The controls remove k samples at random: any; as many of each label as the top k has; as many in
+    each language as the top k has. Each seed draws them again, from all training samples.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    ks : sequence of int
+        How many samples to remove.
+    samples : int
+        How many test samples to plan for; they take turns between languages.
+    seeds : iterable of int
+        Seeds of the training, and of the random draws.
+
+    Returns
+    -------
+    list of Removal
+        One per test sample, sign, k, seed and strategy, in this order.
+
+    Raises
+    ------
+    RemovalError
+        A k leaves no training sample.
+    """
+    if max(ks) >= len(train):
+        raise RemovalError(
+            f"removal_ks={list(ks)}: allowed are 1 to {len(train) - 1}; "
+            f"there are {len(train)} training samples"
+        )
+    values, seeds, found = influence(cube).to_numpy(), list(seeds), []
+    for row in _in_turn(test, samples):
+        uid = test["uid"].iloc[row]
+        for (place, sign), k in itertools.product(enumerate(SIGNS), ks):
+            top = top_samples(values[[row]], k, sign)[0]  # (k,)
+            for seed in seeds:
+                rng = np.random.default_rng([seed, k, row, place])
+                for strategy, rows in _choose(top, train, seed, rng).items():
+                    removed = tuple(sorted(map(int, rows)))
+                    found.append(Removal(uid, sign, strategy, k, seed, removed))
+    return found
+
+
+def _choose(
+    top: np.ndarray, train: pd.DataFrame, seed: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Map each of `STRATEGIES` to the rows that it removes instead of the rows `top` (k,)."""
+    sets = {"top": top}
+    for control, column in CONTROLS.items():
+        if column is None:  # the same for all test samples and signs, so it is trained once
+            same = np.random.default_rng([seed, len(top)])
+            sets[control] = same.choice(len(train), len(top), replace=False)
+        else:
+            sets[control] = _draw_like(top, train[column].to_numpy(), rng)
+    return sets
+
+
+def _in_turn(test: pd.DataFrame, samples: int) -> list[int]:
+    """Return row numbers of the first `samples` test samples, taking the languages in turn."""
+    turn = test.groupby("lang", sort=False).cumcount()
+    return list(turn.reset_index(drop=True).sort_values(kind="stable").index[:samples])
+
+
+def _draw_like(top: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw rows at random that have each of `values` (train,) as often as the rows `top` have."""
+    kinds, counts = np.unique(values[top], return_counts=True)
+    drawn = [
+        rng.choice(np.flatnonzero(values == kind), count, replace=False)
+        for kind, count in zip(kinds, counts, strict=True)
+    ]
+    return np.concatenate(drawn)
+
+
+def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
+    """Make the table `removal`: one row per test sample, sign, k, strategy and seed.
+
+    Computes what the run itself lacks first.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the run.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_uid`, `test_lang`, `k`, `sign`, `strategy`, `seed`, `confidence_before`,
+        `confidence_after`: the probability of the gold class by the model trained with this seed on
+        all samples, and by the one trained without those removed.
+    """
+    scores.make(params, progress)
+    cube, train, test, manifest = scores.read(params)
+    seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
+    sizes = {"ks": params["removal_ks"], "samples": params["removal_samples"]}
+    removals = plan(cube, train, test, **sizes, seeds=seeds)
+    sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
+    trainer = _Retrainer(params, train, test, manifest["chosen_epoch"])
+    title = f"{params['task']}: retraining"
+    bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
+    confidence = {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
+    lang = test.set_index("uid")["lang"]
+    rows = []
+    for r in removals:
+        before = confidence[r.seed, ()][r.test_uid]
+        after = confidence[r.seed, r.removed][r.test_uid]
+        rows.append([r.test_uid, lang[r.test_uid], r.k, r.sign, r.strategy, r.seed, before, after])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+class _Retrainer:
+    """Trains the model of a run again, on a part of its samples."""
+
+    def __init__(
+        self, params: dict[str, Any], train: pd.DataFrame, test: pd.DataFrame, epochs: int
+    ) -> None:
+        self.params, self.train, self.test, self.epochs = params, train, test, epochs
+        self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
+        self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
+        inputs = runs.read_inputs(self.run, "test").set_index("uid")["input_ids"]
+        self.test_ids = inputs.loc[test["uid"]].tolist()
+        self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
+
+    def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
+        """Map test uids to the probability of the gold class, trained without rows `removed`."""
+        if not removed and seed == self.params["seed"]:  # the run itself
+            return dict(zip(self.test["uid"], self.test["confidence"], strict=True))
+        mark = runs.fingerprint(
+            "removal", self.mark, self.epochs, seed, removed, list(self.test["uid"])
+        )
+        path = self.run / "retrainings" / f"{mark}.json"
+        if not path.exists():
+            found = dict(zip(self.test["uid"], map(float, self._train(seed, removed)), strict=True))
+            with runs.write_atomically(path) as partial:
+                partial.write_text(json.dumps(found), encoding="utf-8")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def _train(self, seed: int, removed: tuple[int, ...]) -> np.ndarray:
+        """Train without the rows `removed`; return the gold class's probability, (test,)."""
+        from .finetune import pick_device
+        from .selection import predict
+        from .trainer import build
+
+        kept = np.setdiff1d(np.arange(len(self.train)), removed)
+        model = self._new(seed)
+        with tempfile.TemporaryDirectory() as work:
+            trainer = build(
+                params=self.params | {"seed": seed},
+                model=model,
+                samples={"train": self.train.iloc[kept], "validation": self.train.iloc[:0]},
+                sequences={"train": [self.ids[row] for row in kept], "validation": []},
+                pad=model.config.pad_token_id,
+                work=Path(work),
+                device=pick_device(self.params["device"]),
+                progress=False,
+                stop_after=self.epochs,
+            )
+            trainer.train()
+        probability = predict(model.eval(), self.test_ids, self.params["max_tokens"])
+        return probability[np.arange(len(self.test)), self.test["label"]]
+
+    def _new(self, seed: int) -> transformers.PreTrainedModel:
+        """Return the encoder with a new head, as fine-tuning begins with it."""
+        from . import encoders
+
+        if seed not in self.models:
+            kept = np.load(self.run / "checkpoints" / "vocabulary.npy")
+            names = tasks.find(self.params).class_names
+            self.models = {seed: encoders.load_model(self.params, names, seed, kept)}
+        return copy.deepcopy(self.models[seed])
