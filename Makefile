@@ -1,6 +1,7 @@
 # make book    the demo study, the pages of the published study `real`, the book          make test   all tests
 # make lab     the notebooks in JupyterLab                            make clean  what can be made again
 # make figure  the README's figure, from a study that ran
+# make notebooks  the notebooks' parameter cells, from params/base.yaml
 # make publish what may be published of a run, from runs/ to results/: STUDY=real TASK=xnli VARIANT=base DATA_ROOT=~/data
 # make prepare what fine-tuning and scoring need, in one folder, e.g. make prepare STUDY=real TASK=pawsx DATA_ROOT=~/data
 # make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
@@ -16,7 +17,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish test lab study prepare bench clean
+.PHONY: book html figure publish test lab study prepare notebooks bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -73,6 +74,9 @@ benchmarks/.venv/installed: benchmarks/requirements.txt benchmarks/requirements-
 bench: .venv/installed benchmarks/.venv/installed
 	benchmarks/.venv/bin/python benchmarks/run.py $(if $(THREADS),--threads $(THREADS)) $(BENCH)
 	$(BIN)/python -m xl_influence.notebook 11-how-fast study="$(STUDY)"
+
+notebooks: .venv/installed
+	$(BIN)/python -m xl_influence.notebook_cells
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks

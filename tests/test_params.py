@@ -1,10 +1,10 @@
-"""Parameters: merging order, every kind of wrong value, and that files and notebooks know the same keys."""
+"""Parameters: order of merging, every kind of wrong value, and the cells of the notebooks."""
 
 import pytest
 import yaml
 from conftest import ROOT, run_python
 
-from xl_influence import params
+from xl_influence import notebook_cells, params
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -27,14 +27,14 @@ def test_paper_study_is_the_papers():
     }
     assert rates == {"xnli": 2e-5, "pawsx": 9e-6, "marc": 2e-5}
     merged = params.merge({"study": "paper"})
-    wanted = dict(
-        train_size=2000,
-        epochs=10,
-        patience=3,
-        test_size=25,
-        top_k=100,
-        encoder="FacebookAI/xlm-roberta-base",
-    )
+    wanted = {
+        "train_size": 2000,
+        "epochs": 10,
+        "patience": 3,
+        "test_size": 25,
+        "top_k": 100,
+        "encoder": "FacebookAI/xlm-roberta-base",
+    }
     assert {key: merged[key] for key in wanted} == wanted
 
 
@@ -72,10 +72,18 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"top_k": 0}, ["top_k=0", "from 1"]),
         ({"train_size": "many"}, ["train_size='many'", "whole number"]),
         ({"train_size": True}, ["train_size=True"]),
+        ({"train_size": 5.0}, ["train_size=5.0 (given): allowed is a whole number from 1"]),
+        ({"bf16": 1}, ["bf16=1 (given): allowed is true or false"]),
+        ({"learning_rate": True}, ["learning_rate=True"]),
+        ({"learning_rate": "fast"}, ["learning_rate='fast'", "less than 1"]),
+        ({"precision": "float16"}, ["precision='float16'", "float32, tf32 or bf16"]),
+        ({"languages": ["en", "en"]}, ["languages=['en', 'en']", "different language codes"]),
+        ({"epochs": 0, "seed": -1}, ["epochs=0 (given)", "\nseed=-1 (given)"]),
+        ({"variant": 3}, ["variant=3", "seed-<number>"]),
         ({"data_root": "/no/such/folder"}, ["/no/such/folder", "existing folder"]),
         ({"languages": ["en", "xx"]}, ["xx", "ar, bg, de, el, en"]),
         ({"device": "tpu"}, ["device='tpu'", "auto, cpu, cuda"]),
-        ({"learning_rate": 3}, ["learning_rate=3.0", "less than 1"]),
+        ({"learning_rate": 3}, ["learning_rate=3 ", "less than 1"]),
         (
             {"variant": "without"},
             [
@@ -106,25 +114,83 @@ def test_a_misspelt_key_in_a_file_names_the_file(tmp_path, monkeypatch):
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "base.yaml").write_text("task: xnli\nepoch: 3\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(params.ParameterError, match="'epoch' .*base.yaml.*did you mean 'epochs'"):
+    with pytest.raises(params.ParameterError, match=r"'epoch' .*base.yaml.*did you mean 'epochs'"):
         params.merge()
 
 
 def test_every_file_has_known_keys_only():
     for path in (ROOT / "params").rglob("*.yaml"):
-        assert set(yaml.safe_load(path.read_text())) <= set(params.RULES), path
-    assert list(yaml.safe_load((ROOT / "params" / "base.yaml").read_text())) == list(params.RULES)
+        assert set(yaml.safe_load(path.read_text())) <= set(params.KEYS), path
+    assert list(yaml.safe_load((ROOT / "params" / "base.yaml").read_text())) == list(params.KEYS)
+
+
+def test_numbers_keep_their_types():
+    merged = params.merge({"learning_rate": "1e-4", "test_memory": 2})
+    assert (merged["learning_rate"], merged["test_memory"]) == (1e-4, 2.0)
+    assert type(merged["test_memory"]) is float and type(merged["train_size"]) is int
 
 
 def test_notebooks_take_exactly_the_keys_there_are():
     keys = {path.name: params.notebook_keys(path) for path in NOTEBOOKS}
-    assert set().union(*keys.values()) == set(params.RULES)
+    assert set().union(*keys.values()) == set(params.KEYS)
     for name, defaults in keys.items():  # nothing in a notebook shadows the files
         assert {k: v for k, v in defaults.items() if v is not None}.items() <= {
             "task": "xnli",
             "study": "demo",
             "variant": "base",
         }.items(), name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_parameters_cells_are_those_of_base_yaml(path):
+    assert path.read_text() == notebook_cells.rewrite(path), "run `make notebooks`"
+
+
+def test_papermill_lists_type_and_comment_of_every_parameter():
+    from papermill.inspection import inspect_notebook
+
+    found = inspect_notebook(str(ROOT / "notebooks" / "02-influence.ipynb"))
+    assert list(found) == list(params.notebook_keys(ROOT / "notebooks" / "02-influence.ipynb"))
+    assert found["test_memory"]["inferred_type_name"] == "float"
+    assert found["precision"]["inferred_type_name"] == "str"
+    comments = notebook_cells.read_comments()
+    assert {key: about["help"] for key, about in found.items()} == {
+        key: comments[key] for key in found
+    }
+
+
+def cells_run(*more):
+    """The namespace of a notebook whose parameters cell has run, and then `more` cells."""
+    return {"In": ["", notebook_cells.make_cell({"task": "marc", "top_k": None}), *more]}
+
+
+def test_a_notebooks_parameters_are_what_its_parameters_cells_assign():
+    merged, source = params.from_notebook(
+        cells_run("# Parameters\nstudy = 'smoke'\ntrain_size = 30", "languages = ['en']\nseed = 7")
+    )
+    given = {"task": "marc", "study": "smoke", "train_size": 30}
+    assert merged == params.merge(given)
+    assert source.names == ("task", "top_k", "study", "train_size")
+    assert params.given_values(merged, source) == {"study": "smoke", "train_size": 30}
+
+
+def test_a_corrected_parameters_cell_counts_when_it_runs_again():
+    wrong, right = (f"# Parameters. As edited\n{key}: int = 7" for key in ("trian_size", "seed"))
+    with pytest.raises(params.ParameterError, match="did you mean 'train_size'"):
+        params.from_notebook({"In": ["", wrong]})
+    assert params.from_notebook({"In": ["", wrong, right]})[0]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("cells", "part"),
+    [
+        ([], "run the cell that begins with '# Parameters'"),
+        (["# Parameters\nseed = int('3')"], "seed = int.*plain values"),
+    ],
+)
+def test_a_notebook_without_plain_parameters_is_told(cells, part):
+    with pytest.raises(params.ParameterError, match=part):
+        params.from_notebook({"In": cells})
 
 
 @pytest.mark.parametrize(

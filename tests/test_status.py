@@ -1,6 +1,6 @@
 """The status page's tables, from manifests."""
 
-from xl_influence import status
+from xl_influence import params, status
 from xl_influence.manifest import write_manifest
 
 
@@ -35,3 +35,12 @@ def test_steps_and_versions(tmp_path):
         "Python": "3.11.7, 3.12.0",
         "torch": "2.13.0",
     }
+
+
+def test_parameters_are_those_that_the_cells_set():
+    merged, source = params.from_notebook({"In": ["# Parameters\nstudy = 'smoke'\ntop_k = None"]})
+    table = status.parameters(merged, source)
+    assert table.to_dict("split")["data"] == [
+        ["study", "smoke", "given"],
+        ["top_k", "10", "studies/smoke.yaml"],
+    ]

@@ -1,4 +1,4 @@
-"""Tables carry the parameters that they were made with; an experiment does not change what the book reads."""
+"""Tables carry their parameters, and an experiment does not change what the book reads."""
 
 import pandas as pd
 import pytest

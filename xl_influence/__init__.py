@@ -4,8 +4,12 @@ Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
 prepared   a folder that holds all that fine-tuning and scoring need
-tasks      the three tasks of section 3, and one of your own
-params     parameters: files, merging, checking
+languages  names of languages
+own_task   the files of your own task
+tasks      the three tasks of section 3, and your own
+schema     parameters: types, ranges, what fits together
+params     parameters: files, variants, merging
+notebook_cells  parameters cells, written from params/base.yaml
 prose      numbers and names as prose has them
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost

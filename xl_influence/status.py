@@ -1,4 +1,10 @@
-"""What ran when, on what, and how long: from the manifests of runs."""
+"""What ran when, on which machine and for how long, from the manifests of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -8,14 +14,20 @@ from .manifest import read_manifest
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
 
-def steps(folders):
-    """One row for each finished step of the runs in these folders.
+def steps(folders: Sequence[Path]) -> pd.DataFrame:
+    """List the finished steps of runs.
+
+    Parameters
+    ----------
+    folders
+        The runs' folders.
 
     Returns
     -------
     pandas.DataFrame
-        `study, task, variant, step` ('fine-tuning', 'influence'), `finished` (UTC), `minutes` (of the process that ended
-        the step), `peak_gb`, `device`, `threads`, `commit` (of this repository, empty where there is none).
+        One row per step: `study, task, variant, step` ('fine-tuning', 'influence'), `finished`
+        (UTC), `minutes` (of the process that finished the step), `peak_gb`, `device`, `threads`,
+        `commit` (of this repository, empty if unknown).
     """
     rows = []
     for folder in folders:
@@ -42,18 +54,18 @@ def steps(folders):
     return pd.DataFrame(rows)
 
 
-def versions(folders):
-    """Software of these runs: Series from name to version; more than one where the runs differ."""
-    found = {}
+def versions(folders: Sequence[Path]) -> pd.Series:
+    """Software of the runs in these folders: name → version, or versions where runs differ."""
+    found: dict[str, set[str]] = {}
     for folder in folders:
         manifest = read_manifest(folder)
         for key in STEPS:
             environment = manifest.get(f"{key}_environment")
-            if environment:
-                for name, version in (
-                    {"Python": environment["python"]} | environment["packages"]
-                ).items():
-                    found.setdefault(name, set()).add(version)
+            if not environment:
+                continue
+            software = {"Python": environment["python"]} | environment["packages"]
+            for name, version in software.items():
+                found.setdefault(name, set()).add(version)
     return pd.Series(
         {name: ", ".join(sorted(several)) for name, several in found.items()},
         name="version",
@@ -61,15 +73,40 @@ def versions(folders):
     )
 
 
-def parameters(merged, source, notebook):
-    """The parameters that a notebook takes, their values here, and where these come from: DataFrame."""
-    path = params.root() / "notebooks" / f"{notebook}.ipynb"
-    rows = [(key, str(merged[key]), source[key]) for key in params.notebook_keys(path)]
+def parameters(merged: Mapping[str, Any], source: params.Source) -> pd.DataFrame:
+    """The parameters that a notebook's cells set.
+
+    Parameters
+    ----------
+    merged, source
+        As `params.from_notebook` returns them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row each, in their order: `parameter`, `value` (as text), `from` (a file's name, or
+        'given').
+    """
+    rows = [(key, str(merged[key]), source[key]) for key in source.names]
     return pd.DataFrame(rows, columns=["parameter", "value", "from"])
 
 
-def sample_counts(manifest, class_names):
-    """Samples per language and split, and how many of them are in each class but the first: DataFrame indexed by language."""
+def sample_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
+    """Count the samples per language and split.
+
+    Parameters
+    ----------
+    manifest
+        Of a run.
+    class_names
+        Names of the task's classes, in their order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by language: for each split the number of samples, then the share of each class but
+        the first, as text.
+    """
     titles = {"train": "training samples", "validation": "development samples"}
     columns = {}
     for split, title in titles.items():
@@ -82,8 +119,16 @@ def sample_counts(manifest, class_names):
     return pd.DataFrame(columns)
 
 
-def majority(manifest, split="validation"):
-    """Share of the most frequent class, per language: dict."""
+def majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str, float]:
+    """The share of the most frequent class in each language.
+
+    Parameters
+    ----------
+    manifest
+        Of a run.
+    split
+        'train', 'validation' or 'test'.
+    """
     return {
         lang: max(counts.values()) / sum(counts.values())
         for lang, counts in manifest["class_counts"][split].items()

@@ -1,104 +1,122 @@
-"""The tidy tables behind every figure, each with the parameters that it was made with.
+"""The tidy tables behind every figure, each stored with the parameters that it was made with.
 
-A table's parameters are in its Parquet metadata. Whoever reads a table gives their own, and is refused where they differ.
-What an analysis leaves (tables, executed notebooks, the explorer's data) goes to the run's folder. With other values than
-the study's own, of `top_k` say, it goes to `other/<hash>/` instead, so an experiment never changes the book.
+A table's parameters are in its Parquet metadata. To read a table, you give your own parameters; if
+they differ from the table's, reading fails. The results of an analysis (tables, executed notebooks,
+the explorer's data) go to the run's folder. With values other than the study's own, of `top_k` say,
+they go to `other/<hash>/` instead, so an experiment never changes the book.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from . import fingerprints, params, runs
+from . import fingerprints, params, runs, schema
 
-ANALYSIS = (
-    "top_k",
-    "removal_study",
-    "variants_study",
-    "removal_ks",
-    "removal_samples",
-    "removal_seeds",
-    "zero_shot_languages",
-    "imbalance_languages",
-    "imbalance_percents",
-    "resamples",
-    "confidence_level",
-)
+ANALYSIS = tuple(schema.Analysis.model_fields)
 
 
 class TableError(runs.RunError):
     """A table is missing, or was made with other parameters."""
 
 
-def place(merged):
-    """The folder for what an analysis with these parameters leaves: the run's, or `other/<hash>/` in it."""
+def place(merged: Mapping[str, Any]) -> Path:
+    """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
     own = params.of_study(merged)
     changed = {key: merged[key] for key in ANALYSIS if merged[key] != own[key]}
     run = runs.folder(merged)
     return run / "other" / runs.fingerprint(changed) if changed else run
 
 
-def made_with(merged):
-    """The parameters that a table depends on: dict."""
+def made_with(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a table depends on."""
     return runs.select_keys(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
 
-def write(merged, **frames):
-    """Write tidy tables to `tables/<name>.parquet`, each complete or not at all; an equal one that is there stays."""
+def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
+    """Write tidy tables to `tables/<name>.parquet`, each completely or not at all.
+
+    A table that exists with the same content is not written again.
+
+    Parameters
+    ----------
+    merged
+        The parameters that the tables were made with.
+    **frames
+        The tables, by name.
+    """
     for name, frame in frames.items():
         path = place(merged) / "tables" / f"{name}.parquet"
         frame = frame.reset_index(drop=True)
         frame.attrs = {"parameters": made_with(merged)}
         if path.exists() and _same(pd.read_parquet(path), frame):
-            os.utime(path)  # it was made just now
+            os.utime(path)  # it is up to date
             continue
         with runs.write_atomically(path) as partial:
             frame.to_parquet(partial, index=False)
 
 
-def read(merged, name):
-    """A table that a notebook of the run wrote.
+def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
+    """Read a table that a notebook of the run wrote.
+
+    Parameters
+    ----------
+    merged
+        The parameters that the table should have been made with.
+    name
+        The table's name.
 
     Raises
     ------
     TableError
-        It is not there, or was made with other parameters; the message names them.
+        There is no such table, or it was made with other parameters, which the message names.
     """
     path = place(merged) / "tables" / f"{name}.parquet"
     if not path.exists():
-        raise TableError(f"{path} is not there: run the notebook that writes it, or `make study`")
+        raise TableError(f"{path} does not exist: run the notebook that writes it, or `make study`")
     table = pd.read_parquet(path)
     _check(table, made_with(merged), path)
     return table
 
 
-def find(merged, name):
-    """As `read`; None where the table is missing or was made with other parameters."""
+def find(merged: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+    """Read a table as `read` does, or return None where that raises an error.
+
+    Parameters
+    ----------
+    merged, name
+        As in `read`.
+    """
     try:
         return read(merged, name)
     except TableError:
         return None
 
 
-def read_all(merged):
-    """All tables of a run, as `read` gives them: dict from name to DataFrame."""
+def read_all(merged: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Read all tables of a run, as `read` does: name → table."""
     return {
         path.stem: read(merged, path.stem)
         for path in sorted((place(merged) / "tables").glob("*.parquet"))
     }
 
 
-def _check(table, wanted, path):
+def _check(table: pd.DataFrame, wanted: dict[str, Any], path: Path) -> None:
     found = table.attrs.get("parameters")
     differing = fingerprints.differences(found, wanted) if found else "it does not say which"
     if differing:
         raise TableError(
-            f"{path} was made with other parameters: {differing}. Run its notebook again with these, or read it with those"
+            f"{path} was made with other parameters: {differing}. "
+            "Run its notebook again with yours, or read it with those"
         )
 
 
-def _same(a, b):
-    """Whether two tables say the same; other versions of the libraries round the last digits in another way."""
+def _same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+    """Whether two tables agree, except for rounding, which depends on the libraries' versions."""
     try:
         pd.testing.assert_frame_equal(a, b, rtol=1e-9, atol=1e-12)
     except AssertionError:

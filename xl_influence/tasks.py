@@ -1,20 +1,25 @@
-"""The three tasks of section 3: where their data lies, what the columns mean, how labels become two classes.
+"""The tasks of section 3: where their data are, what columns mean, how labels become classes."""
 
-And a task of one's own, `task=own`: `train.csv`, `validation.csv` and `test.csv` in `data_root`, with the columns `text_a`,
-`label`, `lang` and, where there are any, `text_b` and `item`. Equal items are translations of each other.
-"""
+from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from . import prepared
+from . import own_task, prepared
+from .languages import LANGUAGES
+from .own_task import SPLITS, TaskError, own_files, read_own
 
-SPLITS = ("train", "validation", "test")
-
-
-class TaskError(ValueError):
-    """The files of a task of one's own are missing or not as they should be."""
+__all__ = [
+    "LANGUAGES",
+    "SPLITS",
+    "TASKS",
+    "Task",
+    "TaskError",
+    "find",
+    "own_files",
+    "read_own",
+    "title",
+]
 
 
 @dataclass(frozen=True)
@@ -23,16 +28,16 @@ class Task:
 
     name: str
     title: str
-    hub: str  # repository on the hub; {lang} where every language has its own
+    hub: str  # repository on the hub; contains {lang} if every language has its own
     config_is_language: bool
-    columns: tuple  # (text_a, text_b or None)
-    item_column: str | None  # column that is equal across translations; None: the row number
-    classes: dict  # label in the data → class, None: the row is left out
-    class_names: tuple
+    columns: tuple[str, str | None]  # (text_a, text_b or None)
+    item_column: str | None  # has the same value in all translations; None: the row number
+    classes: dict[Any, int | None]  # label in the data → class, None: skip the row
+    class_names: tuple[str, ...]
     parallel: bool
-    languages: tuple  # those that the data set has; (): not known
-    demo_classes: dict | None = None  # the same for the demo corpus, where its labels differ
-    demo_title: str = ""  # the demo corpus has a name of its own: it is not the data set
+    languages: tuple[str, ...]  # those that the data set has; (): unknown
+    demo_classes: dict[int, int | None] | None = None  # for a demo corpus with other labels
+    demo_title: str = ""  # the name of the demo corpus, which is not the data set
 
 
 TASKS = {
@@ -85,7 +90,7 @@ TASKS = {
         config_is_language=False,
         columns=("text", None),
         item_column=None,
-        classes={0: 0, 1: 0, 2: None, 3: 1, 4: 1},  # stars − 1; three stars are left out
+        classes={0: 0, 1: 0, 2: None, 3: 1, 4: 1},  # stars − 1; three stars are skipped
         class_names=("negative", "positive"),
         parallel=False,
         languages=("de", "en", "es", "fr", "ja", "zh"),
@@ -94,102 +99,31 @@ TASKS = {
     ),
 }
 
-LANGUAGES = {
-    "ar": "Arabic",
-    "bg": "Bulgarian",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "ru": "Russian",
-    "sw": "Swahili",
-    "th": "Thai",
-    "tr": "Turkish",
-    "ur": "Urdu",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-}
 
-
-def find(params):
-    """The `Task` of a run; that of one's own is read off its files, or off its prepared folder."""
+def find(params: dict[str, Any]) -> Task:
+    """The `Task` of a run; your own is described by its files, or by its prepared folder."""
     if params["task"] in TASKS:
         return TASKS[params["task"]]
     if params["prepared"]:
         about = prepared.read(params)
-        return _own(about["class_names"], about["paired"], about["parallel"])
-    return _from_files(own_files(params))
-
-
-def title(params):
-    """What a run's data are called: 'XNLI', or 'demo-NLI' for the corpus written for this project."""
-    task = find(params)
-    return task.demo_title if params["data"] == "demo" and task.demo_title else task.title
-
-
-def own_files(params):
-    """Split → path of its CSV file."""
-    folder = Path(params["data_root"]).expanduser() if params["data_root"] else None
-    if folder is None:
-        raise TaskError(
-            f"task={params['task']}: data_root must name the folder with train.csv, validation.csv and test.csv"
-        )
-    files = {split: folder / f"{split}.csv" for split in SPLITS}
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise TaskError(
-            f"data_root {params['data_root']}: no {', '.join(missing)}; train.csv, validation.csv, test.csv are needed"
-        )
-    return files
-
-
-def read_own(path):
-    """The rows of one file, as text but for `item`, which is the row's number within its language where it is not given."""
-    state = path.stat()
-    return _read_own(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.lru_cache(len(SPLITS))
-def _read_own(path, *state):
-    """Once for all languages, as long as the file stays what it is."""
-    import pandas as pd
-
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    needed = ("text_a", "label", "lang")
-    missing = [column for column in needed if column not in rows]
-    if missing:
-        raise TaskError(
-            f"{path}: no column {missing[0]!r}; there are {', '.join(rows)}, needed are {', '.join(needed)}"
-        )
-    if "item" not in rows:
-        rows["item"] = rows.groupby("lang").cumcount()
-    return rows
-
-
-def _from_files(files):
-    rows = read_own(files["train"])
-    names = sorted(rows["label"].unique())
-    if len(names) < 2:
-        raise TaskError(
-            f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed"
-        )
-    return _own(names, "text_b" in rows, bool((rows.groupby("item")["lang"].nunique() > 1).any()))
-
-
-def _own(names, paired, parallel):
+        form = own_task.Description(about["class_names"], about["paired"], about["parallel"])
+    else:
+        form = own_task.describe(own_files(params))
     return Task(
         name="own",
         title="Own task",
         hub="",
         config_is_language=False,
-        columns=("text_a", "text_b" if paired else None),
+        columns=("text_a", "text_b" if form.paired else None),
         item_column="item",
-        classes={name: number for number, name in enumerate(names)},
-        class_names=tuple(names),
-        parallel=parallel,
+        classes={name: number for number, name in enumerate(form.class_names)},
+        class_names=tuple(form.class_names),
+        parallel=form.parallel,
         languages=(),
     )
+
+
+def title(params: dict[str, Any]) -> str:
+    """The name of a run's data: 'XNLI', or 'demo-NLI' for the corpus written for this project."""
+    task = find(params)
+    return task.demo_title if params["data"] == "demo" and task.demo_title else task.title

@@ -1,8 +1,13 @@
-"""Which notebook needs which, and which runs each compares: what the Snakefile runs, and what the book gathers."""
+"""Which notebook needs which, and which runs each compares, for Snakefile and book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from . import params, runs
 
-PER_TASK = {  # notebook → the notebooks whose artefacts it needs
+PER_TASK = {  # notebook → the notebooks whose results it needs
     "01-data-and-fine-tuning": [],
     "02-influence": ["01-data-and-fine-tuning"],
     "03-quality": ["02-influence"],
@@ -11,7 +16,7 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     "06-sharing-dynamics": ["02-influence"],
     "07-zero-shot": ["02-influence"],
     "08-imbalance": ["02-influence"],
-    "09-the-paper-and-this-run": [  # reads tables only
+    "09-the-paper-and-this-run": [  # reads only tables
         "03-quality",
         "04-cross-language-influence",
         "05-reinforcing-or-complementary",
@@ -21,40 +26,52 @@ PER_TASK = {  # notebook → the notebooks whose artefacts it needs
     ],
     "10-where-in-the-network": ["02-influence"],
 }
-TRAINED_AGAIN = (
-    "07-zero-shot",
-    "08-imbalance",
-)  # they compare models with each other, and say nothing of a single one
+TRAINED_AGAIN = ("07-zero-shot", "08-imbalance")  # these compare models, so need more than one
 ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
 
 
-def compared(merged, source):
-    """Notebook → parameters of the runs whose influence it compares, of this study or of a smaller one."""
-    again, other = (
-        params.switch_study(merged, source, key) for key in ("removal_study", "variants_study")
-    )
-    languages = [
-        other[key] or other["languages"] for key in ("zero_shot_languages", "imbalance_languages")
-    ]
-    without = [f"without-{lang}" for lang in languages[0]]
-    plus = [
-        f"plus-{percent}-{lang}" for lang in languages[1] for percent in other["imbalance_percents"]
-    ]
+def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The runs whose influence each notebook compares, in this study or a smaller one.
+
+    Parameters
+    ----------
+    merged, source
+        As `params.merge_with_source` returns them.
+
+    Returns
+    -------
+    dict
+        Notebook → parameters of its runs.
+    """
+    retrained = params.switch_study(merged, source, "removal_study")
+    other = params.switch_study(merged, source, "variants_study")
+    left_out = other["zero_shot_languages"] or other["languages"]
+    extra = other["imbalance_languages"] or other["languages"]
+    without = [f"without-{lang}" for lang in left_out]
+    plus = [f"plus-{percent}-{lang}" for lang in extra for percent in other["imbalance_percents"]]
     return {
-        "03-quality": [again],
+        "03-quality": [retrained],
         "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
         "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
     }
 
 
-def notebooks(merged, source):
-    """The notebooks of `PER_TASK` that a run has; of a published one those whose runs were published too."""
+def notebooks(merged: dict[str, Any], source: Mapping[str, str]) -> list[str]:
+    """The notebooks in `PER_TASK` that a run has.
+
+    A published run has those whose runs are published too.
+
+    Parameters
+    ----------
+    merged, source
+        As `params.merge_with_source` returns them.
+    """
     if not runs.can_load(merged):
         return []
     needed = compared(merged, source)
-    return [
-        name
-        for name in PER_TASK
-        if name not in TRAINED_AGAIN
-        or any(runs.can_load(run) for run in needed[name] if run["variant"] != merged["variant"])
-    ]
+
+    def has_other_models(name: str) -> bool:
+        others = [run for run in needed[name] if run["variant"] != merged["variant"]]
+        return any(runs.can_load(run) for run in others)
+
+    return [name for name in PER_TASK if name not in TRAINED_AGAIN or has_other_models(name)]

@@ -1,0 +1,81 @@
+"""Fingerprints: what they depend on, and that no parameter of fine-tuning is forgotten."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+from xl_influence import data, fingerprints, params
+
+STEP = (
+    "sources",
+    "data",
+    "inputs",
+    "encoders",
+    "trainer",
+    "finetune",
+)  # the modules of fine-tuning
+
+# parameters that these modules read, and why fine-tuning's fingerprint does without them
+EXCEPTIONS = {
+    "data_root": "the files' content counts (sources.fingerprint), wherever they are",
+    "prepared": "gives the same samples as the data sets",
+    "device": "says where to compute, not what",
+    "imbalance_percents": "says how much `make prepare` stores",
+    "test_seed": "counts only with planted translations (fingerprints.finetuned)",
+}
+
+
+def keys_read(module):
+    """The keys in `params["key"]` and `runs.select_keys(params, ("key", ...))` in a module's source."""
+    tree = ast.parse((ROOT / "xl_influence" / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and is_params(node.value):
+            if isinstance(node.slice, ast.Constant):
+                yield node.slice.value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "params.get":
+            yield node.args[0].value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "runs.select_keys":
+            yield from ast.literal_eval(node.args[1])
+
+
+def is_params(node):
+    """Whether an expression is the parameters: `params`, or `self.params`."""
+    return getattr(node, "id", getattr(node, "attr", None)) == "params"
+
+
+@pytest.mark.parametrize("module", STEP)
+def test_what_fine_tuning_reads_is_in_its_fingerprint(module):
+    counted = {*fingerprints.FINETUNE, *data.CHANGES}
+    unknown = set(keys_read(module)) - counted - set(EXCEPTIONS)
+    assert not unknown, "add them to fingerprints.FINETUNE, or say above why they do not count"
+
+
+def test_there_is_no_exception_too_many():
+    read = {key for module in STEP for key in keys_read(module)}
+    assert set(EXCEPTIONS) <= read
+    assert not set(EXCEPTIONS) & {*fingerprints.FINETUNE, *data.CHANGES}
+    assert read <= set(params.KEYS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"epochs": 3}, False),
+        ({"left_out": "es"}, False),
+        ({"test_seed": 1}, False),  # the demo study plants translations
+        ({"device": "cuda"}, True),
+        ({"top_k": 3}, True),
+        ({"test_size": 1}, True),
+    ],
+)
+def test_a_fingerprint_changes_with_what_it_depends_on(changed, same):
+    merged = params.merge({"study": "demo"})
+    found = fingerprints.finetuned(merged), fingerprints.finetuned(merged | changed)
+    assert (found[0] == found[1]) == same
+
+
+def test_fingerprints_of_the_demo_study_are_those_of_earlier_runs():
+    merged = params.merge({"study": "demo"})
+    assert fingerprints.finetuned(merged) == "cacba9bdfc2dc4ce"
+    assert fingerprints.scored(merged) == "b17d0e4886e9b809"

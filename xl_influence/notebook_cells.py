@@ -1,0 +1,74 @@
+"""Write the parameters cells of the notebooks: `make notebooks`.
+
+A cell says itself which parameters its notebook takes; types come from `schema`, comments from
+`params/base.yaml`. So to add a parameter to a notebook, write `key: int = None` in its cell and run
+`make notebooks`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+from . import params
+from .schema import Parameters, check_names
+
+FIRST = f"{params.CELL}. None stands for the value that the files in params/ give."
+WIDTH = 100  # of a line
+
+
+def read_comments() -> dict[str, str]:
+    """The comment of every parameter in `params/base.yaml`."""
+    text = (params.root() / "params" / "base.yaml").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(\w+):.*?\s# (.+)$", text, re.M))
+
+
+def make_cell(values: dict[str, Any]) -> str:
+    """The text of a parameters cell.
+
+    Parameters
+    ----------
+    values
+        The notebook's parameters, in their order, with the values they have in the cell.
+    """
+    comments = read_comments()
+    lines = [FIRST]
+    for key, value in values.items():
+        shown = f'"{value}"' if isinstance(value, str) else repr(value)
+        lines.append(f"{key}: {_type_name(key)} = {shown}  # {comments[key]}")
+        if len(lines[-1]) > WIDTH:
+            raise params.ParameterError(f"params/base.yaml, comment too long: {lines[-1]}")
+    return "\n".join(lines)
+
+
+def _type_name(key: str) -> str:
+    kind = Parameters.model_fields[key].annotation
+    origin = get_origin(kind) or kind  # list[str] → list
+    return "str" if origin is Literal else origin.__name__  # type: ignore[union-attr] # a class
+
+
+def rewrite(path: Path) -> str:
+    """The text of a notebook file with its parameters cell written again."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cell = params.find_cell(notebook)
+    values = params.read_cell("".join(cell["source"]))
+    check_names(values, path.name)
+    cell["source"] = make_cell(values).splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Rewrite all notebooks; name those that changed."""
+    for path in sorted((params.root() / "notebooks").glob("*.ipynb")):
+        text = rewrite(path)
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+            print(path.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
