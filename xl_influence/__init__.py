@@ -3,6 +3,7 @@
 Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
+imports    libraries, loaded without their slow parts
 prepared   a folder that holds all that fine-tuning and scoring need
 tasks      the three tasks of section 3, and one of your own
 params     parameters: files, merging, checking
@@ -45,13 +46,5 @@ pages      executed notebooks to pages of the book
 speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters
 """
-
-import sys
-import warnings
-
-sys.modules.setdefault(
-    "rfc3987_syntax", None
-)  # jsonschema, and so altair, would spend two seconds on it
-warnings.filterwarnings("ignore", message="IProgress not found")  # plain bars are what we want
 
 __version__ = "0.1.0"
