@@ -184,7 +184,7 @@ def plot_lines_with_bands(
     band = base.transform_filter(HAS_INTERVAL).mark_area(aria=False)
     band = band.encode(y=low, y2="ci_high:Q", color=color, opacity=fade(0.12))
     line = base.mark_line(point=True).encode(y=share, color=color, opacity=fade(1))
-    layers = alt.layer(band, line.add_params(chosen), chance)
+    layers = alt.LayerChart(layer=[band, line.add_params(chosen), chance])
     sized = layers.properties(width=260, height=220, description=description)
     return sized.facet(alt.Facet("sign:N", title=None, sort=SIGN_ORDER), columns=2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import altair as alt
 import pandas as pd
@@ -24,7 +25,10 @@ from .base import (
     plot_lines_with_bands,
 )
 
-SIGN_SCHEMES = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
+SIGN_SCHEMES: dict[str, Literal["greens", "purples"]] = {  # of heat maps, as in the paper
+    "positive": "greens",
+    "negative": "purples",
+}
 SOURCES = {"own": "test language", "other": "other languages"}
 
 
@@ -86,7 +90,7 @@ def _plot_heat_map(
         text=alt.Text("share:Q", format=".0%"),
         color=alt.condition(is_dark, alt.value("white"), alt.value("black")),
     )
-    return alt.layer(cells.add_params(chosen), text).properties(width=230, height=230)
+    return alt.LayerChart(layer=[cells.add_params(chosen), text]).properties(width=230, height=230)
 
 
 def _plot_single_samples(
@@ -113,7 +117,7 @@ def _plot_single_samples(
         ],
     )
     chance = base.mark_tick(color="gray", thickness=2, size=15).encode(x="mean(chance):Q")
-    both = alt.layer(chance, ticks).transform_filter(chosen)
+    both = alt.LayerChart(layer=[chance, ticks]).transform_filter(chosen)
     return both.properties(width=520, height={"step": 15})
 
 
@@ -143,19 +147,22 @@ def plot_dynamics(table: pd.DataFrame) -> alt.FacetChart:
     languages = list(dict.fromkeys(table["train_lang"]))
     chosen, fade = make_focus("train_lang")
     scale = make_language_scale(languages)
-    line = alt.Chart(table).mark_line(point=True)
-    line = line.encode(
-        x=make_epochs_axis(),
-        y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
-        color=alt.Color("train_lang:N", scale=scale, title="training language"),
-        opacity=fade(1),
-        tooltip=[
-            *make_tooltip("test_lang", "train_lang", "checkpoint"),
-            *make_tooltip("share", format=".1%"),
-        ],
+    line = (
+        alt.Chart(table)
+        .mark_line(point=True)
+        .encode(
+            x=make_epochs_axis(),
+            y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
+            color=alt.Color("train_lang:N", scale=scale, title="training language"),
+            opacity=fade(1),
+            tooltip=[
+                *make_tooltip("test_lang", "train_lang", "checkpoint"),
+                *make_tooltip("share", format=".1%"),
+            ],
+        )
     )
     description = "Share of each training language by epoch, test language and sign."
-    layers = alt.layer(line.add_params(chosen), plot_chance(table))
+    layers = alt.LayerChart(layer=[line.add_params(chosen), plot_chance(table)])
     return layers.properties(width=105, height=110, description=description).facet(
         row=alt.Row("sign:N", title=None, sort=SIGN_ORDER),
         column=alt.Column("test_lang:N", title="test language", sort=languages),
@@ -171,18 +178,22 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
     languages = list(dict.fromkeys(table["train_lang"]))
     chosen, fade = make_focus("train_lang")
     scale = make_language_scale(languages)
-    lines = alt.Chart(table).mark_line(interpolate="step-after")
-    lines = lines.encode(
-        x=alt.X("low:Q", title="influence"),
-        y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="share of training samples"),
-        color=alt.Color("train_lang:N", scale=scale, title="training language"),
-        opacity=fade(1),
-        tooltip=[
-            *make_tooltip("train_lang"),
-            *make_tooltip("low", format=".2f"),
-            *make_tooltip("share", format=".1%"),
-        ],
-    ).add_params(chosen)
+    lines = (
+        alt.Chart(table)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("low:Q", title="influence"),
+            y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="share of training samples"),
+            color=alt.Color("train_lang:N", scale=scale, title="training language"),
+            opacity=fade(1),
+            tooltip=[
+                *make_tooltip("train_lang"),
+                *make_tooltip("low", format=".2f"),
+                *make_tooltip("share", format=".1%"),
+            ],
+        )
+        .add_params(chosen)
+    )
     description = "Distribution of influence scores by training language."
     return lines.properties(width=170, height=120, description=description).facet(
         alt.Facet("test_lang:N", title="test language", sort=languages), columns=3
@@ -212,9 +223,9 @@ def plot_contributions(table: pd.DataFrame) -> alt.LayerChart:
     description = (
         "Share of the influence that each parameter group carries: a point with its interval."
     )
-    return alt.layer(plot_intervals(base, x=low, x2="ci_high:Q", color=color), points).properties(
-        **_fill_width(), description=description
-    )
+    return alt.LayerChart(
+        layer=[plot_intervals(base, x=low, x2="ci_high:Q", color=color), points]
+    ).properties(**_fill_width(), description=description)
 
 
 def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> alt.FacetChart:
@@ -231,27 +242,7 @@ def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> a
     """
     over_all = {task: part[part["test_lang"] == "all"] for task, part in tables.items()}
     table = pd.concat([part.assign(task=task) for task, part in over_all.items()])
-    base = _set_axes_of_k(table)
-    title = "share from other languages"
-    percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
-    y = alt.Y("share:Q", title=title, axis=percent, scale=alt.Scale(domain=[0, 1]))
-    positive, negative = (base.transform_filter(alt.datum.sign == sign) for sign in SIGN_ORDER)
-    band = positive.transform_filter(HAS_INTERVAL).mark_area(opacity=0.2, aria=False)
-    chance = base.mark_line(strokeDash=[4, 4])
-    at_paper_k = positive.transform_filter(alt.datum.k == paper_k)
-    layers = alt.layer(
-        band.encode(y=alt.Y("ci_low:Q", title=title), y2="ci_high:Q"),
-        chance.encode(y="mean(chance):Q", color=alt.value("gray")),
-        alt.layer(
-            positive.mark_line(strokeWidth=2.5).encode(y=y),
-            negative.mark_line(strokeWidth=1).encode(y=y),
-        ),
-        alt.layer(
-            positive.mark_point(filled=True, size=25, opacity=1).encode(y=y),
-            negative.mark_point(filled=True, size=12, opacity=1).encode(y=y),
-        ),
-        at_paper_k.mark_point(filled=True, size=130, opacity=1).encode(y=y),
-    )
+    layers = _plot_signs_over_k(_set_axes_of_k(table), paper_k)
     width = 190 if len(tables) > 1 else 420
     description = (
         "Share of the k most influential training samples that are in other languages than the "
@@ -260,6 +251,29 @@ def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> a
     )
     return layers.properties(width=width, height=220, description=description).facet(
         alt.Facet("task:N", title=None, sort=list(tables)), columns=len(tables)
+    )
+
+
+def _plot_signs_over_k(base: alt.Chart, paper_k: int) -> alt.LayerChart:
+    """The layers of `plot_share_by_k`, from the band in the back to the large dot in front."""
+    title = "share from other languages"
+    percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    y = alt.Y("share:Q", title=title, axis=percent, scale=alt.Scale(domain=[0, 1]))
+    low = alt.Y("ci_low:Q", title=title)
+    positive, negative = (base.transform_filter(alt.datum.sign == sign) for sign in SIGN_ORDER)
+    band = positive.transform_filter(HAS_INTERVAL).mark_area(opacity=0.2, aria=False)
+    chance = base.mark_line(strokeDash=[4, 4])
+    at_paper_k = positive.transform_filter(alt.datum.k == paper_k)
+    return alt.LayerChart(
+        layer=[
+            band.encode(y=low, y2="ci_high:Q"),
+            chance.encode(y="mean(chance):Q", color=alt.value("gray")),
+            positive.mark_line(strokeWidth=2.5).encode(y=y),
+            negative.mark_line(strokeWidth=1).encode(y=y),
+            positive.mark_point(filled=True, size=25, opacity=1).encode(y=y),
+            negative.mark_point(filled=True, size=12, opacity=1).encode(y=y),
+            at_paper_k.mark_point(filled=True, size=130, opacity=1).encode(y=y),
+        ]
     )
 
 
@@ -307,21 +321,16 @@ def plot_shares(
     x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
     low = alt.X("ci_low:Q", title=title)
     dots = alt.Chart(find_single_values(table, each, (y, "sign")))
-    dots = dots.mark_point(size=25, opacity=0.8, aria=False).encode(
-        x=x,
-        y=base.encoding.y,
-        yOffset=base.encoding.yOffset,
-        color=color,
-        tooltip=[
-            *make_tooltip("test", suffix=":N"),
-            *make_tooltip("share", suffix=":Q", format=".1%"),
-        ],
-    )
-    layers = alt.layer(
-        plot_intervals(base, x=low, x2="ci_high:Q", color=color),
-        dots,
-        base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color),
-        base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q"),
+    dots = dots.mark_point(size=25, opacity=0.8, aria=False)
+    single = [*make_tooltip("test", suffix=":N"), *make_tooltip("share", suffix=":Q", format=".1%")]
+    rows = {"y": base.encoding.y, "yOffset": base.encoding.yOffset}
+    layers = alt.LayerChart(
+        layer=[
+            plot_intervals(base, x=low, x2="ci_high:Q", color=color),
+            dots.encode(x=x, color=color, tooltip=single, **rows),
+            base.mark_point(filled=True, size=70, opacity=1).encode(x=x, color=color),
+            base.mark_tick(color="gray", thickness=2, size=14).encode(x="chance:Q"),
+        ]
     )
     description = (
         f"{title}: a point with its interval, or small dots for single test samples; "

@@ -123,7 +123,7 @@ def mark_differences(a: str, b: str) -> list[str]:
     """
     words = [_split_words(text) for text in (a, b)]
     keys = [[word.casefold() for word in part] for part in words]
-    matcher = difflib.SequenceMatcher(None, *keys, autojunk=False)
+    matcher = difflib.SequenceMatcher(a=keys[0], b=keys[1], autojunk=False)
     blocks = matcher.get_matching_blocks()
     marked = []
     for side, part in enumerate(words):

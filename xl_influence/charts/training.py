@@ -52,12 +52,14 @@ def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
         tooltip=[*make_tooltip("language", "epoch"), *make_tooltip("accuracy", format=".1%")],
     )
     dashed = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray")
-    lines = alt.layer(base.mark_line().add_params(chosen), base.mark_point(filled=True, size=50))
+    lines = alt.LayerChart(
+        layer=[base.mark_line().add_params(chosen), base.mark_point(filled=True, size=50)]
+    )
     description = (
         "Development accuracy of each language after each epoch; dashed: the share of the most "
         "frequent class."
     )
-    return alt.layer(lines, dashed.encode(y="y:Q")).properties(
+    return alt.LayerChart(layer=[lines, dashed.encode(y="y:Q")]).properties(
         width="container", height=240, description=description
     )
 
@@ -68,10 +70,10 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     Parameters
     ----------
     table
-        The mean changes by sign, strategy and k, of `removal.change`.
+        The mean changes by sign, strategy and k, as `removal.change` returns them.
     each
-        The changes of single test samples, of `removal.by_sample`. Where a mean has no interval,
-        they are drawn as small dots.
+        The changes of single test samples, as `removal.by_sample` returns them. They are drawn as
+        small dots where a mean has no interval.
     """
     single = find_single_values(table, each, ("sign", "strategy", "k")).assign(single=True)
     table = pd.concat([table.assign(single=False), single])
@@ -87,11 +89,13 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     means = base.transform_filter("!datum.single").mark_point(filled=True, size=60, opacity=1)
     dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8, aria=False)
     zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False)
-    layers = alt.layer(
-        plot_intervals(base, y=low, y2="ci_high:Q", color=color),
-        dots.encode(y=change, color=color),
-        means.encode(y=change, color=color),
-        zero.encode(y=alt.datum(0)),
+    layers = alt.LayerChart(
+        layer=[
+            plot_intervals(base, y=low, y2="ci_high:Q", color=color),
+            dots.encode(y=change, color=color),
+            means.encode(y=change, color=color),
+            zero.encode(y=alt.datum(0)),
+        ]
     )
     description = "Change in confidence after retraining without k samples."
     return layers.properties(width=250, height=220, description=description).facet(
@@ -131,10 +135,12 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
     color = alt.Color("model:N", scale=scale, title=None)
     low = alt.X("ci_low:Q", title="share of the top k")
     share = alt.X("share:Q", title="share of the top k", axis=alt.Axis(format="%"))
-    layers = alt.layer(
-        plot_intervals(base, x=low, x2="ci_high:Q", color=color),
-        base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color),
-        base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q"),
+    layers = alt.LayerChart(
+        layer=[
+            plot_intervals(base, x=low, x2="ci_high:Q", color=color),
+            base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color),
+            base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q"),
+        ]
     )
     description = "Share of each training language, by model."
     return layers.properties(width=240, height={"step": 14}, description=description).facet(
