@@ -132,7 +132,7 @@ def test_the_explorer_has_its_data_beside_it(site):
 
 
 def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):
-    with pytest.raises(runs.RunError, match=r"explorer\.json|ipynb"):
+    with pytest.raises(runs.RunError, match=r"cpu or smoke is not complete.*ipynb"):
         pages.gather(
             "cpu",
             runs_root=str(smoke),

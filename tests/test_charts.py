@@ -66,21 +66,13 @@ def test_markup_in_a_text_shows_as_text():
 
 def test_the_scoreboard_shows_verdicts_in_words():
     none = float("nan")
+    numbers = ["paper_value", "value", "ci_low", "ci_high"]
     claims = pd.DataFrame(
         [
             ["a", "7", "It is so.", 0.5, 0.6, 0.55, 0.65, "holds"],
             ["b", "8", "It is not.", none, none, none, none, "cannot be tested here"],
         ],
-        columns=[
-            "claim",
-            "section",
-            "statement",
-            "paper_value",
-            "value",
-            "ci_low",
-            "ci_high",
-            "holds",
-        ],
+        columns=["claim", "section", "statement", *numbers, "holds"],
     )
     shown = charts.show_scoreboard(claims).to_html()
     for part in ("✓ holds", "– cannot be tested here", "0.55 to 0.65", ">–</td>"):
