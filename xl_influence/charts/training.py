@@ -51,15 +51,15 @@ def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
         opacity=fade(1),
         tooltip=[*make_tooltip("language", "epoch"), *make_tooltip("accuracy", format=".1%")],
     )
-    dashed = alt.Chart(pd.DataFrame({"y": [majority]})).mark_rule(strokeDash=[4, 4], color="gray")
-    lines = alt.LayerChart(
-        layer=[base.mark_line().add_params(chosen), base.mark_point(filled=True, size=50)]
-    )
+    chance = alt.Chart(pd.DataFrame({"y": [majority]}))
+    chance = chance.mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
+    lines = base.mark_line().add_params(chosen)
+    points = base.mark_point(filled=True, size=50)
     description = (
         "Development accuracy of each language after each epoch; dashed: the share of the most "
         "frequent class."
     )
-    return alt.LayerChart(layer=[lines, dashed.encode(y="y:Q")]).properties(
+    return alt.LayerChart(layer=[lines, points, chance]).properties(
         width="container", height=240, description=description
     )
 
