@@ -69,7 +69,7 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
 def _plot_heat_map(
     part: pd.DataFrame, sign: str, languages: list[str], chosen: alt.Parameter, largest: float
 ) -> alt.LayerChart:
-    """The shares of one sign, test language × training language; `largest` has the darkest cell."""
+    """The shares of one sign, test language × training language; `largest` is the darkest cell."""
     x = alt.X(
         "train_lang:N",
         sort=languages,
