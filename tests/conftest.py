@@ -195,7 +195,7 @@ def site(smoke, hostile, tmp_path_factory):
     pages.gather("smoke", runs_root=str(smoke), target=target, demo="smoke", demo_root=str(smoke))
     notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
     nbformat.write(
-        pages.page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb"
+        pages.make_page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb"
     )
     pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
     script = str(Path(sys.executable).parent / "jupyter-book")

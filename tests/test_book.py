@@ -1,12 +1,21 @@
-"""The book builds without a warning from executed notebooks; it loads nothing from elsewhere, and its links lead on."""
+"""The book builds without a warning from executed notebooks.
 
+It loads nothing from elsewhere, its links work, and its numbers are those of the notebooks.
+"""
+
+import functools
 import re
 from urllib.parse import unquote, urlsplit
 
 import bs4
+import nbformat
 import pytest
+from conftest import ROOT
 
 from xl_influence import pages, params, prose, runs, tables
+from xl_influence.tasks import TASKS
+
+ROLES = "glue:text|number|lead|task|numref|cite|doc|eq|ref"
 
 
 def test_every_page_is_there(site):
@@ -21,7 +30,10 @@ def test_every_page_is_there(site):
     )
     for name in (*names, "explorer", "glossary", "bring-your-own"):
         assert (site / "book" / f"{name}.html").is_file()
-    assert len(list((site / "book" / "runs").rglob("*.html"))) == 63
+    executed, built = site.parents[1] / "book" / "runs", site / "book" / "runs"
+    assert {path.relative_to(built).with_suffix("") for path in built.rglob("*.html")} == {
+        path.relative_to(executed).with_suffix("") for path in executed.rglob("*.ipynb")
+    }
     assert "book/index.html" in (site / "index.html").read_text()
 
 
@@ -36,20 +48,53 @@ def test_nothing_is_loaded_from_elsewhere(site):
 
 def test_numbers_in_the_prose_are_those_of_the_notebooks(site, smoke):
     text = re.sub(r"<[^>]+>", "", (site / "book" / "cross-language-influence.html").read_text())
-    for task in ("xnli", "pawsx", "marc"):
+    for task in TASKS:
         merged = params.merge({"study": "smoke", "task": task, "runs_root": str(smoke)})
         table = tables.read(merged, "cross_language").set_index(["test_lang", "sign"])
         row = table.loc[("all", "positive")]
-        assert (
-            prose.percent(row["share"]) in text
-            and prose.interval(row["ci_low"], row["ci_high"]) in text
-        )
+        assert prose.percent(row["share"]) in text
+        assert prose.interval(row["ci_low"], row["ci_high"]) in text
 
 
-def test_every_number_is_pasted(site):
+def find_references():
+    """Each number in the prose: (page, folder of the run, start of the notebook's name, key)."""
+    for path in sorted((ROOT / "book").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        for where, key in re.findall(r"\{(?:number|lead)\}`(\S+) (\S+)`", text):
+            folder, _, notebook = where.rpartition("/")
+            yield path.stem, folder, notebook, key
+        for default, body in re.findall(r"```\{task-numbers\} (\S+)\n(.*?)```", text, re.DOTALL):
+            options = dict(re.findall(r"^:(\w+): (.*)$", body, re.MULTILINE))
+            prefix = f"{options['study']}/" if "study" in options else ""
+            for row in re.findall(r"^[^:\n].*\| *(.+)$", body, re.MULTILINE):
+                *notebook, key = row.split()  # a row may name another notebook
+                for task in options.get("tasks", " ".join(TASKS)).split():
+                    yield path.stem, f"{prefix}{task}", *(notebook or [default]), key
+
+
+@functools.cache
+def find_glued_keys(path):
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    stored = [o.metadata["scrapbook"] for o in outputs if "scrapbook" in o.get("metadata", {})]
+    return {entry["name"] for entry in stored}
+
+
+def test_every_number_in_the_prose_has_been_stored_by_a_notebook(site):
+    references = list(find_references())
+    missing = []
+    for page, folder, notebook, key in references:
+        (path,) = (site.parents[1] / "book" / "runs" / folder).glob(f"{notebook}*.ipynb")
+        task = folder.split("/")[-1]
+        if (f"{task}_{key}" if task else key) not in find_glued_keys(path):
+            missing.append((page, path.stem, key))
+    assert references
+    assert not missing
+
+
+def test_no_role_is_shown_as_its_source(site):
     for page in (site / "book").rglob("*.html"):
         text = bs4.BeautifulSoup(page.read_text(), "html.parser").select_one("article").get_text()
-        assert not re.search(r"\{(glue|numref|cite|doc|eq)\b", text), page
+        assert not re.search(rf"\{{({ROLES})\b", text), page
 
 
 def test_only_pages_with_formulas_load_mathjax(site):
@@ -82,14 +127,12 @@ def test_links_and_their_anchors_lead_somewhere(site):
 
 
 def test_the_explorer_has_its_data_beside_it(site):
-    from xl_influence.tasks import TASKS
-
     names = [f"{prefix}{task}" for prefix in ("", "demo-") for task in TASKS]
     assert sorted(path.stem for path in (site / "_static" / "explorer").iterdir()) == sorted(names)
 
 
 def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):
-    with pytest.raises(runs.RunError, match="explorer.json|ipynb"):
+    with pytest.raises(runs.RunError, match=r"cpu or smoke is not complete.*ipynb"):
         pages.gather(
             "cpu",
             runs_root=str(smoke),

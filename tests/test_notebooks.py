@@ -1,6 +1,9 @@
-"""Every notebook under the smoke study, for every task: complete artefacts, tables by name, papermill by hand."""
+"""Every notebook under the smoke study, for every task.
 
-import json
+Artefacts are complete, tables have their columns, and papermill by hand does the same.
+"""
+
+import ast
 import shutil
 
 import nbformat
@@ -8,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import run_python
+import yaml
+from conftest import ROOT, run_python
 from transformers import AutoModelForSequenceClassification
 
 from xl_influence import notebook, pages, params, prose, runs, tables, workflow
 from xl_influence.manifest import read_manifest
+from xl_influence.sharing import FEWEST
+from xl_influence.tasks import TASKS
 
-TASKS = ["xnli", "pawsx", "marc"]
-INTERVAL = ["ci_low", "ci_high"]  # none where few test samples are behind a value, as in this study
+INTERVAL = ["ci_low", "ci_high"]  # NaN where few test samples are behind a value, as in this study
 BEHIND = ["test_samples", "items"]
 SHARE = ["share", *INTERVAL, "chance", *BEHIND]
 COLUMNS = {
@@ -76,150 +81,148 @@ def given(smoke, task="xnli"):
     return params.merge({"study": "smoke", "task": task, "runs_root": str(smoke)})
 
 
+def find_run(smoke, task, variant="base"):
+    return smoke / "smoke" / task / variant
+
+
 @pytest.mark.parametrize("task", TASKS)
-def test_artefacts_are_complete(smoke, task):
-    run = smoke / "smoke" / task / "base"
-    manifest, merged = read_manifest(run), params.merge({"study": "smoke", "task": task})
+def test_the_manifest_is_complete(smoke, task):
+    manifest = read_manifest(find_run(smoke, task))
+    merged = params.merge({"study": "smoke", "task": task})
     assert manifest["parameters"] | {"runs_root": "runs"} == merged
-    for key in (
-        "finetune_fingerprint",
-        "scores_fingerprint",
-        "data_fingerprint",
-        "chosen_epoch",
-        "encoder",
-        "finetune_cost",
-    ):
+    fingerprints = {"finetune_fingerprint", "scores_fingerprint", "data_fingerprint"}
+    for key in (*fingerprints, "chosen_epoch", "encoder", "finetune_cost"):
         assert manifest[key], key
     assert set(merged["languages"]) < set(manifest["dev_accuracy"][0])
-    assert sorted(p.name for p in (run / "checkpoints").glob("epoch-*")) == [
-        f"epoch-{e}" for e in range(1, manifest["chosen_epoch"] + 1)
-    ]
-    AutoModelForSequenceClassification.from_pretrained(run / "checkpoints" / "epoch-1")
-    train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
-    assert {"uid", "lang", "item", "label", "text_a", "text_b"} <= set(
-        train
-    ) and "confidence" in test
-    assert (test["confidence"] > 0.5).all() and (
-        test.groupby("lang").size() == merged["test_size"]
-    ).all()
-    cube = xr.open_zarr(run / "scores.zarr").load()
-    assert (
-        cube["dot"].dims == ("checkpoint", "group", "test", "train")
-        and cube["dot"].dtype == np.float32
-    )
-    assert list(cube["group"].values) == ["embeddings", "layer-00", "layer-01", "head"]
-    assert list(cube["train"].values) == list(train["uid"]) and list(
-        cube["test_lang"].values
-    ) == list(test["lang"])
-    assert not any(bool(cube[name].isnull().any()) for name in cube)
-    assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == []
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_tables(smoke, task):
-    run = smoke / "smoke" / task / "base"
-    assert (run / "tables" / "reinforcement.parquet").exists() == (task != "marc"), (
-        "translations: parallel tasks only"
-    )
-    for name, columns in COLUMNS.items():
-        if name == "reinforcement" and task == "marc":
-            continue
-        if name == "epoch_tests" and read_manifest(run)["chosen_epoch"] == 1:  # nothing to compare
-            assert tables.read(given(smoke, task), name).empty
-            continue
+def test_every_epoch_up_to_the_chosen_one_is_kept(smoke, task):
+    run = find_run(smoke, task)
+    kept = {path.name for path in (run / "checkpoints").glob("epoch-*")}
+    assert kept == {f"epoch-{epoch + 1}" for epoch in range(read_manifest(run)["chosen_epoch"])}
+    AutoModelForSequenceClassification.from_pretrained(run / "checkpoints" / "epoch-1")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_test_samples_are_predicted_with_confidence(smoke, task):
+    train, test = (runs.read_samples(given(smoke, task), name) for name in ("train", "test"))
+    assert {"uid", "lang", "item", "label", "text_a", "text_b"} <= set(train)
+    assert (test["confidence"] > 0.5).all()
+    assert (test.groupby("lang").size() == given(smoke, task)["test_size"]).all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_score_cube_is_complete(smoke, task):
+    run = find_run(smoke, task)
+    train, test = (runs.read_samples(given(smoke, task), name) for name in ("train", "test"))
+    cube = xr.open_zarr(run / "scores.zarr").load()
+    assert cube["dot"].dims == ("checkpoint", "group", "test", "train")
+    assert cube["dot"].dtype == np.float32
+    assert list(cube["group"].values) == ["embeddings", "layer-00", "layer-01", "head"]
+    assert list(cube["train"].values) == list(train["uid"])
+    assert list(cube["test_lang"].values) == list(test["lang"])
+    assert not any(bool(cube[name].isnull().any()) for name in cube)
+    assert not list(run.glob(".*")), "temporary files are left"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tables_have_their_columns(smoke, task):
+    tables_of = find_run(smoke, task) / "tables"
+    is_parallel = TASKS[task].parallel
+    one_epoch = read_manifest(find_run(smoke, task))["chosen_epoch"] == 1
+    assert (tables_of / "reinforcement.parquet").exists() == is_parallel
+    for name in COLUMNS if is_parallel else COLUMNS.keys() - {"reinforcement"}:
         table = tables.read(given(smoke, task), name)
-        may_be_missing = [column for column in INTERVAL if column in columns]
-        may_be_missing += ["paper_value", "value", "of", "chance"] if name == "claims" else []
-        assert list(table.columns) == columns and len(table), name
-        assert not table.drop(columns=may_be_missing).isna().any().any(), name
+        if name == "epoch_tests" and one_epoch:
+            assert table.empty, "there is nothing to compare"
+            continue
+        assert list(table.columns) == COLUMNS[name] and len(table), name
+        may_be_missing = {*INTERVAL}
+        if name == "claims":
+            may_be_missing |= {"paper_value", "value", "of", "chance"}
+        complete = table.columns.difference(list(may_be_missing))
+        assert not table[complete].isna().any().any(), name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_shares_add_up_and_few_items_have_no_interval(smoke, task):
     composition = tables.read(given(smoke, task), "composition")
-    assert np.allclose(composition.groupby(["test_lang", "sign", "checkpoint"])["share"].sum(), 1)
-    sure = composition.dropna()
-    assert (sure["ci_low"] <= sure["share"]).all() and (sure["share"] <= sure["ci_high"]).all()
-    with pytest.raises(tables.TableError, match="no_such_table.*make study"):
-        tables.read(given(smoke, task), "no_such_table")
+    keys = ["test_lang", "sign", "checkpoint"]
+    assert np.allclose(composition.groupby(keys)["share"].sum(), 1)
+    assert (composition["ci_low"].isna() == (composition["items"] < FEWEST)).all()
+
+
+def test_a_missing_table_is_an_error_that_says_what_to_do(smoke):
+    with pytest.raises(tables.TableError, match=r"no_such_table.*make study"):
+        tables.read(given(smoke), "no_such_table")
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_variants_are_runs_of_their_own_on_the_same_test_samples(smoke, task):
-    base, without, plus = (
-        smoke / "smoke" / task / variant for variant in ("base", "without-es", "plus-100-es")
-    )
-    uids = [list(pd.read_parquet(run / "test.parquet")["uid"]) for run in (base, without, plus)]
-    assert uids[0] == uids[1] == uids[2]
-    sizes = {
-        run.name: pd.read_parquet(run / "train.parquet")["lang"].value_counts()
-        for run in (base, without, plus)
-    }
-    assert "es" not in sizes["without-es"] and sizes["plus-100-es"]["es"] == 2 * sizes["base"]["es"]
-    assert {"es"} < set(
-        read_manifest(without)["dev_accuracy"][0]
-    )  # accuracy in the language left out
-    drawn = {
-        run.name: list(pd.read_parquet(run / "train.parquet").query("lang == 'es'")["uid"])
-        for run in (base, plus)
-    }
-    assert drawn["plus-100-es"][: len(drawn["base"])] == drawn["base"]
+    names = ("base", "without-es", "plus-100-es")
+    test_uids, train = {}, {}
+    for name in names:
+        run = find_run(smoke, task, name)
+        test_uids[name] = list(pd.read_parquet(run / "test.parquet")["uid"])
+        train[name] = pd.read_parquet(run / "train.parquet").groupby("lang")["uid"].agg(list)
+    assert test_uids["base"] == test_uids["without-es"] == test_uids["plus-100-es"]
+    assert "es" not in train["without-es"]
+    spanish, more_spanish = train["base"]["es"], train["plus-100-es"]["es"]
+    assert len(more_spanish) == 2 * len(spanish)
+    assert more_spanish[: len(spanish)] == spanish
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_is_evaluated_in_the_language_left_out(smoke, task):
+    manifest = read_manifest(find_run(smoke, task, "without-es"))
+    assert "es" in manifest["dev_accuracy"][0]
     table = tables.read(given(smoke, task), "zero_shot")
-    assert set(table["what"]) == {"same_samples"} | ({"translations"} if task != "marc" else set())
-    assert sorted(path.name for path in (plus / "notebooks").glob("*.ipynb")) == [
-        "01-data-and-fine-tuning.ipynb",
-        "02-influence.ipynb",
-    ]
+    kinds = {"same_samples", "translations"} if TASKS[task].parallel else {"same_samples"}
+    assert set(table["what"]) == kinds
 
 
-def glued(path):
-    """Glue keys stored in an executed notebook, with their text."""
-    outputs = [
-        output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])
-    ]
-    return {
-        o.metadata["scrapbook"]["name"]: o.data
-        for o in outputs
-        if "scrapbook" in o.get("metadata", {})
-    }
+@pytest.mark.parametrize("task", TASKS)
+def test_a_variant_is_not_analysed_on_its_own(smoke, task):
+    notebooks = (find_run(smoke, task, "plus-100-es") / "notebooks").glob("*.ipynb")
+    assert {path.stem for path in notebooks} == {"01-data-and-fine-tuning", "02-influence"}
+
+
+def read_glued(path):
+    """What an executed notebook has stored with glue: key → data by MIME type."""
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    stored = [o for o in outputs if "scrapbook" in o.get("metadata", {})]
+    return {o.metadata["scrapbook"]["name"]: o.data for o in stored}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_headline_numbers_come_from_the_tables(smoke, task):
-    run = smoke / "smoke" / task / "base"
-    stored = glued(run / "notebooks" / "04-cross-language-influence.ipynb")
+    path = find_run(smoke, task) / "notebooks" / "04-cross-language-influence.ipynb"
+    stored = read_glued(path)[f"{task}_cross_positive"]
     table = tables.read(given(smoke, task), "cross_language").set_index(["test_lang", "sign"])
-    text = stored[f"{task}_cross_positive"]["application/papermill.record/text/plain"]
-    assert text.strip("'").replace("\\xa0", "\u00a0") == prose.percent(
-        table.loc[("all", "positive"), "share"]
-    )
-    assert 0.75 < table.loc[("all", "positive"), "chance"] <= 0.8
+    row = table.loc[("all", "positive")]
+    text = ast.literal_eval(stored["application/papermill.record/text/plain"])
+    assert text == prose.percent(row["share"])
+    assert 0.75 < row["chance"] <= 0.8, "four of five languages are other languages"
 
 
 def test_executed_notebooks_lie_beside_their_parameters(smoke):
-    import yaml
-
-    folder = smoke / "smoke" / "marc" / "base" / "notebooks"
-    assert sorted(path.name for path in folder.glob("*.ipynb")) == [
-        f"{name}.ipynb" for name in workflow.PER_TASK
-    ]
+    folder = find_run(smoke, "marc") / "notebooks"
+    assert {path.stem for path in folder.glob("*.ipynb")} == set(workflow.PER_TASK)
     for name in workflow.PER_TASK:
         beside = yaml.safe_load((folder / f"{name}.yaml").read_text())
-        assert beside == params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
+        assert beside == given(smoke, "marc")
+
+
+def plan_with_snakemake(*config):
+    """What Snakemake would do with these parameters, as text."""
+    options = ("--profile", "profiles/local", "--cores", "1", "--nolock", "--dry-run", "--config")
+    done = run_python("-m", "snakemake", *options, "study=smoke", *config)
+    return done.stdout + done.stderr
 
 
 def test_again_is_no_work(smoke):
-    done = run_python(
-        "-m",
-        "snakemake",
-        "--profile",
-        "profiles/local",
-        "--cores",
-        "1",
-        "--nolock",
-        "--dry-run",
-        "--config",
-        "study=smoke",
-        f"runs_root={smoke}",
-        "threads=1",
-    )
-    assert "Nothing to be done" in done.stdout + done.stderr
+    assert "Nothing to be done" in plan_with_snakemake(f"runs_root={smoke}", "threads=1")
 
 
 def test_lists_of_numbers_on_the_command_line(tmp_path):
@@ -245,50 +248,53 @@ def test_lists_of_numbers_on_the_command_line(tmp_path):
 
 
 def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
-    run_python(
-        "-m",
-        "papermill",
-        "notebooks/04-cross-language-influence.ipynb",
-        f"{tmp_path}/out.ipynb",
-        "-p",
-        "study",
-        "smoke",
-        "-p",
-        "task",
-        "marc",
-        "-p",
-        "runs_root",
-        f"{tmp_path}/runs",
-        "-p",
-        "train_size",
-        "30",
-    )
-    run = tmp_path / "runs" / "smoke" / "marc" / "base"
-    assert read_manifest(run)["rows"]["train"] == 150
+    chosen = {"study": "smoke", "task": "marc", "runs_root": tmp_path / "runs", "train_size": 30}
+    options = [part for key, value in chosen.items() for part in ("-p", key, str(value))]
+    source = "notebooks/04-cross-language-influence.ipynb"
+    run_python("-m", "papermill", source, str(tmp_path / "out.ipynb"), *options)
+    run = find_run(tmp_path / "runs", "marc")
+    assert read_manifest(run)["rows"]["train"] == 5 * 30  # five languages
     assert (run / "tables" / "composition.parquet").exists()
 
 
-def test_pages_get_unique_labels_and_titles(smoke, tmp_path):
-    demo = {"demo": "smoke", "demo_root": str(smoke)}
-    assert pages.gather("smoke", runs_root=str(smoke), target=tmp_path / "runs", **demo) == 63
-    texts = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("*.ipynb")}
-    labels = [
-        c["metadata"]["mystnb"]["figure"]["name"]
-        for nb in texts.values()
-        for c in nb["cells"]
-        if "mystnb" in c["metadata"]
+def find_labels(path):
+    """The labels of a notebook's figures, in their order."""
+    found = [
+        cell.metadata.get("mystnb", {}).get("figure", {}) for cell in nbformat.read(path, 4).cells
     ]
-    assert len(labels) == len(set(labels)) > 39
-    page = nbformat.read(tmp_path / "runs" / "pawsx" / "04-cross-language-influence.ipynb", 4)
-    assert page.cells[0].source.startswith("# Cross-language influence: demo-paraphrase\n")
-    assert "**Synthetic: texts written for this project, demo-paraphrase.**" in page.cells[0].source
-    assert any("{numref}`fig-composition-pawsx`" in cell.source for cell in page.cells)
-    other = nbformat.read(
-        tmp_path / "runs" / "demo" / "pawsx" / "04-cross-language-influence.ipynb", 4
-    )
-    assert any("{numref}`fig-composition-demo-pawsx`" in cell.source for cell in other.cells)
-    with pytest.raises(runs.RunError, match="cpu or smoke is not complete"):
-        pages.gather("cpu", runs_root=str(smoke), target=tmp_path / "none", **demo)
+    return [figure["name"] for figure in found if "name" in figure]
+
+
+@pytest.fixture(scope="module")
+def gathered(smoke, tmp_path_factory):
+    """The pages of a book with the smoke study in both of its parts."""
+    target = tmp_path_factory.mktemp("gathered") / "runs"
+    found = pages.gather("smoke", str(smoke), target, demo="smoke", demo_root=str(smoke))
+    both_parts = 2 * len(TASKS) * len(workflow.PER_TASK)
+    assert found == both_parts + len(workflow.ONCE) == len(list(target.rglob("*.ipynb")))
+    return target
+
+
+def test_labels_of_pages_are_those_of_their_sources_and_unique(gathered):
+    labels = []
+    for path in gathered.rglob("*.ipynb"):
+        folder = path.parent.relative_to(gathered)
+        suffix = "".join(f"-{part}" for part in folder.parts)
+        expected = [f"{label}{suffix}" for label in find_labels(ROOT / "notebooks" / path.name)]
+        assert find_labels(path) == expected
+        labels += expected
+    assert labels
+    assert len(labels) == len(set(labels))
+
+
+def test_pages_say_which_data_they_are_about(gathered):
+    name = "04-cross-language-influence.ipynb"
+    first = nbformat.read(gathered / "pawsx" / name, 4).cells[0].source
+    assert first.startswith("# Cross-language influence: demo-paraphrase\n")
+    assert "**Synthetic: texts written for this project, demo-paraphrase.**" in first
+    for folder, suffix in (("pawsx", "pawsx"), ("demo/pawsx", "demo-pawsx")):
+        cells = nbformat.read(gathered / folder / name, 4).cells
+        assert any(f"{{numref}}`fig-composition-{suffix}`" in cell.source for cell in cells)
 
 
 def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):
@@ -303,9 +309,10 @@ def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):
         shutil.copy(source, target)
 
     monkeypatch.setattr(papermill, "execute_notebook", execute)
-    given = {"study": "smoke", "task": "marc", "runs_root": str(tmp_path)}
-    assert notebook.run("04", given).is_file() and len(starts) == 3
+    chosen = {"study": "smoke", "task": "marc", "runs_root": str(tmp_path)}
+    assert notebook.run("04", chosen).is_file()
+    assert len(starts) == 3
     starts.clear()
     monkeypatch.setattr(notebook, "STARTS", 2)
     with pytest.raises(RuntimeError, match="didn't respond"):
-        notebook.run("04", given)
+        notebook.run("04", chosen)

@@ -184,7 +184,7 @@ def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
 
 
 def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
-    found = pages._of_study("smoke", str(published), ("00-the-answer",))
+    found = pages.find_sources("smoke", str(published), ("00-the-answer",))
     paths = {source.place: source.path for source in found}
     assert (
         paths["xnli/04-cross-language-influence.ipynb"]
@@ -196,7 +196,7 @@ def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
         and paths["marc/08-imbalance.ipynb"] is None
     )
     assert "explorer/marc.js" in paths and "explorer/pawsx.js" not in paths
-    assert pages.band(given(published, task="pawsx")).endswith(
+    assert pages.describe_data(given(published, task="pawsx")).endswith(
         "This study has not been computed on it yet."
     )
 

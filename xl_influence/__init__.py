@@ -3,6 +3,7 @@
 Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
+imports    libraries, loaded without their slow parts
 prepared   a folder that holds all that fine-tuning and scoring need
 languages  names of languages
 own_task   the files of your own task
@@ -53,13 +54,5 @@ pages      executed notebooks to pages of the book
 speed      what `make bench` measured, as tables
 notebook   runs one notebook with checked parameters
 """
-
-import sys
-import warnings
-
-sys.modules.setdefault(
-    "rfc3987_syntax", None
-)  # jsonschema, and so altair, would spend two seconds on it
-warnings.filterwarnings("ignore", message="IProgress not found")  # plain bars are what we want
 
 __version__ = "0.1.0"

@@ -1,169 +1,235 @@
-"""From executed notebooks to pages of the book: `python -m xl_influence.pages --study real` fills `book/runs/`.
+"""From executed notebooks to the pages of the book.
 
-The book shows one study on its main pages and the demo in a part of its own. Labels are global in a book, and one source
-notebook runs once per task and study: each label gets both as a suffix here. Every page says which data its numbers are from.
+`python -m xl_influence.pages --study real` fills `book/runs/`. The book shows one study on its main
+pages and the demo in a part of its own. Labels must be unique in a book, but one source notebook
+runs once per task and study: here each label gets both as a suffix. Every page says which data its
+numbers are from.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import nbformat
+from typing import Any
 
 from . import params, runs, tables, tasks
+from .imports import without_iri_grammar
 from .manifest import development_accuracy, read_manifest
 from .prose import percent
 from .tasks import TASKS
 from .workflow import ONCE, PER_TASK, notebooks
+
+with without_iri_grammar():  # nbformat imports jsonschema
+    import nbformat
 
 
 @dataclass(frozen=True)
 class Source:
     """A file that the book takes from a run."""
 
-    place: str  # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js', in the demo's part under 'demo/'
-    path: Path | None  # None: the study has no such runs, and a page says so
-    merged: dict  # parameters of the run
+    # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js'; the demo's part
+    # has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
+    place: str
+    path: Path | None  # None: the study has no such runs, and the page says so
+    merged: dict[str, Any]  # parameters of the run
 
 
-def gather(study, runs_root=None, target=None, demo="demo", demo_root=None):
-    """Copy the executed notebooks of a study and of the demo, and the explorer's data, to `target` (default `book/runs`).
+def gather(
+    study: str,
+    runs_root: str | None = None,
+    target: Path | str | None = None,
+    demo: str = "demo",
+    demo_root: str | None = None,
+) -> int:
+    """Copy the executed notebooks and the explorer's data of a study and of the demo into the book.
 
-    Beside them stands `bands.json`: folder → what its pages are called and say of their data. Returns how many notebooks.
+    Beside them we write `bands.json`: folder → what its pages are called and say about their data.
+
+    Parameters
+    ----------
+    study
+        The study on the book's main pages.
+    runs_root
+        The folder with its runs; None: the study's own.
+    target
+        The folder to fill, which is emptied first; None: `book/runs`.
+    demo
+        The study in the part for the demo.
+    demo_root
+        The folder with the demo's runs; None: the study's own.
+
+    Returns
+    -------
+    int
+        How many notebooks were copied.
 
     Raises
     ------
     RunError
-        A notebook is missing: a book with holes is no book.
+        A notebook is missing; we do not make a book with holes.
     """
     target = Path(target or params.root() / "book" / "runs")
-    found = [*_of_study(study, runs_root, ONCE), *_of_study(demo, demo_root, (), "demo/")]
+    found = [*find_sources(study, runs_root, ONCE), *find_sources(demo, demo_root, (), "demo/")]
     missing = [str(source.path) for source in found if source.path and not source.path.exists()]
     if missing:
         raise runs.RunError(
-            f"the study {study} or {demo} is not complete: run `make book`; missing: {', '.join(missing[:5])}"
+            f"the study {study} or {demo} is not complete: run `make book`; "
+            f"missing: {', '.join(missing[:5])}"
         )
     shutil.rmtree(target, ignore_errors=True)
     for source in found:
-        (target / source.place).parent.mkdir(parents=True, exist_ok=True)
         _copy(source, target)
     paged = [source for source in found if "/" in source.place and source.place.endswith(".ipynb")]
-    bands = {str(Path(source.place).parent): _band_entry(source.merged) for source in paged}
-    (target / "bands.json").write_text(
-        json.dumps(bands, ensure_ascii=False, indent=1), encoding="utf-8"
-    )
+    bands = {str(Path(source.place).parent): _make_band(source.merged) for source in paged}
+    text = json.dumps(bands, ensure_ascii=False, indent=1)
+    (target / "bands.json").write_text(text, encoding="utf-8")
     return sum(source.place.endswith(".ipynb") for source in found)
 
 
-def _of_study(study, runs_root, once, prefix=""):
-    """What the book has of a study: list of `Source`."""
+def find_sources(
+    study: str, runs_root: str | None, once: Sequence[str], prefix: str = ""
+) -> list[Source]:
+    """The files that the book takes from a study.
+
+    Parameters
+    ----------
+    study
+        The study.
+    runs_root
+        The folder with its runs; None: the study's own.
+    once
+        Names of the notebooks that run once for all tasks; they are in the folder of XNLI's run.
+    prefix
+        The folder of these pages in `book/runs`, with a slash at its end.
+    """
     found = []
     for task in TASKS:
-        merged, origin = params.merge_with_source(
-            {"study": study, "task": task, "runs_root": runs_root}
-        )
+        given = {"study": study, "task": task, "runs_root": runs_root}
+        merged, origin = params.merge_with_source(given)
         folder = tables.place(merged)
-        names = [f"{task}/{name}" for name in notebooks(merged, origin)] + (
-            list(once) if task == "xnli" else []
-        )
-        found += [
-            Source(
-                f"{prefix}{name}.ipynb", folder / "notebooks" / f"{Path(name).name}.ipynb", merged
-            )
-            for name in names
-        ]
-        found += [
-            Source(f"{prefix}{task}/{name}.ipynb", None, merged)
-            for name in PER_TASK
-            if f"{task}/{name}" not in names
-        ]
-        if f"{task}/02-influence" in names:
-            found.append(
-                Source(
-                    f"explorer/{prefix.replace('/', '-')}{task}.js",
-                    folder / "explorer.json",
-                    merged,
-                )
-            )
+        names = notebooks(merged, origin)
+        for name in PER_TASK:
+            path = folder / "notebooks" / f"{name}.ipynb" if name in names else None
+            found.append(Source(f"{prefix}{task}/{name}.ipynb", path, merged))
+        for name in once if task == "xnli" else ():
+            path = folder / "notebooks" / f"{name}.ipynb"
+            found.append(Source(f"{prefix}{name}.ipynb", path, merged))
+        if "02-influence" in names:
+            place = f"explorer/{prefix.replace('/', '-')}{task}.js"
+            found.append(Source(place, folder / "explorer.json", merged))
     return found
 
 
-def _copy(source, target):
+def _copy(source: Source, target: Path) -> None:
+    """Write one file of the book to its place under `target`."""
     path = target / source.place
-    if path.suffix == ".js":
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if source.path is None:
+        notebook = _make_empty_notebook(path.stem)
+    elif path.suffix == ".js":
         write_explorer(source.path, path)
+        return
     elif path.parent == target:
         shutil.copy(source.path, path)
+        return
     else:
-        suffix = str(Path(source.place).parent).replace("/", "-")
-        notebook = nbformat.read(source.path, 4) if source.path else _empty(Path(source.place).stem)
-        nbformat.write(
-            page(notebook, suffix, tasks.title(source.merged), band(source.merged)), path
-        )
+        notebook = nbformat.read(source.path, 4)
+    suffix = str(Path(source.place).parent).replace("/", "-")
+    title, band = tasks.title(source.merged), describe_data(source.merged)
+    nbformat.write(make_page(notebook, suffix, title, band, _is_synthetic(source.merged)), path)
 
 
-def _empty(name):
+def _make_empty_notebook(name: str) -> nbformat.NotebookNode:
     """A notebook without results, under the title of its source."""
-    title = (
-        nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4)
-        .cells[0]
-        .source.partition("\n")[0]
+    source = nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4)
+    title = source.cells[0].source.partition("\n")[0]
+    text = (
+        f"{title}\n\nThis study has no results here yet: the models that this notebook compares "
+        "have not been trained."
     )
-    text = f"{title}\n\nThis study has no such runs yet: the models that this notebook compares have not been trained."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
 
 
-def _band_entry(merged):
-    computed, synthetic = runs.can_load(merged), merged["data"] == "demo"
+def _make_band(merged: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a run in `bands.json`."""
     return {
         "title": tasks.title(merged),
-        "synthetic": synthetic,
-        "computed": computed,
-        "text": band(merged),
+        "synthetic": _is_synthetic(merged),
+        "computed": runs.can_load(merged),
+        "text": describe_data(merged),
     }
 
 
-def band(merged):
-    """What a page says of the data behind its numbers, from the run's manifest and samples."""
-    what = (
-        "Real data: " if merged["data"] != "demo" else "Synthetic: texts written for this project, "
-    )
+def _is_synthetic(merged: dict[str, Any]) -> bool:
+    """Whether the run's data are the texts written for this project."""
+    return merged["data"] == "demo"
+
+
+def describe_data(merged: dict[str, Any]) -> str:
+    """What a page says about the data behind its numbers, from the run's manifest and samples."""
+    title = tasks.title(merged)
+    if _is_synthetic(merged):
+        data = f"**Synthetic: texts written for this project, {title}.**"
+    else:
+        data = f"**Real data: {title}.**"
     if not runs.can_load(merged):
-        return f"**{what}{tasks.title(merged)}.** This study has not been computed on it yet."
+        return f"{data} This study has not been computed on it yet."
     manifest, test = read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
     items = f" of {test['item'].nunique()} items" if tasks.find(merged).parallel else ""
-    accuracy, majority = (
-        percent(development_accuracy(manifest)),
-        percent(manifest["majority_share"]["validation"]),
-    )
+    accuracy = percent(development_accuracy(manifest))
+    majority = percent(manifest["majority_share"]["validation"])
     return (
-        f"**{what}{tasks.title(merged)}.** {manifest['rows']['train']:,} training samples, {len(test)} test samples{items}. "
-        f"The model is right on {accuracy} of the development samples; the most frequent class is {majority}."
+        f"{data} {manifest['rows']['train']:,} training samples, {len(test)} test samples{items}. "
+        f"The model is right on {accuracy} of the development samples; the most frequent class "
+        f"makes up {majority} of them."
     )
 
 
-def write_explorer(source, target):
-    """The explorer's data of one task as a script, which a page may load from a disk too."""
+def write_explorer(source: Path, target: Path) -> None:
+    """Write the explorer's data as a script, which a page that is opened from a disk can load too.
+
+    Parameters
+    ----------
+    source
+        The run's `explorer.json`.
+    target
+        The script; its stem, a task's name, becomes the key of the data.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     script = f"window.explorer[{json.dumps(target.stem)}] = {source.read_text(encoding='utf-8')};\n"
     target.write_text(script, encoding="utf-8")
 
 
-def page(notebook, suffix, title, band):
-    """The notebook as a page: what its data are called in the title, the band below, `suffix` at its labels."""
-    labels = {}
+def make_page(
+    notebook: nbformat.NotebookNode, suffix: str, title: str, band: str, synthetic: bool = False
+) -> nbformat.NotebookNode:
+    """Turn an executed notebook into a page; the notebook is changed in place.
+
+    Parameters
+    ----------
+    notebook
+        The executed notebook; its first cell starts with its title.
+    suffix
+        Added to the labels of its figures, which must be unique in the book.
+    title
+        What its data are called; added to its title.
+    band
+        What it says about its data, below the title.
+    synthetic
+        Whether these data are synthetic, which decides the colour of the band.
+    """
+    labels = _rename_labels(notebook, suffix)
     for cell in notebook.cells:
-        figure = cell.metadata.get("mystnb", {}).get("figure", {})
-        if "name" in figure:
-            labels[figure["name"]] = f"{figure['name']}-{suffix}"
-            figure["name"] = labels[figure["name"]]
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = [*cell.metadata["tags"], "remove-cell"]
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
     first, _, rest = notebook.cells[0].source.partition("\n")
-    kind = "synthetic" if "Synthetic" in band else "real"
+    kind = "synthetic" if synthetic else "real"
     notebook.cells[
         0
     ].source = f"{first}: {title}\n\n```{{div}} data-band {kind}\n{band}\n```\n{rest}"
@@ -174,12 +240,23 @@ def page(notebook, suffix, title, band):
     return notebook
 
 
+def _rename_labels(notebook: nbformat.NotebookNode, suffix: str) -> dict[str, str]:
+    """Add the suffix to the labels of the figures; returns label → new label."""
+    labels = {}
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if "name" in figure:
+            label = figure["name"]
+            labels[label] = figure["name"] = f"{label}-{suffix}"
+    return labels
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="real", choices=params.names("studies"))
     parser.add_argument("--runs-root", default=None)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        print(f"{gather(given.study, given.runs_root)} notebooks in book/runs")
+        print(f"{gather(arguments.study, arguments.runs_root)} notebooks in book/runs")
     except runs.RunError as error:
         sys.exit(f"error: {error}")

@@ -1,14 +1,25 @@
-"""What all charts share: Vega without a connection, one colour per language, axes and rules.
+"""What all charts share: Vega without a connection, one colour per language, axes and marks.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers, on light and dark backgrounds.
+The colours start from Okabe and Ito's palette, which colour-blind readers can tell apart, on light
+and dark backgrounds alike.
 """
 
-import os
+from __future__ import annotations
 
-import altair as alt
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
 from IPython.display import HTML, display
 
+from ..imports import without_iri_grammar
+from ..sharing import SIGNS
 from ..tasks import LANGUAGES
+
+with without_iri_grammar():  # altair imports jsonschema
+    import altair as alt
 
 COLORS = {
     "en": "#0072B2",
@@ -18,7 +29,7 @@ COLORS = {
     "ko": "#CC79A7",
     "ru": "#56B4E9",
     "zh": "#8C6BB1",
-    # beyond the paper's languages; so many cannot all be told apart by everyone
+    # beyond the paper's languages; nobody can tell this many colours apart
     "ar": "#A6761D",
     "bg": "#5A5A5A",
     "el": "#E7298A",
@@ -30,12 +41,12 @@ COLORS = {
     "ur": "#B2182B",
     "vi": "#386CB0",
 }
-UNKNOWN = "#777777"
-SIGN_COLORS = {"positive": "greens", "negative": "purples"}  # of heat maps, as in the paper
-HAS_INTERVAL = (
-    "isValid(datum.ci_low)"  # tables have none where too few test samples are behind a value
-)
+UNKNOWN = "#777777"  # a language that is not in `COLORS`
+SIGN_ORDER = list(SIGNS)
+SIGN_SCALE = alt.Scale(domain=SIGN_ORDER, range=["#2f9e57", "#9970ab"])
+HAS_INTERVAL = "isValid(datum.ci_low)"  # too few test samples have no interval
 TITLES = {
+    "test": "test sample",
     "test_lang": "test language",
     "train_lang": "training language",
     "checkpoint": "epoch",
@@ -43,23 +54,27 @@ TITLES = {
     "ci_high": "interval to",
     "test_samples": "test samples",
     "items": "different items",
+    "low": "influence from",
+    "source": "samples in",
 }
-SIGN_SCALE = alt.Scale(domain=["positive", "negative"], range=["#2f9e57", "#9970ab"])
 
 
-def set_up():
-    """Make charts draw without a connection. Call once at the top of a notebook.
+def set_up() -> None:
+    """Prepare a notebook for charts; call it once at the top.
 
-    Altair's own output fetches Vega from a CDN. Here Vega comes once per notebook out of the installed `vl_convert`.
-    Under `xl_influence.notebook` nothing is inlined: the book's pages bring Vega themselves.
+    Altair's own output fetches Vega from a CDN. Here Vega comes from the installed `vl_convert`,
+    once per notebook. Under `xl_influence.notebook` we inline nothing, because the pages of the
+    book bring Vega themselves. Progress bars are plain text, so tqdm's warning that the widgets
+    for other bars are missing is silenced.
     """
+    warnings.filterwarnings("ignore", message="IProgress not found")
     alt.renderers.enable("default")
     alt.data_transformers.disable_max_rows()
     if not os.environ.get("XL_INFLUENCE_BOOK"):
-        display(HTML(f"<script>{_vega()}</script>"))
+        display(HTML(f"<script>{_make_vega_script()}</script>"))
 
 
-def _vega():
+def _make_vega_script() -> str:
     """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
     import vl_convert
 
@@ -75,84 +90,154 @@ def _vega():
     return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
 
 
-def language_scale(languages):
-    """The book's colours for these languages, given by name."""
+def make_language_scale(languages: Iterable[str]) -> alt.Scale:
+    """The book's colours for these languages, which are given by name."""
+    names = list(languages)
     codes = {name: code for code, name in LANGUAGES.items()}
-    return alt.Scale(
-        domain=list(languages), range=[COLORS.get(codes.get(name), UNKNOWN) for name in languages]
-    )
+    colors = [COLORS.get(codes.get(name, ""), UNKNOWN) for name in names]
+    return alt.Scale(domain=names, range=colors)
 
 
-def name_languages(table):
-    """The table with languages by name instead of by code."""
-    return table.replace(
-        {
-            column: LANGUAGES
-            for column in ("lang", "test_lang", "train_lang", "language")
-            if column in table
-        }
-    )
+def name_languages(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the names of languages in place of their codes."""
+    columns = ("lang", "test_lang", "train_lang", "language")
+    return table.replace({column: LANGUAGES for column in columns if column in table})
 
 
-def focus(field):
-    """A click into the legend fades all other series: the selection, and a function from an opacity to its condition."""
+def make_focus(field: str) -> tuple[alt.Parameter, Callable[[float], Any]]:
+    """A selection by which a click on the legend fades all other series.
+
+    Parameters
+    ----------
+    field
+        The column that the legend shows.
+
+    Returns
+    -------
+    tuple
+        The selection, and a function from an opacity to the condition that fades it.
+    """
     chosen = alt.selection_point(name=f"focus_{field}", fields=[field], bind="legend")
-    return chosen, lambda opacity: alt.condition(
-        chosen, alt.value(opacity), alt.value(opacity * 0.15)
-    )
+
+    def fade(opacity: float) -> Any:
+        return alt.condition(chosen, alt.value(opacity), alt.value(opacity * 0.15))
+
+    return chosen, fade
 
 
-def epochs_axis():
+def make_epochs_axis() -> alt.X:
     """The axis of the checkpoints: no ticks between them."""
     return alt.X("checkpoint:O", title="epoch", axis=alt.Axis(labelAngle=0))
 
 
-def chance_line(table):
-    """A dashed line across the panel."""
+def plot_chance(table: pd.DataFrame) -> alt.Chart:
+    """Chance as a dashed line across the panel."""
     return alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
 
 
-def line_with_band(base, field, languages, title, chance, description):
-    """Shares as lines, their intervals as bands, and the layer `chance`; one panel per sign.
+def plot_intervals(base: alt.Chart, **encoding: Any) -> alt.Chart:
+    """Intervals as rules, for the rows that have one.
 
-    `field`: the column of the languages that the lines are of.
+    Parameters
+    ----------
+    base
+        The chart that the rules are a layer of.
+    **encoding
+        The channels from `ci_low` to `ci_high`, and the colour.
     """
-    legend = alt.Legend(
-        title=field.replace("_lang", " language"), symbolOpacity=1
-    )  # not the bands' opacity
-    color = alt.Color(f"{field}:N", scale=language_scale(languages), legend=legend)
-    chosen, faded = focus(field)
+    rules = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False)
+    return rules.encode(**encoding)
+
+
+def plot_lines_with_bands(
+    base: alt.Chart,
+    chance: alt.Chart,
+    *,
+    field: str,
+    languages: Iterable[str],
+    title: str,
+    description: str,
+) -> alt.FacetChart:
+    """Shares as lines with their intervals as bands, one panel per sign.
+
+    Parameters
+    ----------
+    base
+        The chart with the x axis and the tooltip.
+    chance
+        The layer that shows chance.
+    field
+        The column of languages, one line each.
+    languages
+        The names of these languages, in the order of the legend.
+    title
+        The title of the y axis.
+    description
+        What a screen reader says of the chart.
+    """
+    # the symbols of the legend do not take on the opacity of the bands
+    legend = alt.Legend(title=field.replace("_lang", " language"), symbolOpacity=1)
+    color = alt.Color(f"{field}:N", scale=make_language_scale(languages), legend=legend)
+    chosen, fade = make_focus(field)
     low = alt.Y("ci_low:Q", title="")
-    band = (
-        base.transform_filter(HAS_INTERVAL)
-        .mark_area(aria=False)
-        .encode(y=low, y2="ci_high:Q", color=color, opacity=faded(0.12))
-    )
     share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
-    line = (
-        base.mark_line(point=True).encode(y=share, color=color, opacity=faded(1)).add_params(chosen)
-    )
-    return (
-        (band + line + chance)
-        .properties(width=260, height=220, description=description)
-        .facet(alt.Facet("sign:N", title=None, sort=list(SIGN_COLORS)), columns=2)
-    )
+    band = base.transform_filter(HAS_INTERVAL).mark_area(aria=False)
+    band = band.encode(y=low, y2="ci_high:Q", color=color, opacity=fade(0.12))
+    line = base.mark_line(point=True).encode(y=share, color=color, opacity=fade(1))
+    layers = alt.LayerChart(layer=[band, line.add_params(chosen), chance])
+    sized = layers.properties(width=260, height=220, description=description)
+    return sized.facet(alt.Facet("sign:N", title=None, sort=SIGN_ORDER), columns=2)
 
 
-def share_tooltip(*columns):
-    """These columns, then the share with its interval and chance as percentages, and how much is behind it."""
-    shown = ("share", "ci_low", "ci_high", "chance")
-    percents = [alt.Tooltip(f"{name}:Q", format=".1%", title=_title(name)) for name in shown]
-    counts = [alt.Tooltip(f"{name}:Q", title=_title(name)) for name in ("test_samples", "items")]
-    return [*[alt.Tooltip(name, title=_title(name)) for name in columns], *percents, *counts]
+def make_tooltip(*columns: str, suffix: str = "", **options: Any) -> list[alt.Tooltip]:
+    """One line of a tooltip for each column, under the title that readers know.
+
+    Parameters
+    ----------
+    *columns
+        Names of columns.
+    suffix
+        The type that altair cannot infer from the data, such as ":Q".
+    **options
+        Passed on to `alt.Tooltip`: `format`.
+    """
+    return [
+        alt.Tooltip(f"{name}{suffix}", title=TITLES.get(name, name), **options) for name in columns
+    ]
 
 
-def _title(name):
-    return TITLES.get(name, name)
+def make_share_tooltip(*columns: str) -> list[alt.Tooltip]:
+    """A tooltip of these columns and of a share.
+
+    The share, its interval and chance are percentages; how many test samples and items are behind
+    them comes last.
+    """
+    return [
+        *make_tooltip(*columns),
+        *make_tooltip("share", "ci_low", "ci_high", "chance", suffix=":Q", format=".1%"),
+        *make_tooltip("test_samples", "items", suffix=":Q"),
+    ]
 
 
-def singles(table, each, *keys):
-    """The single values behind rows of `table` that have no interval, from its table by sample; `keys` name the rows."""
+def find_single_values(
+    table: pd.DataFrame, each: pd.DataFrame | None, keys: Sequence[str]
+) -> pd.DataFrame:
+    """The values of single test samples behind the rows that have no interval.
+
+    Parameters
+    ----------
+    table
+        Means with `ci_low`, NaN where there is no interval.
+    each
+        The values by test sample; None where there is no such table.
+    keys
+        The columns that name a row of `table`; `each` has them too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `each` behind those of `table` without an interval; none if `each` is None.
+    """
     if each is None:
         return table.iloc[:0]
     return each.merge(table.loc[table["ci_low"].isna(), list(keys)])

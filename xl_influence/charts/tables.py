@@ -1,9 +1,13 @@
-"""Tables for people: matrices, samples with their texts, the scoreboard."""
+"""Tables for readers: matrices, samples with their texts, the scoreboard."""
+
+from __future__ import annotations
 
 import difflib
 import html
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import HTML, Markdown
@@ -12,120 +16,13 @@ from ..manifest import CHANCE
 from ..tasks import LANGUAGES
 from .base import name_languages
 
-IN_PAPER = 5  # languages of a task, of which the paper counts
-START = ' style="text-align: start"'  # JupyterLab sets the text of every cell to the right
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
-
-def show_matrix(table, value="mean"):
-    """A test language × training language table of one column, as a styled frame; the largest of each row is bold."""
-    table = name_languages(table)
-    languages = list(dict.fromkeys(table["train_lang"]))
-    wide = table.pivot(index="test_lang", columns="train_lang", values=value).loc[
-        list(dict.fromkeys(table["test_lang"])), languages
-    ]
-    wide = wide.rename_axis(index="test language", columns="training language")
-    return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
-
-
-def show_samples(table, class_names, scores=True, marked=False):
-    """Samples as an HTML table, with their texts where the table has them, else with their languages.
-
-    Texts are escaped, so markup in a review shows as text. `marked`: words of a pair that its other text has at another place
-    are underlined, words that it lacks are bold.
-    """
-    what = "text" if "text_a" in table else "language"
-    head = f"<tr><th>uid</th>{'<th>influence</th>' if scores else ''}<th{START}>{what}</th><th{START}>label</th></tr>"
-    body = [_sample(row, class_names, scores, marked) for row in table.itertuples()]
-    return HTML(
-        f'<table class="samples"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
-    )
-
-
-def _sample(row, class_names, scores, marked):
-    """One row of `show_samples`."""
-    texts = [
-        text
-        for text in (getattr(row, "text_a", None), getattr(row, "text_b", None))
-        if isinstance(text, str)
-    ]
-    parts = mark_differences(*texts) if marked and len(texts) == 2 else map(html.escape, texts)
-    text = "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts) or LANGUAGES.get(
-        row.lang, row.lang
-    )
-    score = (
-        "<td>" + ("test sample" if row.sign == "test" else f"{row.influence:+.2f}") + "</td>"
-        if scores
-        else ""
-    )
-    phenomenon = (
-        f"<br><small>{html.escape(row.phenomenon)}</small>" if hasattr(row, "phenomenon") else ""
-    )
-    words = (
-        f"<td{START}>{text}</td><td{START}>{html.escape(class_names[row.label])}{phenomenon}</td>"
-    )
-    return f'<tr class="{row.sign}"><td>{row.uid}</td>{score}{words}</tr>'
-
-
-def mark_differences(a, b):
-    """Two texts as escaped HTML: `<u>` around words that stand elsewhere in the other text, `<b>` around those it lacks."""
-    words = [re.findall(r"\w|\W" if _unspaced(text) else r"\w+|\W", text) for text in (a, b)]
-    keys = [[word.casefold() for word in part] for part in words]
-    blocks = difflib.SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
-    result = []
-    for side, part in enumerate(words):
-        in_place = {block[side] + i for block in blocks for i in range(block.size)}
-        other = set(keys[1 - side])
-        result.append(
-            "".join(
-                _mark(word, i in in_place, keys[side][i] in other) for i, word in enumerate(part)
-            )
-        )
-    return result
-
-
-def _unspaced(text):
-    """Whether words are not told apart by spaces, as in Chinese: then letters are compared."""
-    return len(text) > 12 and text.count(" ") < len(text) / 12
-
-
-def _mark(word, in_place, elsewhere):
-    tag = "" if in_place or not any(c.isalnum() for c in word) else "u" if elsewhere else "b"
-    return f"<{tag}>{html.escape(word)}</{tag}>" if tag else html.escape(word)
-
-
-def show_note(text):
-    """A sentence that stands where a table or chart would."""
-    return Markdown(f"*{text}*")
-
-
-def show_at_chance(names, kind="model"):
-    """What a page says of models or languages: which are at chance by `CHANCE`, or that none is."""
-    points = f"{100 * CHANCE:.0f} points above the most frequent class"
-    if not names:
-        return Markdown(f"Every {kind} is at least {points}.")
-    return Markdown(
-        f"**At chance**: {', '.join(names)}; less than {points}. Do not trust what follows of them."
-    )
-
-
-def show_pairs(values, name, value):
-    """A dict or Series as a table of two columns with these titles, as a styled frame."""
-    return pd.DataFrame(list(values.items()), columns=[name, value]).style.hide()
-
-
-def show_side_by_side(table, row, column):
-    """A table of `paper.side_by_side` as a styled frame: this run's number, the paper's in brackets."""
-    text = [
-        f"{ours:.3f} ({paper:.3f})"
-        for ours, paper in zip(table["this_run"], table["paper"], strict=True)
-    ]
-    table = name_languages(table.assign(text=text))
-    order = [list(dict.fromkeys(table[name])) for name in (row, column)]
-    wide = table.pivot(index=row, columns=column, values="text").loc[order[0], order[1]]
-    return wide.rename_axis(index="this run (paper)", columns=None).style
-
-
-MARKS = {
+IN_PAPER = 5  # languages of a task in the paper: its counts are of these
+NONE = "–"  # shown in place of a number that there is not
+START = ' style="text-align: start"'  # JupyterLab aligns the text of every cell to the right
+VERDICTS = {
     "holds": "✓ holds",
     "does not hold": "✗ does not hold",
     "inconclusive": "? inconclusive",
@@ -134,74 +31,261 @@ MARKS = {
 }
 
 
-def show_scoreboard(claims):
-    """The paper's claims with this run's values and the verdict (`paper.claims`), as a styled frame."""
-    claims = claims if "unit" in claims else claims.assign(unit="", of=math.nan)
-    shown = claims[["section", "statement"]].assign(
-        paper=_numbers(claims["paper_value"], claims["unit"]),
-        this=_numbers(claims["value"], claims["unit"], claims["of"]),
-        interval=_intervals(claims, "ci_low", "ci_high", "of"),
-        verdict=claims["holds"].map(MARKS),
-    )
-    return _sentences(shown.rename(columns={"this": "this run"}))
+def show_matrix(table: pd.DataFrame, value: str = "mean") -> Styler:
+    """A test language × training language matrix, with the largest value of each row in bold.
+
+    Parameters
+    ----------
+    table
+        One row for each pair of `test_lang` and `train_lang`; both keep their order.
+    value
+        The column that fills the matrix.
+    """
+    wide = _pivot_in_order(name_languages(table), "test_lang", "train_lang", value)
+    wide = wide.rename_axis(index="test language", columns="training language")
+    return wide.style.format("{:.3f}").highlight_max(axis=1, props="font-weight: bold")
 
 
-def show_scoreboards(board):
-    """The table of `paper.scoreboard` as a styled frame: the paper, the real study with its verdict, the demo."""
-    shown = board[["section", "statement"]].assign(
-        paper=_numbers(board["paper_value"], board["unit"])
+def _pivot_in_order(table: pd.DataFrame, row: str, column: str, value: str) -> pd.DataFrame:
+    """`DataFrame.pivot` with rows and columns in the order of the table, not of the alphabet."""
+    rows, columns = (list(dict.fromkeys(table[name])) for name in (row, column))
+    return table.pivot(index=row, columns=column, values=value).loc[rows, columns]
+
+
+def show_samples(
+    table: pd.DataFrame, class_names: Sequence[str], *, scores: bool = True, marked: bool = False
+) -> HTML:
+    """Samples as an HTML table, with their texts or, where the table has none, their languages.
+
+    Texts are escaped, so markup in a review shows as text.
+
+    Parameters
+    ----------
+    table
+        One row per sample: `uid`, `lang`, `label`, `sign` ('test', 'positive', 'negative', or
+        'train'), `influence` and, if known, `text_a`, `text_b` and `phenomenon`.
+    class_names
+        The names of the labels 0, 1, …
+    scores
+        Whether the table has a column of influence.
+    marked
+        Whether to mark, in the two texts of a sample, the words in which they differ, as
+        `mark_differences` does.
+    """
+    heads = ["<th>uid</th>"]
+    if scores:
+        heads.append("<th>influence</th>")
+    heads.append(f"<th{START}>{'text' if 'text_a' in table else 'language'}</th>")
+    heads.append(f"<th{START}>label</th>")
+    rows = [_show_sample(row, class_names, scores, marked) for row in table.itertuples()]
+    return HTML(
+        f'<table class="samples"><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
     )
-    for study in ("real", "demo"):
-        shown[study] = _numbers(board[f"{study}_value"], board["unit"], board[f"{study}_of"])
-        shown[f"{study}: interval"] = _intervals(
-            board, f"{study}_low", f"{study}_high", f"{study}_of"
+
+
+def _show_sample(row: Any, class_names: Sequence[str], scores: bool, marked: bool) -> str:
+    """One row of `show_samples`; `row` is a named tuple of the table."""
+    cells = [f"<td>{row.uid}</td>"]
+    if scores:
+        score = "test sample" if row.sign == "test" else f"{row.influence:+.2f}"
+        cells.append(f"<td>{score}</td>")
+    cells.append(f"<td{START}>{_show_texts(row, marked)}</td>")
+    label = html.escape(class_names[row.label])
+    if hasattr(row, "phenomenon"):
+        label += f"<br><small>{html.escape(row.phenomenon)}</small>"
+    cells.append(f"<td{START}>{label}</td>")
+    return f'<tr class="{row.sign}">{"".join(cells)}</tr>'
+
+
+def _show_texts(row: Any, marked: bool) -> str:
+    """The sample's one or two texts as HTML, or the name of its language where it has none."""
+    columns = (getattr(row, name, None) for name in ("text_a", "text_b"))
+    texts = [text for text in columns if isinstance(text, str)]
+    if not texts:
+        return LANGUAGES.get(row.lang, row.lang)
+    if marked and len(texts) == 2:
+        parts = mark_differences(*texts)
+    else:
+        parts = [html.escape(text) for text in texts]
+    return "<br>".join(f'<span lang="{row.lang}">{part}</span>' for part in parts)
+
+
+def mark_differences(a: str, b: str) -> list[str]:
+    """Two texts as escaped HTML in which the words that differ are marked.
+
+    `<u>` marks a word that is at another place in the other text, `<b>` one that is not in it.
+
+    Parameters
+    ----------
+    a, b
+        The texts, which are not escaped yet.
+    """
+    words = [_split_words(text) for text in (a, b)]
+    keys = [[word.casefold() for word in part] for part in words]
+    matcher = difflib.SequenceMatcher(a=keys[0], b=keys[1], autojunk=False)
+    blocks = matcher.get_matching_blocks()
+    marked = []
+    for side, part in enumerate(words):
+        in_place = {block[side] + i for block in blocks for i in range(block.size)}
+        other = set(keys[1 - side])
+        tokens = enumerate(zip(part, keys[side], strict=True))
+        marked.append(
+            "".join(_mark(word, i in in_place, key in other) for i, (word, key) in tokens)
         )
+    return marked
+
+
+def _split_words(text: str) -> list[str]:
+    """The words and what is between them; single letters where no spaces part the words."""
+    without_spaces = len(text) > 12 and text.count(" ") < len(text) / 12  # as in Chinese
+    return re.findall(r"\w|\W" if without_spaces else r"\w+|\W", text)
+
+
+def _mark(word: str, in_place: bool, in_other: bool) -> str:
+    """A word as escaped HTML, tagged if it differs; punctuation and spaces are never tagged."""
+    text = html.escape(word)
+    if in_place or not any(letter.isalnum() for letter in word):
+        return text
+    tag = "u" if in_other else "b"
+    return f"<{tag}>{text}</{tag}>"
+
+
+def show_note(text: str) -> Markdown:
+    """A sentence in place of a table or chart."""
+    return Markdown(f"*{text}*")
+
+
+def show_at_chance(names: Sequence[str], kind: str = "model") -> Markdown:
+    """Which models or languages are at chance by `CHANCE`, or that none is.
+
+    Parameters
+    ----------
+    names
+        Those at chance.
+    kind
+        What they are, in the singular.
+    """
+    points = f"{100 * CHANCE:.0f} points above the most frequent class"
+    if not names:
+        return Markdown(f"Every {kind} is at least {points}.")
+    return Markdown(
+        f"**At chance**: {', '.join(names)}; less than {points}. "
+        f"Do not trust the results below for these {kind}s."
+    )
+
+
+def show_pairs(values: Mapping[str, Any] | pd.Series, name: str, value: str) -> Styler:
+    """A dict or Series as a table of two columns.
+
+    Parameters
+    ----------
+    values
+        The rows.
+    name, value
+        The titles of the columns.
+    """
+    return pd.DataFrame(list(values.items()), columns=[name, value]).style.hide()
+
+
+def show_side_by_side(table: pd.DataFrame, row: str, column: str) -> Styler:
+    """The numbers of this run, each with the paper's in brackets.
+
+    Parameters
+    ----------
+    table
+        The table of `paper.side_by_side`.
+    row, column
+        The columns of `table` that name the rows and the columns.
+    """
+    pairs = zip(table["this_run"], table["paper"], strict=True)
+    text = [f"{run:.3f} ({paper:.3f})" for run, paper in pairs]
+    wide = _pivot_in_order(name_languages(table.assign(text=text)), row, column, "text")
+    return wide.rename_axis(index="this run (paper)", columns=None).style
+
+
+def show_scoreboard(claims: pd.DataFrame) -> Styler:
+    """The paper's claims with the values of this run and the verdicts (`paper.claims`)."""
+    if "unit" not in claims:
+        claims = claims.assign(unit="", of=math.nan)
+    shown = claims[["section", "statement"]].assign(
+        **{
+            "paper": _show_paper_values(claims),
+            "this run": _show_values(claims, "value", "of"),
+            "interval": _show_intervals(claims, "ci_low", "ci_high", "of"),
+            "verdict": claims["holds"].map(VERDICTS),
+        }
+    )
+    return _style_sentences(shown)
+
+
+def show_scoreboards(board: pd.DataFrame) -> Styler:
+    """The claims in the paper, in the real study with its verdicts, and in the demo.
+
+    `board`: the table of `paper.scoreboard`.
+    """
+    shown = board[["section", "statement"]].assign(paper=_show_paper_values(board))
+    for study in ("real", "demo"):
+        of = f"{study}_of"
+        shown[study] = _show_values(board, f"{study}_value", of)
+        shown[f"{study}: interval"] = _show_intervals(board, f"{study}_low", f"{study}_high", of)
         if study == "real":
-            shown["verdict on real"] = board["verdict"].map(MARKS)
-    return _sentences(shown)
+            shown["verdict on real"] = board["verdict"].map(VERDICTS)
+    return _style_sentences(shown)
 
 
-def _sentences(table):
+def _style_sentences(table: pd.DataFrame) -> Styler:
+    """The table in the style of those that have sentences in their cells."""
     return table.style.hide().set_table_attributes('class="sentences"')
 
 
-def _intervals(table, low, high, of):
+def _show_intervals(table: pd.DataFrame, low: str, high: str, of: str) -> list[str]:
     """'56 % to 60 %' for every row, '–' where there is none."""
-    ends = (_numbers(table[name], table["unit"], table[of]) for name in (low, high))
-    return [a if a == "–" else f"{a} to {b}" for a, b in zip(*ends, strict=True)]
+    ends = zip(_show_values(table, low, of), _show_values(table, high, of), strict=True)
+    return [NONE if start == NONE else f"{start} to {end}" for start, end in ends]
 
 
-def _numbers(values, units, of=None):
-    """Values as their units have them: '56 %', '+5.1 points', '4 of 5'; '–' where there is none."""
-    whole = [IN_PAPER] * len(values) if of is None else of
-    texts = [_number(*row) for row in zip(values, units, whole, strict=True)]
-    if of is None:  # the paper says it of every language, or of all tests
-        return [
-            "all" if (u, v) == ("count", 1) else text
-            for u, v, text in zip(units, values, texts, strict=True)
-        ]
-    return texts
+def _show_paper_values(table: pd.DataFrame) -> list[str]:
+    """The paper's values; 'all' for what it says of every language, or of all tests."""
+    pairs = zip(table["paper_value"], table["unit"], strict=True)
+    return [
+        "all" if unit == "count" and value == 1 else _show_value(value, unit, IN_PAPER)
+        for value, unit in pairs
+    ]
 
 
-def _number(value, unit, of):
+def _show_values(table: pd.DataFrame, name: str, of: str) -> list[str]:
+    """The values of a column in their units; `of` names the column with what counts are of."""
+    rows: Iterable[tuple[float, str, float]] = zip(
+        table[name], table["unit"], table[of], strict=True
+    )
+    return [_show_value(*row) for row in rows]
+
+
+def _show_value(value: float, unit: str, of: float) -> str:
+    """A value in its unit: '56 %', '+5.1 points', '4 of 5'; '–' for NaN."""
     if math.isnan(value):
-        return "–"
+        return NONE
     if unit == "points":
         return f"{100 * value:+.1f} points".replace("-", "\u2212")
     if unit == "count":
         return f"{value * of:.0f} of {of:.0f}"
-    return f"{100 * value:.0f}\u00a0%" if unit == "share" else f"{value:.2f}"
+    if unit == "share":
+        return f"{100 * value:.0f}\u00a0%"
+    return f"{value:.2f}"
 
 
-def show_percents(table, **formats):
-    """A table of `sharing` as a styled frame: languages by name, shares in percent, '–' where there is no interval.
+def show_percents(table: pd.DataFrame, **formats: str) -> Styler:
+    """A table of `sharing`: languages by name, shares in percent, '–' where there is no interval.
 
-    `formats`: of further columns.
+    Parameters
+    ----------
+    table
+        The table.
+    **formats
+        The formats of further columns.
     """
-    shares = [
-        name
-        for name in ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k")
-        if name in table
-    ]
-    style = name_languages(table.replace({"test_lang": {"all": "all languages"}})).style.hide()
-    return style.format(dict.fromkeys(shares, "{:.1%}") | formats, na_rep="–")
+    columns = ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k")
+    shares = [name for name in columns if name in table]
+    named = name_languages(table.replace({"test_lang": {"all": "all languages"}}))
+    return named.style.hide().format(dict.fromkeys(shares, "{:.1%}") | formats, na_rep=NONE)

@@ -1,168 +1,171 @@
-"""Charts of what was trained, once or again."""
+"""Charts of models: how well they do, and what changes when they are trained on other samples."""
+
+from __future__ import annotations
 
 import altair as alt
 import pandas as pd
 
 from ..tasks import LANGUAGES
 from .base import (
-    HAS_INTERVAL,
-    focus,
-    language_scale,
-    line_with_band,
+    SIGN_ORDER,
+    find_single_values,
+    make_focus,
+    make_language_scale,
+    make_share_tooltip,
+    make_tooltip,
     name_languages,
-    share_tooltip,
-    singles,
+    plot_intervals,
+    plot_lines_with_bands,
 )
 
-
-def plot_dev_accuracy(history, majority):
-    """Development accuracy per epoch and language, and the majority class's share as a rule."""
-    history = history.drop(columns=["accuracy", "train_loss"], errors="ignore").rename(
-        columns=LANGUAGES
-    )
-    languages = [column for column in history if column != "epoch"]
-    frame = history.melt("epoch", languages, "language", "accuracy")
-    chosen, faded = focus("language")
-    base = alt.Chart(frame).encode(
-        opacity=faded(1),
-        x=alt.X(
-            "epoch:Q",
-            axis=alt.Axis(tickMinStep=1, format="d"),
-            scale=alt.Scale(nice=False, padding=20),
-        ),
-        y=alt.Y(
-            "accuracy:Q",
-            axis=alt.Axis(format="%"),
-            title="dev accuracy",
-            scale=alt.Scale(zero=False),
-        ),
-        color=alt.Color("language:N", scale=language_scale(languages), title=None),
-        tooltip=["language", "epoch", alt.Tooltip("accuracy", format=".1%")],
-    )
-    rule = (
-        alt.Chart(pd.DataFrame({"y": [majority]}))
-        .mark_rule(strokeDash=[4, 4], color="gray")
-        .encode(y="y:Q")
-    )
-    return (
-        base.mark_line().add_params(chosen) + base.mark_point(filled=True, size=50) + rule
-    ).properties(
-        width="container",
-        height=240,
-        description="Development accuracy of each language after each epoch; dashed: majority class.",
-    )
+REMOVED = {  # what was removed → what readers see
+    "top": "the most influential",
+    "random": "random",
+    "random_labels": "random, same labels",
+    "random_languages": "random, same languages",
+}
+MODELS = ["trained on it", "without it"]
 
 
-def plot_removal(table, each=None):
-    """Change of confidence against the number of removed samples, by what was removed (Figures 1, 6 to 8).
+def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
+    """Development accuracy per epoch and language.
 
-    `each`: the changes of single test samples (`removal.by_sample`), drawn as small dots where there is no interval.
+    Parameters
+    ----------
+    history
+        One row per epoch: `epoch`, and the accuracy in each language, in columns named by code;
+        `accuracy` and `train_loss` are left out.
+    majority
+        The share of the most frequent class, drawn as a dashed line.
     """
-    names = {
-        "top": "the most influential",
-        "random": "random",
-        "random_labels": "random, same labels",
-        "random_languages": "random, same languages",
-    }
-    few = singles(table, each, "sign", "strategy", "k").assign(single=True)
-    table = pd.concat([table.assign(single=False), few]).assign(
-        removed=lambda rows: rows["strategy"].map(names)
+    history = history.drop(columns=["accuracy", "train_loss"], errors="ignore")
+    history = history.rename(columns=LANGUAGES)
+    languages = [column for column in history if column != "epoch"]
+    chosen, fade = make_focus("language")
+    x_axis, x_scale = alt.Axis(tickMinStep=1, format="d"), alt.Scale(nice=False, padding=20)
+    y_axis, y_scale = alt.Axis(format="%"), alt.Scale(zero=False)
+    base = alt.Chart(history.melt("epoch", languages, "language", "accuracy")).encode(
+        x=alt.X("epoch:Q", axis=x_axis, scale=x_scale),
+        y=alt.Y("accuracy:Q", axis=y_axis, title="dev accuracy", scale=y_scale),
+        color=alt.Color("language:N", scale=make_language_scale(languages), title=None),
+        opacity=fade(1),
+        tooltip=[*make_tooltip("language", "epoch"), *make_tooltip("accuracy", format=".1%")],
     )
+    chance = alt.Chart(pd.DataFrame({"y": [majority]}))
+    chance = chance.mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
+    lines = base.mark_line().add_params(chosen)
+    points = base.mark_point(filled=True, size=50)
+    description = (
+        "Development accuracy of each language after each epoch; dashed: the share of the most "
+        "frequent class."
+    )
+    return alt.LayerChart(layer=[lines, points, chance]).properties(
+        width="container", height=240, description=description
+    )
+
+
+def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.FacetChart:
+    """Change in confidence against how many samples were removed (Figures 1, 6 to 8).
+
+    Parameters
+    ----------
+    table
+        The mean changes by sign, strategy and k, as `removal.change` returns them.
+    each
+        The changes of single test samples, as `removal.by_sample` returns them. They are drawn as
+        small dots where a mean has no interval.
+    """
+    single = find_single_values(table, each, ("sign", "strategy", "k")).assign(single=True)
+    table = pd.concat([table.assign(single=False), single])
+    table = table.assign(removed=table["strategy"].map(REMOVED))
+    base = _set_axes_of_removal(table)
     scale = alt.Scale(
-        domain=list(names.values()), range=["#D55E00", "#999999", "#0072B2", "#009E73"]
+        domain=list(REMOVED.values()), range=["#D55E00", "#999999", "#0072B2", "#009E73"]
     )
     color = alt.Color("removed:N", title="removed", scale=scale)
-    titles = {"change": "change", "ci_low": "interval from", "ci_high": "interval to"}
-    numbers = [
-        alt.Tooltip(f"{name}:Q", format="+.3f", title=title) for name, title in titles.items()
-    ]
-    base = alt.Chart(table).encode(
-        x=alt.X("k:O", title="samples removed (k)", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("removed:N", sort=list(names.values())),
-        tooltip=["removed", "k", *numbers, alt.Tooltip("test_samples:Q", title="test samples")],
-    )
     low, change = (
-        alt.Y(f"{name}:Q", title="change of confidence") for name in ("ci_low", "change")
+        alt.Y(f"{name}:Q", title="change in confidence") for name in ("ci_low", "change")
     )
-    bars = (
-        base.transform_filter(HAS_INTERVAL)
-        .mark_rule(strokeWidth=2, aria=False)
-        .encode(y=low, y2="ci_high:Q", color=color)
+    means = base.transform_filter("!datum.single").mark_point(filled=True, size=60, opacity=1)
+    dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8, aria=False)
+    zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False)
+    layers = alt.LayerChart(
+        layer=[
+            plot_intervals(base, y=low, y2="ci_high:Q", color=color),
+            dots.encode(y=change, color=color),
+            means.encode(y=change, color=color),
+            zero.encode(y=alt.datum(0)),
+        ]
     )
-    points = (
-        base.transform_filter("!datum.single")
-        .mark_point(filled=True, size=60, opacity=1)
-        .encode(y=change, color=color)
-    )
-    dots = (
-        base.transform_filter("datum.single")
-        .mark_point(size=25, opacity=0.8, aria=False)
-        .encode(y=change, color=color)
-    )
-    zero = (
-        alt.Chart(table)
-        .mark_rule(strokeDash=[4, 4], color="gray", aria=False)
-        .encode(y=alt.datum(0))
-    )
-    return (
-        (bars + dots + points + zero)
-        .properties(
-            width=250,
-            height=220,
-            description="Change of confidence after training without k samples.",
-        )
-        .facet(alt.Facet("sign:N", title=None, sort=["positive", "negative"]), columns=2)
+    description = "Change in confidence after retraining without k samples."
+    return layers.properties(width=250, height=220, description=description).facet(
+        alt.Facet("sign:N", title=None, sort=SIGN_ORDER), columns=2
     )
 
 
-def plot_zero_shot(table):
-    """Share of each training language in the top k of a language that was trained on, and left out (Figure 4).
+def _set_axes_of_removal(table: pd.DataFrame) -> alt.Chart:
+    """The chart that the layers of `plot_removal` start from: x axis and tooltip."""
+    return alt.Chart(table).encode(
+        x=alt.X("k:O", title="samples removed (k)", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("removed:N", sort=list(REMOVED.values())),
+        tooltip=[
+            *make_tooltip("removed", "k"),
+            *make_tooltip("change", "ci_low", "ci_high", suffix=":Q", format="+.3f"),
+            *make_tooltip("test_samples", suffix=":Q"),
+        ],
+    )
 
-    `table`: `plot_composition` rows with `language` (left out, or not) and `model` ('trained on it', 'without it').
+
+def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
+    """Share of each training language in a language's top k, trained on it or not (Figure 4).
+
+    Parameters
+    ----------
+    table
+        Rows of `sharing.composition` with two more columns: `language`, the one that a model was
+        trained with and another without, and `model` ('trained on it' or 'without it').
     """
     table = name_languages(table)
-    models = ["trained on it", "without it"]
     base = alt.Chart(table).encode(
         y=alt.Y("train_lang:N", title="training language"),
-        yOffset=alt.YOffset("model:N", sort=models),
-        tooltip=share_tooltip("language", "train_lang", "model", "sign"),
+        yOffset=alt.YOffset("model:N", sort=MODELS),
+        tooltip=make_share_tooltip("language", "train_lang", "model", "sign"),
     )
-    color = alt.Color(
-        "model:N", scale=alt.Scale(domain=models, range=["#0072B2", "#E69F00"]), title=None
-    )
+    scale = alt.Scale(domain=MODELS, range=["#0072B2", "#E69F00"])
+    color = alt.Color("model:N", scale=scale, title=None)
     low = alt.X("ci_low:Q", title="share of the top k")
-    bars = (
-        base.transform_filter(HAS_INTERVAL)
-        .mark_rule(strokeWidth=2, aria=False)
-        .encode(x=low, x2="ci_high:Q", color=color)
-    )
     share = alt.X("share:Q", title="share of the top k", axis=alt.Axis(format="%"))
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color)
-    chance = base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q")
-    return (
-        (bars + points + chance)
-        .properties(
-            width=240, height={"step": 14}, description="Share of each training language, by model."
-        )
-        .facet(
-            row=alt.Row("language:N", title="test language", sort=None),
-            column=alt.Column("sign:N", title=None, sort=["positive", "negative"]),
-        )
+    layers = alt.LayerChart(
+        layer=[
+            plot_intervals(base, x=low, x2="ci_high:Q", color=color),
+            base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color),
+            base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q"),
+        ]
+    )
+    description = "Share of each training language, by model."
+    return layers.properties(width=240, height={"step": 14}, description=description).facet(
+        row=alt.Row("language:N", title="test language", sort=None),
+        column=alt.Column("sign:N", title=None, sort=SIGN_ORDER),
     )
 
 
-def plot_imbalance(table):
-    """Share of a language in its own top k as it gets more training samples (Figure 5)."""
+def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
+    """Share of a language in its own top k as it gets more training samples (Figure 5).
+
+    `table`: that of `sharing.imbalance` for all languages and percentages.
+    """
     table = name_languages(table)
-    languages = dict.fromkeys(table["language"])
+    title = "additional samples in the language (%)"
     base = alt.Chart(table).encode(
-        x=alt.X(
-            "percent:O", title="additional samples of the language, %", axis=alt.Axis(labelAngle=0)
-        ),
-        tooltip=share_tooltip("language", "percent", "sign"),
+        x=alt.X("percent:O", title=title, axis=alt.Axis(labelAngle=0)),
+        tooltip=make_share_tooltip("language", "percent", "sign"),
     )
     chance = base.mark_line(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
-    description = "Share of a language in its own top k by additional samples."
-    return line_with_band(
-        base, "language", languages, "from the language itself", chance, description
+    return plot_lines_with_bands(
+        base,
+        chance,
+        field="language",
+        languages=dict.fromkeys(table["language"]),
+        title="share from the language itself",
+        description="Share of a language in its own top k, by additional samples.",
     )
