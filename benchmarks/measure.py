@@ -294,8 +294,10 @@ def answer(spec: dict[str, Any]) -> dict[str, Any]:
 
 def limit_memory() -> None:
     """Let the process fail, rather than the machine swap, when memory runs out."""
-    limit = psutil.virtual_memory().available
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    _, hard = resource.getrlimit(
+        resource.RLIMIT_DATA
+    )  # kept: a lower one could not be raised again
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.virtual_memory().available, hard))
 
 
 def main() -> None:
