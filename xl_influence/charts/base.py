@@ -9,6 +9,7 @@ import altair as alt
 from IPython.display import HTML, display
 
 from ..tasks import LANGUAGES
+from . import vega
 
 COLORS = {
     "en": "#0072B2",
@@ -59,20 +60,14 @@ def set_up():
         display(HTML(f"<script>{_vega()}</script>"))
 
 
-def _vega():
-    """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
-    import vl_convert
-
-    names = {
+def _vega() -> str:
+    """JavaScript that defines vegaEmbed, and tells Altair's output that it is there."""
+    versions = {
         "vega": alt.VEGA_VERSION,
         "vega-lite": alt.VEGALITE_VERSION,
         "vega-embed": alt.VEGAEMBED_VERSION,
     }
-    debug = ", ".join(
-        f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items()
-    )
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
+    return f"{vega.bundle_script('vegaEmbed')} {vega.versions_script(versions)}"
 
 
 def language_scale(languages):
