@@ -16,9 +16,9 @@
       explanation: "A step of training on these lowers the loss on the test sample.",
     },
     negative: {
-      title: "Worked against it most",
-      verb: "worked against it most",
-      explanation: "A step on these raises it.",
+      title: "Hurt most",
+      verb: "hurt most",
+      explanation: "A step of training on these raises it.",
     },
   };
   // What is shown: a task, a test language, a test sample, and training samples in the language
@@ -178,8 +178,8 @@
     const total = Object.values(data.trained).reduce((sum, count) => sum + count, 0);
     const chance = 1 - (data.trained[test.lang] || 0) / total;
     return (
-      `Of the ${data.top_k} that ${signs[sign].verb}, ${other} are in another language than ` +
-      `${nameOf(test.lang)}; by chance it would be ${(chance * data.top_k).toFixed(0)}.`
+      `Of the ${data.top_k} that ${signs[sign].verb}, ${other} are in a language other than ` +
+      `${nameOf(test.lang)} (chance: ${(chance * data.top_k).toFixed(0)}).`
     );
   };
 
