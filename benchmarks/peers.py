@@ -1,10 +1,11 @@
-"""The same cosines from attribution libraries ("peers") and from two plain references, behind one signature.
+"""The same cosines from attribution libraries ("peers") and from two plain references.
 
-`PEERS[name].run(model, train, test)` gives a numpy array (test, train) of cosines of per-sample loss gradients, over the
-parameters that `PEERS[name].covered(model)` names. `model`: a BERT or XLM-R sequence classifier in eval mode, all of it
-trainable; its weights stay as they are. `train`, `test`: lists of {"input_ids", "label"}, all of one length. Every peer
-keeps all test gradients in memory and runs with the options that are fastest for it while exact; libraries are imported
-when they run. TQDM_DISABLE=1 in the environment silences their progress bars.
+`PEERS[way].run(model, train, test)` returns a numpy array (test, train): cosines of the per-sample
+loss gradients over the parameters that `PEERS[way].covered(model)` names. `model` is a BERT or
+XLM-R sequence classifier in eval mode with all parameters trainable; its weights do not change.
+`train` and `test` are lists of {"input_ids", "label"}, all of one length. Every peer keeps all test
+gradients in memory, and gets the options with which it is fastest while exact. Libraries are
+imported when they run; TQDM_DISABLE=1 in the environment silences their progress bars.
 
 `python benchmarks/peers.py` compares them all with float64 autograd on tiny models.
 """
@@ -15,87 +16,143 @@ import importlib.metadata
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
-import torch.nn.functional as F
+from common import WAYS
+from torch.nn.functional import cross_entropy
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from xl_influence.engine.arithmetic import arithmetic
+from xl_influence.speed import count_passes
+
+Model = torch.nn.Module
+Sample = dict[str, Any]  # `input_ids`: list of int, `label`: int
+Run = Callable[
+    [Model, list[Sample], list[Sample]], np.ndarray
+]  # model, train, test → (test, train)
 
 TOKENS = {"cpu": 2048, "cuda": 8192}  # in a batch, for peers that take batches
-BLOCK = 2**14  # parameters in one float32 sum: over all of a large model it loses digits
+BLOCK = 2**14  # parameters in one float32 sum, which loses digits over all of a large model
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to compute the cosines."""
+    """A peer or reference.
 
-    name: str
+    Parameters
+    ----------
+    package
+        The library's name on PyPI.
+    run
+        Computes the cosines, see the module's docstring.
+    covered
+        The names of the parameters that enter the cosines, given the model.
+    """
+
     package: str
-    covers: str
-    passes: Callable  # (n_train, n_test) -> backward passes, counted in samples
-    run: Callable  # (model, train, test) -> array (test, train)
-    covered: Callable  # model -> names of the parameters that enter the cosine
+    run: Run
+    covered: Callable[[Model], list[str]]
 
     @property
-    def version(self):
+    def version(self) -> str:
+        """The installed version of the library."""
         return importlib.metadata.version(self.package)
 
 
-def tensors(samples, model):
-    """`input_ids`, `attention_mask` and labels of samples of one length."""
+# Samples and losses ------------------------------------------------------------------------------
+
+
+def make_tensors(samples: list[Sample], model: Model) -> tuple[torch.Tensor, ...]:
+    """Samples of one length on the model's device: `input_ids`, `attention_mask`, labels."""
     ids = torch.tensor([sample["input_ids"] for sample in samples], device=model.device)
-    return (
-        ids,
-        torch.ones_like(ids),
-        torch.tensor([sample["label"] for sample in samples], device=model.device),
-    )
+    labels = torch.tensor([sample["label"] for sample in samples], device=model.device)
+    return ids, torch.ones_like(ids), labels  # (samples, tokens) twice, (samples)
 
 
-def loss_sum(model, batch):
-    """Summed cross-entropy of a batch: each sample's gradient is that of its own loss."""
+def sum_losses(model: Model, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """The summed cross-entropy of a batch: each sample's gradient is that of its own loss."""
     ids, mask, labels = batch
-    return F.cross_entropy(
-        model(input_ids=ids, attention_mask=mask).logits, labels, reduction="sum"
-    )
+    logits = model(input_ids=ids, attention_mask=mask).logits  # (samples, classes)
+    return cross_entropy(logits, labels, reduction="sum")
 
 
-def batch_size(samples, model, share=1):
+def batch_size(samples: list[Sample], model: Model, share: int = 1) -> int:
+    """Samples in a batch of `TOKENS` tokens, or of one part in `share` of them."""
     return max(1, TOKENS[model.device.type] // share // len(samples[0]["input_ids"]))
 
 
-def divided(dots, test_norms, train_norms):
-    """Cosines of dot products (test, train) and norms, as numpy."""
+# From gradients to cosines -----------------------------------------------------------------------
+
+
+def divide(dots: torch.Tensor, test_norms: torch.Tensor, train_norms: torch.Tensor) -> np.ndarray:
+    """Cosines (test, train) from dot products (test, train) and norms (test), (train)."""
     return (dots / (test_norms[:, None] * train_norms[None])).cpu().numpy()
 
 
-def norms(vectors):
+def find_norms(vectors: torch.Tensor) -> torch.Tensor:
+    """The norms (samples) of gradients (samples, parameters), summed across blocks in float64."""
     return sum(block.square().sum(1).double() for block in vectors.split(BLOCK, 1)).sqrt()
 
 
-def streamed(test, train, n_test):
-    """Cosines of flat gradients that come in batches: of test samples kept as one dense matrix, of training samples used
-    once. Sums are float64 across blocks of parameters."""
-    rows, filled, dots, train_norms = None, 0, [], []
+def stream_cosines(
+    test: Iterable[torch.Tensor], train: Iterable[torch.Tensor], n_test: int
+) -> np.ndarray:
+    """Cosines (test, train) of flat gradients that come batch by batch, (samples, parameters).
+
+    Test gradients are kept as one dense matrix, training gradients are used once and dropped.
+    Sums across blocks of parameters are float64.
+
+    Parameters
+    ----------
+    test, train
+        Batches of gradients, in the order of the samples.
+    n_test
+        Test samples in all batches together.
+    """
+    rows, filled = None, 0
     for vectors in test:
-        rows = vectors.new_empty(n_test, vectors.shape[1]) if rows is None else rows
+        if rows is None:
+            rows = vectors.new_empty(n_test, vectors.shape[1])  # (test, parameters)
         rows[filled : filled + len(vectors)] = vectors
         filled += len(vectors)
+    dots, train_norms = [], []
     for vectors in train:
         blocks = zip(rows.split(BLOCK, 1), vectors.split(BLOCK, 1), strict=True)
-        dots.append(sum((a @ b.T).double() for a, b in blocks))
-        train_norms.append(norms(vectors))
-    return divided(torch.cat(dots, 1), norms(rows), torch.cat(train_norms))
+        dots.append(sum((a @ b.T).double() for a, b in blocks))  # (test, batch)
+        train_norms.append(find_norms(vectors))
+    return divide(torch.cat(dots, 1), find_norms(rows), torch.cat(train_norms))
+
+
+# Which parameters --------------------------------------------------------------------------------
+
+
+def all_names(model: Model) -> list[str]:
+    """All trainable parameters."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def linear_names(model: Model) -> list[str]:
+    """Weights and biases of Linear layers."""
+    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    return [name for name in all_names(model) if name.rpartition(".")[0] in layers]
+
+
+def encoder_linear_names(model: Model) -> list[str]:
+    """Weights and biases of the encoder's Linear layers, without pooler and head."""
+    return [name for name in linear_names(model) if ".encoder." in name]
 
 
 @contextlib.contextmanager
-def only_embeddings(model):
-    """Freeze all but the word embeddings, through which gradients flow to every layer: for peers that need activations
-    and output gradients alone."""
+def only_embeddings_trainable(model: Model) -> Iterator[None]:
+    """Freeze all but the word embeddings, through which gradients reach every layer.
+
+    For peers that need only activations and output gradients.
+    """
     try:
         model.requires_grad_(False)
         model.get_input_embeddings().requires_grad_(True)
@@ -105,191 +162,193 @@ def only_embeddings(model):
         model.zero_grad()
 
 
-def everything(model):
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+# The references ----------------------------------------------------------------------------------
 
 
-def linear(model):
-    """Weights and biases of Linear layers."""
-    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    return [name for name in everything(model) if name.rpartition(".")[0] in layers]
-
-
-def encoder_linear(model):
-    return [name for name in linear(model) if ".encoder." in name]
-
-
-def gradient(model, sample):
-    """Gradient (1, parameters) of one sample's loss."""
+def find_gradient(model: Model, sample: Sample) -> torch.Tensor:
+    """The gradient (1, parameters) of one sample's loss."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    parts = torch.autograd.grad(loss_sum(model, tensors([sample], model)), parameters)
+    parts = torch.autograd.grad(sum_losses(model, make_tensors([sample], model)), parameters)
     return torch.cat([part.flatten() for part in parts])[None]
 
 
-def pairs(model, train, test):
-    """The paper's way: both gradients anew for every pair."""
-    values = [
-        [streamed([gradient(model, a)], [gradient(model, b)], 1).item() for b in train]
-        for a in test
-    ]
-    return np.array(values)
+def run_pairs(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """The paper's way: both gradients are computed again for every pair."""
+
+    def cosine(test_sample: Sample, train_sample: Sample) -> float:
+        test_gradient = find_gradient(model, test_sample)
+        return stream_cosines([test_gradient], [find_gradient(model, train_sample)], 1).item()
+
+    return np.array([[cosine(a, b) for b in train] for a in test])
 
 
-def loop(model, train, test):
-    """One backward pass for each sample, and one matrix-vector product for each training sample."""
-    return streamed(
-        (gradient(model, s) for s in test), (gradient(model, s) for s in train), len(test)
-    )
+def run_loop(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """One backward pass per sample, and one matrix-vector product per training sample."""
+    test_gradients = (find_gradient(model, sample) for sample in test)
+    train_gradients = (find_gradient(model, sample) for sample in train)
+    return stream_cosines(test_gradients, train_gradients, len(test))
+
+
+def run_exact(
+    model: Model, train: list[Sample], test: list[Sample], names: list[str]
+) -> np.ndarray:
+    """Cosines (test, train) by autograd in float64.
+
+    Parameters
+    ----------
+    model, train, test
+        As in the module's docstring.
+    names
+        The parameters over which the cosines are taken.
+    """
+    double = copy.deepcopy(model).double()
+    for name, parameter in double.named_parameters():
+        parameter.requires_grad_(name in names)
+    return run_loop(double, train, test)
+
+
+# The libraries -----------------------------------------------------------------------------------
 
 
 class Logits(torch.nn.Module):
     """A classifier as captum calls it: positional tensors in, logits out."""
 
-    def __init__(self, model):
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, ids, mask):
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The logits (samples, classes)."""
         return self.model(input_ids=ids, attention_mask=mask).logits
 
 
-def captum(model, train, test, size=1, reduction="none"):
-    """One sample per batch: of a larger one captum passes the whole backward for each of its samples.
+def run_captum(
+    model: Model,
+    train: list[Sample],
+    test: list[Sample],
+    size: int = 1,
+    reduction: str = "none",
+) -> np.ndarray:
+    """One sample per batch: captum passes a larger batch backward once for each of its samples.
 
-    `influence` gives no norms, and `self_influence` passes every sample again; these vectors, whose dot product is the
-    influence by captum's documentation, give both in one pass.
+    `influence` returns no norms, and `self_influence` passes every sample again. The intermediate
+    quantities give both in one pass: captum documents that their dot product is the influence.
+
+    Parameters
+    ----------
+    model, train, test
+        As in the module's docstring.
+    size
+        Samples per batch.
+    reduction
+        Of the loss: 'none', or 'sum' to take the gradients of a whole batch at once.
     """
     from captum.influence import TracInCP
 
-    def vectors(samples):
-        loader = DataLoader(TensorDataset(*tensors(samples, model)), batch_size=size)
-        loss, batched = torch.nn.CrossEntropyLoss(reduction=reduction), reduction == "sum"
+    def vectors(samples: list[Sample]) -> Iterator[torch.Tensor]:
+        loader = DataLoader(TensorDataset(*make_tensors(samples, model)), batch_size=size)
         tracin = TracInCP(
             Logits(model),
             loader,
             ["now"],
             lambda *_: 1.0,
             None,
-            loss,
-            sample_wise_grads_per_batch=batched,
+            torch.nn.CrossEntropyLoss(reduction=reduction),
+            sample_wise_grads_per_batch=reduction == "sum",
         )
         return (tracin.compute_intermediate_quantities(tuple(batch)) for batch in loader)
 
-    return streamed(vectors(test), vectors(train), len(test))
+    return stream_cosines(vectors(test), vectors(train), len(test))
 
 
-def captum_linear(model, train, test):
-    """Whole batches, which captum does for Linear only: all else drops out silently."""
+def run_captum_linear(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """Whole batches, which captum supports only for Linear; it silently drops all other layers."""
+    size = batch_size(train, model, share=4)  # it keeps the gradients of a batch
     try:
-        with only_embeddings(model), warnings.catch_warnings():
+        with only_embeddings_trainable(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # integer inputs have no gradient
-            return captum(
-                model, train, test, batch_size(train, model, 4), "sum"
-            )  # keeps a batch's gradients
+            return run_captum(model, train, test, size, reduction="sum")
     finally:
         for parameter in model.parameters():
             parameter.__dict__.pop("sample_grad", None)
 
 
-def kronfluence(model, train, test):
-    """No preconditioning; all test samples in one batch, so that training samples are passed once for dot products.
+def run_kronfluence(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """No preconditioning; all test samples in one batch, so training samples are passed only once.
 
-    The norms are self-influences, for which it passes every sample again.
+    That gives the dot products. The norms are self-influences, for which kronfluence passes every
+    sample again.
     """
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments
     from kronfluence.task import Task
 
     class Loss(Task):
-        def compute_measurement(self, batch, model, sample=False):
-            return loss_sum(model, batch)
+        def compute_measurement(self, batch: Any, model: Model, sample: bool = False) -> Any:
+            return sum_losses(model, batch)
 
         compute_train_loss = compute_measurement
 
-    wrapped = prepare_model(copy.deepcopy(model), Loss())  # replaces modules: of a copy
-    queries, rows = (TensorDataset(*tensors(samples, model)) for samples in (test, train))
+    wrapped = prepare_model(copy.deepcopy(model), Loss())  # a copy: it replaces modules
+    queries = TensorDataset(*make_tensors(test, model))
+    rows = TensorDataset(*make_tensors(train, model))
+    size, cpu = batch_size(train, model), model.device.type == "cpu"
     with tempfile.TemporaryDirectory() as folder:
-        cpu = model.device.type == "cpu"
         analyzer = Analyzer("peer", wrapped, Loss(), cpu=cpu, disable_tqdm=True, output_dir=folder)
         analyzer.fit_all_factors("none", rows, factor_args=FactorArguments(strategy="identity"))
-        analyzer.compute_pairwise_scores(
-            "dots", "none", queries, rows, len(test), batch_size(train, model)
-        )
-        analyzer.compute_self_scores(
-            "squares", "none", ConcatDataset([queries, rows]), batch_size(train, model)
-        )
-        dots, squares = analyzer.load_pairwise_scores("dots"), analyzer.load_self_scores("squares")
-    lengths = squares["all_modules"].sqrt()
-    return divided(dots["all_modules"], lengths[: len(test)], lengths[len(test) :])
+        analyzer.compute_pairwise_scores("dots", "none", queries, rows, len(test), size)
+        analyzer.compute_self_scores("squares", "none", ConcatDataset([queries, rows]), size)
+        dots = analyzer.load_pairwise_scores("dots")["all_modules"]  # (test, train)
+        squares = analyzer.load_self_scores("squares")["all_modules"]  # (test + train)
+    lengths = squares.sqrt()
+    return divide(dots, lengths[: len(test)], lengths[len(test) :])
 
 
-def dattri(model, train, test):
-    """Test samples take the place of training samples: dattri keeps the gradients of an outer batch and computes those of
-    all inner ones anew for each, so with all test samples in one outer batch it passes every sample once.
+def run_dattri(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """Test and training samples swap roles, so that dattri passes every sample only once.
 
-    It is given all parameters as one: it slices them of a vector, whose gradient takes a pass over the whole for each.
+    dattri keeps the gradients of an outer batch, and for each outer batch computes those of all
+    inner ones again. With all test samples in one outer batch, it does so only once.
+
+    It gets all parameters as one vector. It slices them out of a vector in any case, and the
+    gradient of each slice takes a pass over the whole vector.
     """
     from dattri.algorithm.tracin import TracInAttributor
     from dattri.task import AttributionTask
 
     parameters = dict(model.named_parameters())
-    whole = torch.nn.ParameterDict(
-        {"all": torch.cat([parameter.detach().flatten() for parameter in parameters.values()])}
-    )
+    sizes = [parameter.numel() for parameter in parameters.values()]
+    flat = torch.cat([parameter.detach().flatten() for parameter in parameters.values()])
+    whole = torch.nn.ParameterDict({"all": flat})
 
-    def loss(flat, sample):
-        parts = flat["all"].split([parameter.numel() for parameter in parameters.values()])
-        values = {
-            name: part.view_as(parameters[name])
-            for name, part in zip(parameters, parts, strict=True)
-        }
+    def loss(vector: dict[str, torch.Tensor], sample: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        parts = zip(parameters, vector["all"].split(sizes), strict=True)
+        values = {name: part.view_as(parameters[name]) for name, part in parts}
         ids, mask, label = (value[None] for value in sample)
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": mask[:, None, None].bool(),
-        }  # as attention takes it: vmap cannot ask
-        return F.cross_entropy(torch.func.functional_call(model, values, (), inputs).logits, label)
+        mask = mask[:, None, None].bool()  # attention's own form: under vmap it cannot convert it
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        return cross_entropy(torch.func.functional_call(model, values, (), inputs).logits, label)
 
     task = AttributionTask(loss, whole, [None], checkpoints_load_func=lambda model, _: model)
     attributor = TracInAttributor(task, torch.ones(1), normalized_grad=True, device=model.device)
-    attributor.projector_kwargs = None  # no argument switches the projection to 512 dimensions off
-    outer = DataLoader(TensorDataset(*tensors(test, model)), batch_size=len(test))
-    inner = DataLoader(
-        TensorDataset(*tensors(train, model)), batch_size=4
-    )  # larger ones are slower
-    with (
-        torch.no_grad(),
-        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
-    ):  # which vmap can batch
+    attributor.projector_kwargs = None  # no argument turns off the projection to 512 dimensions
+    outer = DataLoader(TensorDataset(*make_tensors(test, model)), batch_size=len(test))
+    inner = DataLoader(TensorDataset(*make_tensors(train, model)), batch_size=4)  # larger is slower
+    plain_attention = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
+    with torch.no_grad(), plain_attention:  # the one kind of attention that vmap can batch
         return attributor.attribute(outer, inner).numpy()
 
 
-def dattri_llm(model, train, test):
-    """Per-sample gradients of all layers from activations and output gradients; Linear computes no weight gradients."""
+def run_dattri_llm(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """Per-sample gradients of all layers from activations and output gradients.
+
+    Linear layers compute no weight gradients in the backward pass.
+    """
     from dattri_llm.attribution import AttributionArguments, TracInAttributor
     from dattri_llm.gradient.hooks import HookManagerConfig
     from dattri_llm.task import AttributionTask
     from dattri_llm.utils.hashing import hash_batch
 
-    def inputs(samples):
-        rows = (tensor.cpu() for tensor in tensors(samples, model))  # it pins them itself
-        values = dict(zip(("input_ids", "attention_mask", "labels"), rows, strict=True))
-        if (
-            model.config.model_type == "bert"
-        ):  # its own positions are of no sample, and so would be their gradients
-            ids = values["input_ids"]
-            values["position_ids"] = torch.arange(ids.shape[1]).expand_as(ids)
-        return [{key: value[row] for key, value in values.items()} for row in range(len(samples))]
-
-    # where the test gradients of embeddings fit its cache, a training batch's are dense as well
-    size, table = batch_size(train, model), model.get_input_embeddings().weight.numel() * 4
-    free = (
-        psutil.virtual_memory().available
-        if model.device.type == "cpu"
-        else torch.cuda.mem_get_info()[0]
-    )
-    if len(test) * table < 0.35 * free:  # its rule
-        size = max(1, min(size, int(0.1 * free // table)))
     kinds = {
         torch.nn.Linear: "invasive_linear_io",
         torch.nn.LayerNorm: "linear_io",
@@ -298,51 +357,81 @@ def dattri_llm(model, train, test):
     hooks = {
         name: kinds[type(module)] for name, module in model.named_modules() if type(module) in kinds
     }
+    size, cpu = _dattri_llm_batch(model, train, len(test)), model.device.type == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         task = AttributionTask(
             lambda model, batch: model(**batch).loss * len(batch["labels"]), model
         )
-        options = AttributionArguments(folder, size, len(test), use_cpu=model.device.type == "cpu")
+        options = AttributionArguments(folder, size, len(test), use_cpu=cpu)
         score = TracInAttributor(options, task=task).attribute(
-            inputs(train), inputs(test), hook_config=HookManagerConfig(hooks), normalized_grad=True
+            _dattri_llm_inputs(model, train),
+            _dattri_llm_inputs(model, test),
+            hook_config=HookManagerConfig(hooks),
+            normalized_grad=True,
         )
-    # columns go by the hash of a sample's inputs: equal samples share one
-    names = [
-        hash_batch({key: value[None] for key, value in row.items()}, 1)[0] for row in inputs(test)
+    # Its columns are sorted by a hash of each sample's inputs; equal samples share one column.
+    hashes = [
+        hash_batch({key: value[None] for key, value in row.items()}, 1)[0]
+        for row in _dattri_llm_inputs(model, test)
     ]
-    return score.scores[:, [score.test_index[name] for name in names]].T.numpy()
+    return score.scores[:, [score.test_index[name] for name in hashes]].T.numpy()
 
 
-def bergson(model, train, test):
-    """Its collector and scorer in memory, without its loops: those take the loss of causal language models only."""
+def _dattri_llm_inputs(model: Model, samples: list[Sample]) -> list[dict[str, torch.Tensor]]:
+    """Samples as dattri-llm takes them, on the CPU: it pins them by itself."""
+    ids, mask, labels = (tensor.cpu() for tensor in make_tensors(samples, model))
+    values = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    if model.config.model_type == "bert":
+        # BERT's own positions belong to no sample, so their gradients would be lost.
+        values["position_ids"] = torch.arange(ids.shape[1]).expand_as(ids)
+    return [{key: value[row] for key, value in values.items()} for row in range(len(samples))]
+
+
+def _dattri_llm_batch(model: Model, train: list[Sample], n_test: int) -> int:
+    """Training samples in a batch for dattri-llm.
+
+    If the embeddings' test gradients fit into its cache, a training batch's are dense as well.
+    """
+    size = batch_size(train, model)
+    table = model.get_input_embeddings().weight.numel() * 4  # bytes
+    if model.device.type == "cpu":
+        free = psutil.virtual_memory().available
+    else:
+        free = torch.cuda.mem_get_info()[0]
+    if n_test * table < 0.35 * free:  # its rule
+        return max(1, min(size, int(0.1 * free // table)))
+    return size
+
+
+def run_bergson(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
+    """Its collector and scorer in memory, without its loops: those accept only causal losses."""
     from bergson import GradientProcessor, IndexConfig, InMemoryCollector, PreprocessConfig, Scorer
     from bergson.score.score_writer import InMemorySequenceScoreWriter
     from datasets import Dataset
 
-    def collect(samples, size, **options):
+    def collect(samples: list[Sample], size: int, **options: Any) -> Any:
         collector = InMemoryCollector(
             model=model.base_model,
             data=Dataset.from_dict({"row": range(len(samples))}),
             cfg=IndexConfig(run_path="unused"),
             processor=GradientProcessor(projection_dim=None, include_bias=True),
-            filter_modules="pooler.*",  # it takes sequences only, so neither this nor the head
+            filter_modules="pooler.*",  # it accepts only sequences: neither this nor the head
             **options,
         )
         for start in range(0, len(samples), size):
             rows = list(range(start, min(start + size, len(samples))))
             with collector.with_batch():
-                loss = loss_sum(model, tensors([samples[row] for row in rows], model))
+                loss = sum_losses(model, make_tensors([samples[row] for row in rows], model))
                 loss.backward()
             collector.process_batch(rows, losses=loss.expand(len(rows)))
             model.zero_grad()
         collector.teardown()
         return collector
 
-    with only_embeddings(model):
+    with only_embeddings_trainable(model):
         unit = PreprocessConfig(unit_normalize=True)
-        queries = collect(
-            test, batch_size(test, model, 4), preprocess_cfg=unit
-        ).gradients  # keeps a batch's
+        size = batch_size(test, model, share=4)  # it keeps the gradients of a batch
+        queries = collect(test, size, preprocess_cfg=unit).gradients
         writer = InMemorySequenceScoreWriter(len(train), len(test))
         scorer = Scorer(
             queries, list(queries), writer, model.device, model.dtype, unit_normalize=True
@@ -350,56 +439,49 @@ def bergson(model, train, test):
         return collect(train, batch_size(train, model), scorer=scorer).scores.T.numpy()
 
 
-def with_our_products(run):
-    """The peer with matrix products and attention computed as our engine has them: what is left is the method."""
+def with_engine_arithmetic(run: Run) -> Run:
+    """The peer with matrix products and attention as the engine computes them.
 
-    def faster(model, train, test):
+    What remains of the difference in speed is then due to the method.
+    """
+
+    def run_faster(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
         with arithmetic(model.device):
             return run(model, train, test)
 
-    return faster
+    return run_faster
 
 
-def once(n_train, n_test):
-    return n_train + n_test
-
-
-ALL, LINEAR = "all parameters", "Linear only"
 PEERS = {
-    "pairs": Peer(
-        "every pair anew",
-        "torch",
-        ALL,
-        lambda n_train, n_test: 2 * n_train * n_test,
-        pairs,
-        everything,
-    ),
-    "loop": Peer("plain loop", "torch", ALL, once, loop, everything),
-    "captum": Peer("captum TracInCP", "captum", ALL, once, captum, everything),
-    "captum-linear": Peer(
-        "captum TracInCP, batched", "captum", LINEAR, once, captum_linear, linear
-    ),
-    "kronfluence": Peer(
-        "kronfluence", "kronfluence", LINEAR, lambda *samples: 2 * sum(samples), kronfluence, linear
-    ),
-    "dattri": Peer("dattri TracIn", "dattri", ALL, once, dattri, everything),
-    "dattri-llm": Peer("dattri-llm TracIn", "dattri-llm", ALL, once, dattri_llm, everything),
-    "dattri-llm-fast": Peer(
-        "dattri-llm TracIn, our products",
-        "dattri-llm",
-        ALL,
-        once,
-        with_our_products(dattri_llm),
-        everything,
-    ),
-    "bergson": Peer(
-        "bergson", "bergson", "Linear of the encoder only", once, bergson, encoder_linear
-    ),
+    "pairs": Peer("torch", run_pairs, all_names),
+    "loop": Peer("torch", run_loop, all_names),
+    "captum": Peer("captum", run_captum, all_names),
+    "captum-linear": Peer("captum", run_captum_linear, linear_names),
+    "kronfluence": Peer("kronfluence", run_kronfluence, linear_names),
+    "dattri": Peer("dattri", run_dattri, all_names),
+    "dattri-llm": Peer("dattri-llm", run_dattri_llm, all_names),
+    "dattri-llm-fast": Peer("dattri-llm", with_engine_arithmetic(run_dattri_llm), all_names),
+    "bergson": Peer("bergson", run_bergson, encoder_linear_names),
 }
 
 
-def tiny(family, n_train=6, n_test=4, length=12):
-    """A tiny classifier with random weights, and its samples."""
+# A check on tiny models --------------------------------------------------------------------------
+
+
+def make_tiny_case(
+    family: str, n_train: int = 6, n_test: int = 4, length: int = 12
+) -> tuple[Model, list[Sample], list[Sample]]:
+    """A tiny classifier with random weights, its training samples and its test samples.
+
+    Parameters
+    ----------
+    family
+        'bert' or 'xlm-roberta'.
+    n_train, n_test
+        Samples to draw.
+    length
+        Tokens in each.
+    """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     torch.manual_seed(0)
@@ -411,43 +493,31 @@ def tiny(family, n_train=6, n_test=4, length=12):
     }
     pad = {"bert": 0, "xlm-roberta": 1}[family]
     config = AutoConfig.for_model(family, vocab_size=100, num_labels=3, pad_token_id=pad, **sizes)
-    draw, total = np.random.default_rng(0), n_train + n_test
-    ids, labels = (
-        draw.integers(5, 100, (total, length)).tolist(),
-        draw.integers(0, 3, total).tolist(),
-    )
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    random, total = np.random.default_rng(0), n_train + n_test
+    ids = random.integers(5, 100, (total, length)).tolist()
+    labels = random.integers(0, 3, total).tolist()
     samples = [{"input_ids": row, "label": label} for row, label in zip(ids, labels, strict=True)]
-    return (
-        AutoModelForSequenceClassification.from_config(config).eval(),
-        samples[:n_train],
-        samples[n_train:],
-    )
+    return model, samples[:n_train], samples[n_train:]
 
 
-def exact(model, train, test, names):
-    """Cosines over the parameters `names`, by autograd in float64."""
-    double = copy.deepcopy(model).double()
-    for name, parameter in double.named_parameters():
-        parameter.requires_grad_(name in names)
-    return loop(double, train, test)
-
-
-def main():
-    print(
-        f"{'largest error':16}{'version':>12}{'passes':>8}{'parameters':>13}{'bert':>10}{'xlm-r':>10}{'seconds':>9}"
-    )
-    cases = [tiny("bert"), tiny("xlm-roberta")]
-    for key, peer in PEERS.items():
+def main() -> None:
+    """Print the largest error of every peer on a tiny BERT and a tiny XLM-R."""
+    heads = f"{'version':>12}{'passes':>8}{'parameters':>13}{'bert':>10}{'xlm-r':>10}{'seconds':>9}"
+    print(f"{'largest error':16}{heads}")
+    cases = [make_tiny_case("bert"), make_tiny_case("xlm-roberta")]
+    for way, peer in PEERS.items():
         start = time.perf_counter()
-        errors = [
-            np.abs(peer.run(*case) - exact(*case, peer.covered(case[0]))).max() for case in cases
-        ]
-        seconds, (model, train, test) = time.perf_counter() - start, cases[0]
-        share = f"{len(peer.covered(model))} of {len(everything(model))}"
-        print(
-            f"{key:16}{peer.version:>12}{peer.passes(len(train), len(test)):>8}{share:>13}", end=""
+        bert, xlmr = (
+            np.abs(peer.run(*case) - run_exact(*case, peer.covered(case[0]))).max()
+            for case in cases
         )
-        print(f"{errors[0]:>10.1e}{errors[1]:>10.1e}{seconds:>9.2f}")
+        seconds = time.perf_counter() - start
+        model, train, test = cases[0]
+        passes = count_passes(WAYS[way], len(train), len(test))
+        share = f"{len(peer.covered(model))} of {len(all_names(model))}"
+        print(f"{way:16}{peer.version:>12}{passes:>8}{share:>13}", end="")
+        print(f"{bert:>10.1e}{xlmr:>10.1e}{seconds:>9.2f}")
 
 
 if __name__ == "__main__":

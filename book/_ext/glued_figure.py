@@ -1,6 +1,7 @@
-"""`{glued-figure}`: a numbered figure with what another document has glued; `{task-figures}`: one for each task, in tabs.
+"""Numbered figures of charts that notebooks have glued: `{glued-figure}` and `{task-figures}`.
 
-myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes the document as an option:
+`{glue:figure}` of myst-nb sees only the keys of its own notebook; `{glued-figure}` takes the
+document as an option. `{task-figures}` makes one for each task, in tabs:
 
     ```{glued-figure} answer_chart
     :doc: runs/00-the-answer.ipynb
@@ -13,25 +14,32 @@ myst-nb's `{glue:figure}` sees only the keys of its own notebook. This one takes
     :notebook: 04-cross-language-influence
     :name: fig-where-from
 
-    the caption, which follows the task's name; the figures are called fig-where-from-xnli and so on.
+    the caption, which follows the task's name; the figures are fig-where-from-xnli and so on.
     ```
 """
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import create_pending_glue_ref
 from numbers_in_prose import MISSING, bands, lookup
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence.tasks import TASKS
 
 
 class GluedFigure(SphinxDirective):
-    required_arguments = 1  # the key
-    has_content = True
-    option_spec = {"doc": directives.unchanged_required, "name": directives.unchanged}
+    """A figure of what the document `doc` has glued under the key in the argument."""
 
-    def run(self):
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"doc": directives.unchanged_required, "name": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        """The figure, with the first paragraph as its caption and the others as its legend."""
         source, line = self.get_source_info()
         glued = create_pending_glue_ref(
             self.state.document, source, line, self.options["doc"], self.arguments[0]
@@ -48,35 +56,44 @@ class GluedFigure(SphinxDirective):
 
 
 class TaskFigures(SphinxDirective):
-    required_arguments = 1  # the key, without its task
+    """The same figure for every task, in tabs; the argument is the key, without its task."""
+
+    required_arguments = 1
     has_content = True
-    option_spec = {
-        name: directives.unchanged_required for name in ("notebook", "name", "tasks", "study")
-    }
+    option_spec: ClassVar = dict.fromkeys(
+        ("notebook", "name", "tasks", "study"), directives.unchanged_required
+    )
 
-    def run(self):
-        return self.parse_text_to_nodes(
-            "\n".join(["::::{tab-set}", ":sync-group: task", "", *self.tabs(), "::::"])
-        )
-
-    def tabs(self):
-        prefix = f"{self.options['study']}/" if "study" in self.options else ""
+    def run(self) -> list[nodes.Node]:
+        """The tabs."""
+        lines = ["::::{tab-set}", ":sync-group: task", ""]
         for task in self.options.get("tasks", " ".join(TASKS)).split():
-            folder, notebook, key = f"{prefix}{task}", self.options["notebook"], self.arguments[0]
-            title = bands(self.env)[folder]["title"]
-            yield from (f":::{{tab-item}} {title}", f":sync: {task}", "")
-            if lookup(self.env, folder, notebook, key) == MISSING:
-                yield from (f"This study has no such runs on {title} yet.", ":::")
-                continue
-            yield from (
-                f"```{{glued-figure}} {task}_{key}",
-                f":name: {self.options['name']}-{task}",
-            )
-            yield from (f":doc: runs/{folder}/{notebook}.ipynb", "", f"{title}: {self.content[0]}")
-            yield from (*self.content[1:], "```", ":::")
+            lines.extend(self._tab(task))
+        return self.parse_text_to_nodes("\n".join([*lines, "::::"]))
+
+    def _tab(self, task: str) -> Iterator[str]:
+        """The lines of one task's tab: a figure, or a sentence if the study has no such run."""
+        folder = f"{self.options['study']}/{task}" if "study" in self.options else task
+        notebook, key = self.options["notebook"], self.arguments[0]
+        title = bands(self.env)[folder]["title"]
+        yield f":::{{tab-item}} {title}"
+        yield f":sync: {task}"
+        yield ""
+        if lookup(self.env, folder, notebook, key) == MISSING:
+            yield f"This study has no such runs on {title} yet."
+        else:
+            yield f"```{{glued-figure}} {task}_{key}"
+            yield f":name: {self.options['name']}-{task}"
+            yield f":doc: runs/{folder}/{notebook}.ipynb"
+            yield ""
+            yield f"{title}: {self.content[0]}"
+            yield from self.content[1:]
+            yield "```"
+        yield ":::"
 
 
-def setup(app):
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directives to Sphinx."""
     app.add_directive("glued-figure", GluedFigure)
     app.add_directive("task-figures", TaskFigures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,6 @@
-"""What the runs found, in prose: `{number}` in a sentence, `{lead}` as a sentence, `{task-numbers}` as a table by task.
+"""What the runs found, in the text of the book.
+
+`{number}` is a number in a sentence, `{lead}` a whole sentence, `{task-numbers}` a table by task:
 
     On XNLI it is {number}`xnli/04 cross_positive`. In words: {lead}`xnli/04 cross_lead`
 
@@ -7,143 +9,181 @@
     **chance** | cross_chance
     ```
 
-All read what the executed notebooks in `book/runs` have glued, as `<folder>/<beginning of the notebook's name> <key>`; the
-keys of a task's notebook begin with its task, which is left out. `:study: demo` takes the demo's. What a run does not have
-is a dash. `{data-band}` says which data the numbers of a page come from; `{task}` what those of a task are called.
+All read what the executed notebooks in `book/runs` have glued, by `<folder>/<notebook> <key>`; the
+beginning of the notebook's name is enough. The keys in a task's notebook begin with the task, which
+we leave out here. `:study: demo` reads the demo's notebooks. Where a run lacks a number there is
+a dash. `{data-band}` says which data the numbers of a page come from, `{task}` what a task's data
+are called.
 """
 
 import ast
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import nbformat
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from xl_influence.tasks import TASKS
 
 RUNS = Path("book") / "runs"
 MISSING = "–"
+TEXT = "application/papermill.record/text/plain"  # the text of what is glued
 
 
-def bands(env):
-    """What each folder of `book/runs` is called and says of its data: dict. The page that asks depends on it."""
+def bands(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
+    """For each folder of `book/runs`, what its data are called and what a page says about them.
+
+    The page that asks depends on the file.
+    """
     path = Path(env.srcdir) / RUNS / "bands.json"
     env.note_dependency(str(path))
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
-def glued(path):
+def glued(path: Path) -> dict[str, str]:
     """Key → plain text of what an executed notebook has glued; a chart's text is its type."""
-    outputs = [
-        output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])
-    ]
-    found = {
-        o.metadata["scrapbook"]["name"]: o.data
-        for o in outputs
-        if "scrapbook" in o.get("metadata", {})
-    }
-    return {
-        name: data.get("application/papermill.record/text/plain", "")
-        for name, data in found.items()
-    }
+    found = {}
+    for cell in nbformat.read(path, 4).cells:
+        for output in cell.get("outputs", []):
+            if "scrapbook" in output.get("metadata", {}):
+                found[output.metadata["scrapbook"]["name"]] = output.data.get(TEXT, "")
+    return found
 
 
-def lookup(env, folder, notebook, key):
-    """The text glued under `key` by the notebook whose name begins so; a dash where the run has none.
+def lookup(env: BuildEnvironment, folder: str, notebook: str, key: str) -> str:
+    """Find the text that a notebook has glued; a dash if the run has none.
 
     The page that asks is read again when the notebook changes.
+
+    Parameters
+    ----------
+    env
+        Sphinx's environment.
+    folder
+        Where the notebook is, in `book/runs`: '', '<task>' or '<study>/<task>'.
+    notebook
+        The beginning of its name.
+    key
+        The key, without the task.
     """
     paths = sorted((Path(env.srcdir) / RUNS / folder).glob(f"{notebook}*.ipynb"))
     for path in paths:
         env.note_dependency(str(path))
-    task = folder.split("/")[-1] if folder else ""
-    text = glued(paths[0]).get(f"{task}_{key}" if task else key) if len(paths) == 1 else None
+    if len(paths) != 1:
+        return MISSING
+    task = folder.split("/")[-1]
+    text = glued(paths[0]).get(f"{task}_{key}" if task else key)
     if text is None:
         return MISSING
     return str(ast.literal_eval(text)) if text[:1] in "'\"" else text
 
 
+def _lookup_reference(env: BuildEnvironment, reference: str) -> str:
+    """The text behind '<folder>/<notebook> <key>'."""
+    where, key = reference.split()
+    folder, _, notebook = where.rpartition("/")
+    return lookup(env, folder, notebook, key)
+
+
+def _folders(options: Mapping[str, str]) -> list[str]:
+    """The folders of the tasks in `:tasks:`, by default of all, in the `:study:`."""
+    prefix = f"{options['study']}/" if "study" in options else ""
+    return [f"{prefix}{task}" for task in options.get("tasks", " ".join(TASKS)).split()]
+
+
 class Number(SphinxRole):
-    def run(self):
-        where, key = self.text.split()
-        folder, _, notebook = where.rpartition("/")
-        text = lookup(self.env, folder, notebook, key)
+    """A number that a notebook has glued, or a dash."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The number."""
+        text = _lookup_reference(self.env, self.text)
         return [nodes.inline("", text, classes=["pasted-text"])], []
 
 
 class Lead(SphinxRole):
     """A sentence that a notebook has glued, or that there is none yet."""
 
-    def run(self):
-        where, key = self.text.split()
-        folder, _, notebook = where.rpartition("/")
-        text = lookup(self.env, folder, notebook, key)
-        return [
-            nodes.inline(
-                "", "not computed yet." if text == MISSING else text, classes=["pasted-sentence"]
-            )
-        ], []
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The sentence."""
+        text = _lookup_reference(self.env, self.text)
+        if text == MISSING:
+            text = "not computed yet."
+        return [nodes.inline("", text, classes=["pasted-sentence"])], []
 
 
 class DataName(SphinxRole):
-    """What the data of a task are called in the book's main study."""
+    """What a task's data are called in the book's main study."""
 
-    def run(self):
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The name."""
         return [nodes.Text(bands(self.env)[self.text]["title"])], []
 
 
 class TaskNumbers(SphinxDirective):
-    required_arguments = 1  # the notebook
-    has_content = True
-    option_spec = {"study": directives.unchanged_required, "tasks": directives.unchanged_required}
+    """A table with a row per line and a column per task; the argument is the notebook."""
 
-    def run(self):
-        prefix = f"{self.options['study']}/" if "study" in self.options else ""
-        folders = [f"{prefix}{task}" for task in self.options.get("tasks", " ".join(TASKS)).split()]
-        lines = ["| | " + " | ".join(bands(self.env)[folder]["title"] for folder in folders) + " |"]
-        lines.append("| --- " * (len(folders) + 1) + "|")
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = dict.fromkeys(("study", "tasks"), directives.unchanged_required)
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        folders = _folders(self.options)
+        titles = [bands(self.env)[folder]["title"] for folder in folders]
+        lines = [_table_row(["", *titles]), _table_row(["---"] * (len(folders) + 1))]
         for row in self.content:
             label, _, key = (part.strip() for part in row.rpartition("|"))
-            notebook, key = key.split() if " " in key else (self.arguments[0], key)
-            lines.append(
-                f"| {label} | "
-                + " | ".join(lookup(self.env, folder, notebook, key) for folder in folders)
-                + " |"
-            )
+            notebook = self.arguments[0]
+            if " " in key:
+                notebook, key = key.split()
+            numbers = [lookup(self.env, folder, notebook, key) for folder in folders]
+            lines.append(_table_row([label, *numbers]))
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+def _table_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 class DataBand(SphinxDirective):
-    """Which data the numbers of this page come from: the book's main study, or the demo with `:study: demo`."""
+    """Which data the numbers of a page come from: the main study's, or the demo's by `:study:`."""
 
-    option_spec = {"study": directives.unchanged_required}
+    option_spec: ClassVar = {"study": directives.unchanged_required}
 
-    def run(self):
+    def run(self) -> list[nodes.Node]:
+        """The band, and below it a fold with the size of the data and the models' accuracy."""
         found = bands(self.env)
-        prefix = f"{self.options['study']}/" if "study" in self.options else ""
-        entries = [found[f"{prefix}{task}"] for task in TASKS]
-        kind = "synthetic" if entries[0]["synthetic"] else "real"
+        entries = [found[folder] for folder in _folders(self.options)]
         *first, last = [entry["title"] for entry in entries if entry["computed"]]
         names = f"{', '.join(first)} and {last}" if first else last
-        what = {
-            "synthetic": f"**Synthetic.** The numbers here are from {names}: texts written for this project.",
-            "real": f"**Real data.** The numbers here are from {names}.",
-        }[kind]
-        counts = [
+        if entries[0]["synthetic"]:
+            kind = "synthetic"
+            text = f"**Synthetic.** The numbers come from {names}: texts written for this project."
+        else:
+            kind = "real"
+            text = f"**Real data.** The numbers come from {names}."
+        lines = [
+            f"```{{div}} data-band {kind}",
+            text,
+            "```",
+            "",
             "```{dropdown} How many samples, and how good the models are",
-            *(f"- {e['text']}" for e in entries),
+            *(f"- {entry['text']}" for entry in entries),
             "```",
         ]
-        return self.parse_text_to_nodes(
-            "\n".join(["```{div} data-band " + kind, what, "```", "", *counts])
-        )
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
-def setup(app):
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the roles and directives to Sphinx."""
     app.add_role("number", Number())
     app.add_role("lead", Lead())
     app.add_role("task", DataName())

@@ -1,163 +1,344 @@
-// The explorer: pick a task, a language and a test sample; see the training samples that stand behind its prediction.
-// Data: one script for each task, loaded when it is wanted (see book/_ext/explorer.py and xl_influence/explorer.py).
-// Texts are set as text, never as markup. What is shown stands in the address, as #task/language/sample.
+// The explorer: pick a task, a language and a test sample, and see the training samples behind its
+// prediction. Each task's data are a script, loaded when the task is picked (book/_ext/explorer.py
+// and xl_influence/explorer.py). Texts are set as text, never as markup. The address holds what is
+// shown: #task/language/sample.
 (() => {
+  "use strict";
+
   const root = document.getElementById("xl-explorer");
   if (!root) return;
   const folder = new URL("explorer/", document.currentScript.src);
-  const tasks = JSON.parse(root.dataset.tasks);
+  const tasks = JSON.parse(root.dataset.tasks); // [name, title] of each
   const signs = {
-    positive: { title: "Helped most", verb: "helped most", explain: "A step of training on these lowers the loss on the test sample." },
-    negative: { title: "Worked against it most", verb: "worked against it most", explain: "A step on these raises it." },
+    positive: {
+      title: "Helped most",
+      verb: "helped most",
+      explanation: "A step of training on these lowers the loss on the test sample.",
+    },
+    negative: {
+      title: "Hurt most",
+      verb: "hurt most",
+      explanation: "A step of training on these raises it.",
+    },
   };
+  // What is shown: a task, a test language, a test sample, and training samples in the language
+  // `from` (in all of them if it is empty).
   const state = { task: tasks[0][0], lang: "", uid: "", from: "" };
-  let data = null;
+  let data = null; // of the task that is shown
 
-  const el = (tag, attributes, ...children) => {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (name === "style") for (const [key, v] of Object.entries(value)) node.style.setProperty(key, v);
-      else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  // Elements -------------------------------------------------------------------------------------
+
+  const setAttribute = (node, name, value) => {
+    if (name === "style") {
+      for (const [property, setting] of Object.entries(value)) {
+        node.style.setProperty(property, setting);
+      }
+    } else if (name.startsWith("on")) {
+      node.addEventListener(name.slice(2), value);
+    } else if (value === true) {
+      node.setAttribute(name, "");
+    } else if (value !== false) {
+      node.setAttribute(name, value);
     }
-    node.append(...children.filter((child) => child !== null && child !== undefined));
+  };
+
+  const make = (tag, attributes, ...children) => {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) setAttribute(node, name, value);
+    node.append(...children);
     return node;
   };
-  const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
-  const language = (lang, count = "") =>
-    el("span", { class: "xl-language", style: { "--color": data.languages[lang].color } }, `${data.languages[lang].name} ${count}`.trim());
-  const facts = (lang, ...words) => el("p", { class: "xl-facts" }, language(lang), ...words.filter(Boolean).map((word) => el("span", {}, word)));
-  const texts = (sample) => sample.texts.map((text) => el("p", { class: "xl-text", lang: sample.lang, dir: "auto" }, text));
 
-  // Data ------------------------------------------------------------------------------------------------------------
-  window.explorer = window.explorer || {};
-  const load = (task) =>
-    new Promise((done, fail) => {
-      if (window.explorer[task]) return done(window.explorer[task]);
-      const script = el("script", { src: new URL(`${task}.js`, folder).href });
-      script.onload = () => done(window.explorer[task]);
-      script.onerror = () => fail(new Error(`${script.src} cannot be read: build the book again`));
+  const formatSigned = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
+
+  const nameOf = (lang) => data.languages[lang].name;
+
+  const colorOf = (lang) => data.languages[lang].color;
+
+  const makeLanguage = (lang, count = "") => {
+    const attributes = { class: "xl-language", style: { "--color": colorOf(lang) } };
+    return make("span", attributes, `${nameOf(lang)} ${count}`.trim());
+  };
+
+  // A language and some words about a sample; words that are missing are left out.
+  const makeFacts = (lang, ...words) => {
+    const spans = words.filter(Boolean).map((word) => make("span", {}, word));
+    return make("p", { class: "xl-facts" }, makeLanguage(lang), ...spans);
+  };
+
+  const makeTexts = (sample) => {
+    const attributes = { class: "xl-text", lang: sample.lang, dir: "auto" };
+    return sample.texts.map((text) => make("p", attributes, text));
+  };
+
+  // A bar as long as `part` of the place that it has.
+  const makeBar = (part, attributes = {}, style = {}) =>
+    make("span", { class: "xl-bar", ...attributes, style: { "--part": part, ...style } });
+
+  // Data -----------------------------------------------------------------------------------------
+
+  window.explorer = window.explorer || {}; // task → data; the tasks' scripts fill it
+
+  const loadData = (task) =>
+    new Promise((resolve, reject) => {
+      if (window.explorer[task]) {
+        resolve(window.explorer[task]);
+        return;
+      }
+      const script = make("script", { src: new URL(`${task}.js`, folder).href });
+      script.onload = () => resolve(window.explorer[task]);
+      script.onerror = () => {
+        reject(new Error(`${script.src} cannot be read: build the book again`));
+      };
       document.head.append(script);
     });
 
-  // Parts of the page -----------------------------------------------------------------------------------------------
-  const select = (label, options, value, change) => {
+  const testsInLanguage = () => data.tests.filter((test) => test.lang === state.lang);
+
+  // Controls -------------------------------------------------------------------------------------
+
+  // `options`: [value, text] of each.
+  const makeSelect = (label, options, selected, onChange) => {
     const id = `xl-${label.toLowerCase().replaceAll(" ", "-")}`;
-    const choices = options.map(([key, text]) => el("option", { value: key, selected: key === value }, text));
-    return el("div", { class: "xl-control" }, el("label", { for: id }, label),
-      el("select", { id, onchange: (event) => change(event.target.value) }, ...choices));
+    const choices = options.map(([value, text]) =>
+      make("option", { value, selected: value === selected }, text),
+    );
+    const onchange = (event) => onChange(event.target.value);
+    return make(
+      "div",
+      { class: "xl-control" },
+      make("label", { for: id }, label),
+      make("select", { id, onchange }, ...choices),
+    );
   };
 
-  const controls = () => {
-    const ours = data.tests.filter((test) => test.lang === state.lang);
-    const at = ours.findIndex((test) => test.uid === state.uid);
-    const step = (by, arrow, name) =>
-      el("button", { type: "button", "aria-label": name, title: name, disabled: !ours[at + by],
-        onclick: () => go({ uid: ours[at + by].uid }) }, arrow);
-    const languages = [...new Set(data.tests.map((test) => test.lang))];
-    const trained = [["", "all languages"], ...Object.keys(data.trained).map((lang) => [lang, data.languages[lang].name])];
-    return el("form", { class: "xl-controls", onsubmit: (event) => event.preventDefault() },
-      select("Task", tasks, state.task, (task) => go({ task, lang: "", uid: "", from: "" })),
-      select("Test language", languages.map((lang) => [lang, data.languages[lang].name]), state.lang,
-        (lang) => go({ lang, uid: "" })),
-      select("Test sample", ours.map((test) => [test.uid, test.texts.length ? `${test.uid}: ${test.texts[0]}` : test.uid]), state.uid, (uid) => go({ uid })),
-      select("Training samples in", trained, state.from, (from) => go({ from })),
-      el("div", { class: "xl-steps" }, step(-1, "←", "Previous test sample"), step(1, "→", "Next test sample")));
+  // A button to the test sample `uid`; disabled if there is none.
+  const makeStep = (arrow, name, uid) => {
+    const attributes = { type: "button", "aria-label": name, title: name };
+    const onclick = () => go({ uid });
+    return make("button", { ...attributes, disabled: uid === undefined, onclick }, arrow);
   };
 
-  const testCard = (test) =>
-    el("section", { class: "xl-test", "aria-labelledby": "xl-test-title" },
-      el("h2", { id: "xl-test-title" }, `Test sample ${test.uid}`),
-      ...texts(test),
-      facts(test.lang, `labelled “${data.classes[test.label]}”, correctly`, `confidence ${(100 * test.confidence).toFixed(0)} %`,
-        test.phenomenon && `tests: ${test.phenomenon}`));
+  const makeSteps = (tests) => {
+    const position = tests.findIndex((test) => test.uid === state.uid);
+    return make(
+      "div",
+      { class: "xl-steps" },
+      makeStep("←", "Previous test sample", tests[position - 1]?.uid),
+      makeStep("→", "Next test sample", tests[position + 1]?.uid),
+    );
+  };
 
-  const composition = (test, sign) => {
+  const makeControls = () => {
+    const tests = testsInLanguage();
+    const withName = (lang) => [lang, nameOf(lang)];
+    const testLanguages = [...new Set(data.tests.map((test) => test.lang))].map(withName);
+    const trainLanguages = [["", "all languages"], ...Object.keys(data.trained).map(withName)];
+    const samples = tests.map((test) => [
+      test.uid,
+      test.texts.length ? `${test.uid}: ${test.texts[0]}` : test.uid,
+    ]);
+    const pickTask = (task) => go({ task, lang: "", uid: "", from: "" });
+    const pickLanguage = (lang) => go({ lang, uid: "" });
+    const pickSample = (uid) => go({ uid });
+    const pickFrom = (from) => go({ from });
+    return make(
+      "form",
+      { class: "xl-controls", onsubmit: (event) => event.preventDefault() },
+      makeSelect("Task", tasks, state.task, pickTask),
+      makeSelect("Test language", testLanguages, state.lang, pickLanguage),
+      makeSelect("Test sample", samples, state.uid, pickSample),
+      makeSelect("Training samples in", trainLanguages, state.from, pickFrom),
+      makeSteps(tests),
+    );
+  };
+
+  // The test sample ------------------------------------------------------------------------------
+
+  const makeTest = (test) => {
+    const facts = makeFacts(
+      test.lang,
+      `labelled “${data.classes[test.label]}”, correctly`,
+      `confidence ${(100 * test.confidence).toFixed(0)} %`,
+      test.phenomenon && `tests: ${test.phenomenon}`,
+    );
+    return make(
+      "section",
+      { class: "xl-test", "aria-labelledby": "xl-test-title" },
+      make("h2", { id: "xl-test-title" }, `Test sample ${test.uid}`),
+      ...makeTexts(test),
+      facts,
+    );
+  };
+
+  // The languages of its most influential training samples ----------------------------------------
+
+  const describeComposition = (test, sign) => {
+    const other = data.top_k - (test.shares[sign][test.lang] || 0);
+    const total = Object.values(data.trained).reduce((sum, count) => sum + count, 0);
+    const chance = 1 - (data.trained[test.lang] || 0) / total;
+    return (
+      `Of the ${data.top_k} that ${signs[sign].verb}, ${other} are in a language other than ` +
+      `${nameOf(test.lang)} (chance: ${(chance * data.top_k).toFixed(0)}).`
+    );
+  };
+
+  const makeStack = (counts) => {
+    const label = counts.map(([lang, count]) => `${nameOf(lang)} ${count}`).join(", ");
+    const parts = counts
+      .filter(([, count]) => count)
+      .map(([lang, count]) => {
+        const style = { "flex-grow": count, "--color": colorOf(lang) };
+        return make("span", { style, title: `${nameOf(lang)}: ${count}` });
+      });
+    return make("div", { class: "xl-stack", role: "img", "aria-label": label }, ...parts);
+  };
+
+  const makeComposition = (test, sign) => {
     const counts = Object.entries(test.shares[sign]);
-    const own = test.shares[sign][test.lang] || 0;
-    const all = Object.values(data.trained).reduce((a, b) => a + b, 0);
-    const chance = 1 - (data.trained[test.lang] || 0) / all;
-    const words = counts.map(([lang, n]) => `${data.languages[lang].name} ${n}`).join(", ");
-    return el("div", { class: "xl-composition" },
-      el("p", {}, `Of the ${data.top_k} that ${signs[sign].verb}, ${data.top_k - own} are in another language than ` +
-        `${data.languages[test.lang].name}; by chance it would be ${(chance * data.top_k).toFixed(0)}.`),
-      el("div", { class: "xl-stack", role: "img", "aria-label": words },
-        ...counts.filter(([, n]) => n).map(([lang, n]) =>
-          el("span", { style: { "flex-grow": n, "--color": data.languages[lang].color }, title: `${data.languages[lang].name}: ${n}` }))),
-      el("p", { class: "xl-legend", "aria-hidden": "true" },
-        ...counts.map(([lang, n]) => language(lang, n))));
+    const legend = counts.map(([lang, count]) => makeLanguage(lang, count));
+    return make(
+      "div",
+      { class: "xl-composition" },
+      make("p", {}, describeComposition(test, sign)),
+      makeStack(counts),
+      make("p", { class: "xl-legend", "aria-hidden": "true" }, ...legend),
+    );
   };
 
-  const bars = (caption, names, values) => {
-    const most = Math.max(...values.map(Math.abs), 1e-9);
-    return el("table", { class: "xl-bars" }, el("caption", {}, caption),
-      el("tbody", {}, ...values.map((value, i) =>
-        el("tr", {}, el("th", { scope: "row" }, names[i]),
-          el("td", {}, el("span", { class: value < 0 ? "xl-bar below" : "xl-bar", style: { "--part": Math.abs(value) / most } })),
-          el("td", {}, signed(value))))));
+  // One training sample --------------------------------------------------------------------------
+
+  const makeBars = (caption, names, values) => {
+    const largest = Math.max(...values.map(Math.abs), 1e-9);
+    const rows = values.map((value, index) => {
+      const bar = makeBar(Math.abs(value) / largest, value < 0 ? { class: "xl-bar below" } : {});
+      return make(
+        "tr",
+        {},
+        make("th", { scope: "row" }, names[index]),
+        make("td", {}, bar),
+        make("td", {}, formatSigned(value)),
+      );
+    });
+    const body = make("tbody", {}, ...rows);
+    return make("table", { class: "xl-bars" }, make("caption", {}, caption), body);
   };
 
-  const details = (row) => {
-    const others = row.translations.map(([uid, influence, rank]) =>
-      el("li", {}, language(data.samples[uid].lang), ` ${uid}: ${signed(influence)}, rank ${rank}`, ...texts(data.samples[uid])));
-    return el("div", { class: "xl-details" },
-      bars("What each epoch adds", data.epochs.map((epoch) => `epoch ${epoch}`), row.epochs),
-      ...(data.groups.length > 1 ? [bars("What each part of the network adds", data.groups, row.groups)] : []),
-      ...(others.length ? [el("h4", {}, "Its translations"), el("ul", { class: "xl-translations" }, ...others)] : []));
+  const makeTranslation = ([uid, influence, rank]) => {
+    const sample = data.samples[uid];
+    const text = ` ${uid}: ${formatSigned(influence)}, rank ${rank}`;
+    return make("li", {}, makeLanguage(sample.lang), text, ...makeTexts(sample));
   };
 
-  const card = (row, most) => {
+  const makeDetails = (row) => {
+    const epochs = data.epochs.map((epoch) => `epoch ${epoch}`);
+    const parts = [makeBars("What each epoch adds", epochs, row.epochs)];
+    if (data.groups.length > 1) {
+      parts.push(makeBars("What each part of the network adds", data.groups, row.groups));
+    }
+    if (row.translations.length) {
+      const translations = row.translations.map(makeTranslation);
+      parts.push(make("h4", {}, "Its translations"));
+      parts.push(make("ul", { class: "xl-translations" }, ...translations));
+    }
+    return make("div", { class: "xl-details" }, ...parts);
+  };
+
+  // The details of a training sample, made when they are unfolded for the first time.
+  const makeFold = (row) => {
+    const contents = ["epochs"];
+    if (data.groups.length > 1) contents.push("layers");
+    if (row.translations.length) contents.push("translations");
+    const fold = make("details", {}, make("summary", {}, contents.join(", ")));
+    fold.addEventListener("toggle", () => {
+      if (fold.open && fold.childElementCount === 1) fold.append(makeDetails(row));
+    });
+    return fold;
+  };
+
+  const makeRow = (row, largest) => {
     const sample = data.samples[row.uid];
-    const more = el("details", {}, el("summary", {}, (data.groups.length > 1 ? "epochs, layers" : "epochs") + (row.translations.length ? ", translations" : "")));
-    more.addEventListener("toggle", () => more.open && more.childElementCount === 1 && more.append(details(row)));
-    return el("li", { value: row.rank },
-      facts(sample.lang, `rank ${row.rank}`, row.uid, data.classes[sample.label], sample.phenomenon),
-      el("p", { class: "xl-score" }, el("span", { class: "xl-bar", style: {
-        "--part": Math.abs(row.influence) / most, "--color": data.languages[sample.lang].color } }), el("b", {}, signed(row.influence))),
-      ...texts(sample), more);
+    const label = data.classes[sample.label];
+    const bar = makeBar(Math.abs(row.influence) / largest, {}, { "--color": colorOf(sample.lang) });
+    return make(
+      "li",
+      { value: row.rank },
+      makeFacts(sample.lang, `rank ${row.rank}`, row.uid, label, sample.phenomenon),
+      make("p", { class: "xl-score" }, bar, make("b", {}, formatSigned(row.influence))),
+      ...makeTexts(sample),
+      makeFold(row),
+    );
   };
 
-  const list = (test, sign) => {
+  const makeList = (test, sign) => {
+    const isShown = (row) =>
+      state.from ? data.samples[row.uid].lang === state.from : row.rank <= data.strongest;
     const rows = test.rows[sign];
-    const shown = rows.filter((row) => (state.from ? data.samples[row.uid].lang === state.from : row.rank <= 10));
-    const most = Math.abs(rows[0].influence) || 1;
-    return el("section", { class: `xl-list ${sign}`, "aria-labelledby": `xl-${sign}` },
-      el("h2", { id: `xl-${sign}` }, signs[sign].title),
-      el("p", { class: "xl-explain" }, signs[sign].explain),
-      composition(test, sign),
-      el("ol", {}, ...shown.map((row) => card(row, most))));
+    const largest = Math.abs(rows[0].influence) || 1;
+    const items = rows.filter(isShown).map((row) => makeRow(row, largest));
+    return make(
+      "section",
+      { class: `xl-list ${sign}`, "aria-labelledby": `xl-${sign}` },
+      make("h2", { id: `xl-${sign}` }, signs[sign].title),
+      make("p", { class: "xl-explain" }, signs[sign].explanation),
+      makeComposition(test, sign),
+      make("ol", {}, ...items),
+    );
   };
 
-  // Drawing ---------------------------------------------------------------------------------------------------------
+  // Drawing --------------------------------------------------------------------------------------
+
+  const findControls = () => [...root.querySelectorAll("select, button")];
+
+  // Focus the control at `position`, or the one before it if that is disabled now.
+  const focusControl = (position) => {
+    const controls = findControls();
+    const control = controls[position];
+    (control.disabled ? controls[position - 1] || controls[0] : control).focus();
+  };
+
   const draw = () => {
-    const focused = [...root.querySelectorAll("select, button")].indexOf(document.activeElement);
+    const focused = findControls().indexOf(document.activeElement);
     const test = data.tests.find((one) => one.uid === state.uid);
-    root.replaceChildren(controls(), testCard(test), el("div", { class: "xl-lists" }, list(test, "positive"), list(test, "negative")));
-    const controlsNow = root.querySelectorAll("select, button");
-    if (focused >= 0) (controlsNow[focused].disabled ? controlsNow[focused - 1] || controlsNow[0] : controlsNow[focused]).focus();
+    const lists = [makeList(test, "positive"), makeList(test, "negative")];
+    root.replaceChildren(
+      makeControls(),
+      makeTest(test),
+      make("div", { class: "xl-lists" }, ...lists),
+    );
+    if (focused >= 0) focusControl(focused);
     history.replaceState(null, "", `#${state.task}/${state.lang}/${state.uid}`);
+  };
+
+  // Replace what the data do not have: by Spanish or the first language, and by its first sample.
+  const completeState = () => {
+    const languages = data.tests.map((test) => test.lang);
+    if (!languages.includes(state.lang)) {
+      state.lang = languages.includes("es") ? "es" : languages[0];
+    }
+    const tests = testsInLanguage();
+    if (!tests.some((test) => test.uid === state.uid)) state.uid = tests[0].uid;
+    if (!(state.from in data.trained)) state.from = "";
   };
 
   const go = async (change) => {
     Object.assign(state, change);
     try {
-      data = await load(state.task);
+      data = await loadData(state.task);
     } catch (error) {
-      root.replaceChildren(el("p", { role: "alert" }, error.message));
+      root.replaceChildren(make("p", { role: "alert" }, error.message));
       return;
     }
-    const languages = data.tests.map((test) => test.lang);
-    if (!languages.includes(state.lang)) state.lang = languages.includes("es") ? "es" : languages[0];
-    const ours = data.tests.filter((test) => test.lang === state.lang);
-    if (!ours.some((test) => test.uid === state.uid)) state.uid = ours[0].uid;
-    if (!(state.from in data.trained)) state.from = "";
+    completeState();
     draw();
   };
 
-  const fromAddress = () => {
+  const readAddress = () => {
     const [task, lang, uid] = decodeURIComponent(location.hash.slice(1)).split("/");
-    return tasks.some(([name]) => name === task) ? { task, lang: lang || "", uid: uid || "" } : {};
+    const isKnown = tasks.some(([name]) => name === task);
+    return isKnown ? { task, lang: lang || "", uid: uid || "" } : {};
   };
-  window.addEventListener("hashchange", () => go(fromAddress()));
-  go(fromAddress());
+
+  window.addEventListener("hashchange", () => go(readAddress()));
+  go(readAddress());
 })();

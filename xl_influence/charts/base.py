@@ -17,6 +17,7 @@ from IPython.display import HTML, display
 from ..imports import without_iri_grammar
 from ..sharing import SIGNS
 from ..tasks import LANGUAGES
+from . import vega
 
 with without_iri_grammar():  # altair imports jsonschema
     import altair as alt
@@ -76,18 +77,12 @@ def set_up() -> None:
 
 def _make_vega_script() -> str:
     """JavaScript that defines vegaEmbed and tells altair's output that it is there."""
-    import vl_convert
-
-    names = {
+    versions = {
         "vega": alt.VEGA_VERSION,
         "vega-lite": alt.VEGALITE_VERSION,
         "vega-embed": alt.VEGAEMBED_VERSION,
     }
-    debug = ", ".join(
-        f"{name.replace('-', '')}_version: {version!r}" for name, version in names.items()
-    )
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return f"(() => {{ {bundle} }})(); var VEGA_DEBUG = {{{debug}}};"
+    return f"{vega.bundle_script('vegaEmbed')} {vega.versions_script(versions)}"
 
 
 def make_language_scale(languages: Iterable[str]) -> alt.Scale:

@@ -1,0 +1,42 @@
+"""What the benchmark scripts share: the specification in `cases.json`, and facts about the machine.
+
+`xl_influence/speed.py` reads the same file, so that a case or a way is described only once.
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).parent
+SPECIFICATION: dict[str, Any] = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = SPECIFICATION["defaults"]  # of a measurement's model and samples
+WAYS: dict[str, dict[str, Any]] = SPECIFICATION["ways"]  # ways to compute the same influence
+THIS_LIBRARY = "xl-influence"
+
+
+def is_this_library(way: str) -> bool:
+    """Whether a way is this library, in whatever precision; the others are peers and references."""
+    return WAYS[way]["kind"] == "this library"
+
+
+def current_name(way: str) -> str:
+    """The present identifier of a way that older results may know under another one."""
+    return SPECIFICATION["renamed"].get(way, way)
+
+
+def count_linear_weights(encoder: torch.nn.Module) -> int:
+    """Weights of an encoder's Linear layers, which see every token: P in the count of FLOPs."""
+    layers = (module for module in encoder.modules() if isinstance(module, torch.nn.Linear))
+    return sum(layer.weight.numel() for layer in layers)
+
+
+def processor_name() -> str:
+    """The CPU's model name, from Linux where it is known there."""
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()

@@ -1,0 +1,120 @@
+"""What `make bench` measured: the cases, the ways to do the work, and the results.
+
+`benchmarks/cases.json` names the cases and the ways to compute the same influence: this library,
+its peers (other libraries) and plain references. `benchmarks/results*.json` and
+`benchmarks/finetuning.json` hold the measurements.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import params, runs
+
+THIS_LIBRARY = "xl-influence"  # its key in `ways`; float32
+TRAINERS = {"plain": "Trainer by itself", THIS_LIBRARY: "Trainer as we use it"}
+PRECISIONS = {True: "mixed, bf16", False: "float32"}  # by `bf16`
+COLUMNS = (  # that only some measurements have
+    "gemm_fast",
+    "repeat",
+    "steps",
+    "check",
+    "failed",
+    "seconds",
+    "max_error",
+    "covered",
+    "parameters",
+)
+
+
+@functools.cache
+def read_cases() -> dict[str, Any]:
+    """The specification of the benchmarks, `benchmarks/cases.json`."""
+    return json.loads((_folder() / "cases.json").read_text(encoding="utf-8"))
+
+
+def read_results(
+    path: Path | None = None, device: str = "cpu"
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The machine, and the measurements that were made on it.
+
+    Parameters
+    ----------
+    path
+        The results to read; by default those that the repository has for `device`.
+    device
+        'cpu' or 'cuda'.
+
+    Returns
+    -------
+    machine : dict
+        `processor, threads, memory_gb, versions`.
+    rows : pandas.DataFrame
+        One row per measurement, with what was asked (defaults included) and what was found.
+
+    Raises
+    ------
+    RunError
+        If there are no results.
+    """
+    file = "results.json" if device == "cpu" else f"results-{device}.json"
+    path = path or _folder() / file
+    if not path.exists():
+        raise runs.RunError(f"{path} is missing: run `make bench` first")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for row in found["rows"]:
+        measured = {name: value for name, value in row.items() if name != "spec"}
+        rows.append(read_cases()["defaults"] | row["spec"] | measured)
+    frame = pd.DataFrame(rows)
+    frame["what"] = frame["what"].map(_current_name)
+    return found["machine"], frame.reindex(columns=frame.columns.union(COLUMNS, sort=False))
+
+
+def read_finetuning(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Fine-tuning beside the plain matrix product, from `benchmarks/finetuning.json`.
+
+    Parameters
+    ----------
+    path
+        Another file to read.
+
+    Returns
+    -------
+    machine : dict
+        `processor, torch, length, threads, steps, repeats`.
+    table : pandas.DataFrame
+        `way, batch size, precision, rate` (samples per second), `of_product, least, most` (share of
+        the rate of a plain product in the same precision: median, least and most of the repeats),
+        `product` (FLOP/s).
+    """
+    path = path or _folder() / "finetuning.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    table = pd.DataFrame(found["rows"])
+    table["way"] = table["way"].map(lambda way: TRAINERS[_current_name(way)])
+    table.insert(2, "precision", table.pop("bf16").map(PRECISIONS))
+    return found["machine"], table.rename(columns={"batch_size": "batch size"})
+
+
+def ways_of_kind(kind: str) -> list[str]:
+    """The keys in `ways` of 'this library', every 'peer', 'modified peer' or 'reference'."""
+    return [way for way, entry in read_cases()["ways"].items() if entry["kind"] == kind]
+
+
+def name_of(way: str) -> str:
+    """What a way, a key of `ways`, is called in tables and charts."""
+    return read_cases()["ways"][way]["name"]
+
+
+def _folder() -> Path:
+    return params.root() / "benchmarks"
+
+
+def _current_name(way: str) -> str:
+    """The key of a way that older results may know under another one."""
+    return read_cases()["renamed"].get(way, way)
