@@ -105,7 +105,7 @@ def executed_for_tasks(name):
 def needed_once(wildcards):
     """What the notebooks that the book has once need."""
     if wildcards.name == "11-how-fast":
-        return [f"benchmarks/{name}.json" for name in ("results", "results-cuda", "finetuning")]
+        return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning")]
     if wildcards.name == "12-what-ran":
         return executed_for_tasks("09-the-paper-and-this-run")
     return executed_for_tasks("04-cross-language-influence")
