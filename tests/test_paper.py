@@ -343,3 +343,21 @@ def test_tables_side_by_side(tables):
     assert paper.agreement(means)["agreement"].tolist() == pytest.approx([1] * 5)
     assert len(paper.side_by_side("pawsx", tables["reinforcement"], "reinforcement")) == 10
     assert paper.side_by_side("marc", None, "reinforcement") is None
+
+
+def test_reviews_with_the_same_number_are_different_items():
+    """MARC isn't parallel: en0 and de0 stay two items when a language at chance is left out."""
+    uids = [f"{lang}{number}" for lang in ("en", "de", "ko") for number in range(3)]
+    removed = pd.DataFrame({"test_uid": uids, "test_lang": [uid[:2] for uid in uids]}).assign(
+        sign="positive", strategy="top", k=50, confidence_before=0.9, confidence_after=0.8
+    )
+    accuracy = {"epoch": 1, "train_loss": 0.5, "accuracy": 0.8, "en": 0.9, "de": 0.9, "ko": 0.5}
+    manifest = {
+        "dev_accuracy": [accuracy],
+        "chosen_epoch": 1,
+        "majority_share": {"validation": 0.5},
+    }
+    tables = {"manifest": manifest, "removal": removed}
+    apart = quantities.removal_change(found.Run(tables, parallel=False), "positive")
+    assert (apart.value, apart.low, apart.high) == pytest.approx((-0.1, -0.1, -0.1))
+    assert np.isnan(quantities.removal_change(found.Run(tables), "positive").low)  # three items

@@ -17,6 +17,7 @@ import xarray as xr
 
 from . import sharing
 from .manifest import weak_languages
+from .tasks import TASKS
 
 
 class Estimate(NamedTuple):
@@ -82,10 +83,13 @@ class Run:
         `<task>/<name>` for tables of other tasks.
     bootstrap : Bootstrap
         How intervals are computed.
+    parallel : bool
+        Whether the task is parallel, so that equal numbers in two languages are one item.
     """
 
     tables: Mapping[str, Any]
     bootstrap: sharing.Bootstrap = sharing.BOOTSTRAP
+    parallel: bool = True
 
     @property
     def weak(self) -> list[str]:
@@ -102,7 +106,7 @@ class Run:
         start = f"{task}/"
         names = [name for name in self.tables if name.startswith(start)]
         tables = {name.removeprefix(start): self.tables[name] for name in names}
-        return Run(tables, self.bootstrap)
+        return Run(tables, self.bootstrap, TASKS[task].parallel)
 
     def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
         """Find a table's rows with these values, without test languages at chance.
