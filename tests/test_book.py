@@ -8,6 +8,8 @@ import pytest
 
 from xl_influence import pages, params, prose, runs, tables
 
+pytestmark = pytest.mark.book
+
 
 def test_every_page_is_there(site):
     names = (

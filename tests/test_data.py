@@ -180,6 +180,7 @@ def test_demo_corpora(task):
         assert both.mean() == pytest.approx(1 / 3), "a third of the templates are minimal pairs"
 
 
+@pytest.mark.data
 @pytest.mark.skipif(
     not SHARED.is_dir(),
     reason=f"real data are not at {SHARED}; set XL_INFLUENCE_DATA to a folder of clones",

@@ -92,6 +92,7 @@ def test_reading_only_some_rows_is_reading_all_and_cutting():
     )
 
 
+@pytest.mark.slow
 def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
     run = smoke / "smoke" / "xnli" / "base"
     encoders.export(run, 1, tmp_path / "model")

@@ -21,6 +21,8 @@ from transformers import AutoModelForSequenceClassification
 from xl_influence import params
 from xl_influence.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 ENCODER = "FacebookAI/xlm-roberta-base"
 EXPORTED = "xnli"  # the run whose export is tried
 SMALL = {

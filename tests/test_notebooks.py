@@ -14,6 +14,8 @@ from transformers import AutoModelForSequenceClassification
 from xl_influence import notebook, pages, params, prose, runs, tables, workflow
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 TASKS = ["xnli", "pawsx", "marc"]
 INTERVAL = ["ci_low", "ci_high"]  # none where few test samples are behind a value, as in this study
 BEHIND = ["test_samples", "items"]

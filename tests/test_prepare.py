@@ -30,6 +30,8 @@ from xl_influence import (
 )
 from xl_influence.manifest import read_manifest, write_manifest
 
+pytestmark = pytest.mark.slow
+
 RUNS = ("pawsx/base", "pawsx/without-ko", "pawsx/seed-3", "marc/plus-50-de")
 LISTED = (  # all that a machine needs that fine-tunes and scores from a prepared folder
     "torch",

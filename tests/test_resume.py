@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 from xl_influence import runs, scores
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from xl_influence import params, scores

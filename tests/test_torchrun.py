@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import run_python
 
 from xl_influence import params, scores
 from xl_influence.manifest import read_manifest
+
+pytestmark = pytest.mark.slow
 
 GIVEN = {
     "study": "smoke",
