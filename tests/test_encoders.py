@@ -10,6 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from xl_influence import e5small, encoders, params
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "en": "How much protein should a woman eat per day?",
     "de": "Der Fluss fließt seit dem Jahr 1893 nördlich der Stadt.",
@@ -92,7 +94,6 @@ def test_reading_only_some_rows_is_reading_all_and_cutting():
     )
 
 
-@pytest.mark.slow
 def test_export_gives_back_the_whole_vocabulary(smoke, tmp_path):
     run = smoke / "smoke" / "xnli" / "base"
     encoders.export(run, 1, tmp_path / "model")

@@ -127,6 +127,7 @@ def test_notebooks_take_exactly_the_keys_there_are():
         }.items(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -148,6 +149,7 @@ def test_the_command_line_stops_with_one_line_and_leaves_nothing(arguments, part
         assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
     done = run_python(
         "-m",

@@ -84,6 +84,7 @@ def test_where_the_curve_levels_off():
     assert removal.levels_off(found, resamples=500) == {"positive": 100, "negative": None}
 
 
+@pytest.mark.slow
 def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, monkeypatch):
     P = params.merge({"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1})
     scores.make(P, progress=False)

@@ -8,11 +8,8 @@ Every page then has a menu with its source, an edit link, and a link that opens 
 setting is empty there is no menu, and so no dead link. On a host whose address does not contain
 `github`, `gitlab` or `bitbucket`, set `repository_provider` to the one that it runs. The branch is
 `main` unless `repository_branch` names another.
-
-The links of the API reference lead to copies of the modules inside the book and need no setting.
 """
 
-import importlib
 import re
 
 BUTTONS = (
@@ -43,18 +40,10 @@ def link_notebooks(app, pagename, templatename, context, doctree):
                 link["url"] = EXECUTED.sub(r"/notebooks/\1", link["url"])
 
 
-def find_module(app, module, name):
-    """Name the module in which a public name is defined; for a method, that of its class."""
-    owner = getattr(importlib.import_module(module), name.split(".")[0], None)
-    return getattr(owner, "__module__", module)
-
-
 def setup(app):
     """Register the settings, and the steps that use them."""
     for name, default in (("", ""), ("_branch", "main"), ("_provider", "")):
         app.add_config_value(f"repository{name}", default, "html", str)
     app.connect("config-inited", fill_theme_options)
     app.connect("html-page-context", link_notebooks, priority=502)  # after the theme adds them
-    app.setup_extension("sphinx.ext.viewcode")
-    app.connect("viewcode-follow-imported", find_module)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,34 @@
+"""The page "API reference": Sphinx's autodoc, napoleon and viewcode, and two things they leave out.
+
+Each entry links to a copy of its module inside the book, so the link needs no repository.
+"""
+
+import importlib
+
+LIST = '<dl>\n<dd><em class="sig-param">'
+
+
+def find_module(app, module, name):
+    """Name the module in which a public name is defined; for a method, that of its class.
+
+    Sphinx alone takes a cached property to be defined in `functools`, and would copy that.
+    """
+    owner = getattr(importlib.import_module(module), name.split(".")[0], None)
+    return getattr(owner, "__module__", module)
+
+
+def mend_signatures(app, pagename, templatename, context, doctree):
+    """Long signatures are lists without terms, for screen readers an error: they become layout."""
+    if LIST in (context.get("body") or ""):
+        context["body"] = context["body"].replace(
+            LIST, LIST.replace("dl", "dl role='presentation'")
+        )
+
+
+def setup(app):
+    """Set up the three extensions of Sphinx, then what is added to them."""
+    for name in ("autodoc", "napoleon", "viewcode"):
+        app.setup_extension(f"sphinx.ext.{name}")
+    app.connect("viewcode-follow-imported", find_module)
+    app.connect("html-page-context", mend_signatures)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
