@@ -24,7 +24,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish quick test lint format house help lab study \
+.PHONY: book html figure publish quick test lint format house help lab notebooks study \
   prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
