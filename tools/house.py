@@ -125,7 +125,7 @@ def sizes(package: list[Source]) -> dict[str, object]:
     """How many modules and functions there are, and the largest of each."""
     modules = [Place(source.lines, short(source.path)) for source in package]
     functions = [
-        Place(node.end_lineno - node.lineno + 1, place(source, node))
+        Place(line_count(node), place(source, node))
         for source in package
         for node in functions_of(source.tree)
     ]
@@ -312,7 +312,12 @@ def lint_findings(root: Path) -> object:
     return len(json.loads(done.stdout))
 
 
-def place(source: Source, node: ast.AST) -> str:
+def line_count(function: Function) -> int:
+    """Number of lines from `def` to the last one."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def place(source: Source, node: ast.Call | Function) -> str:
     """File and line, as in `finetune.py:94`."""
     return f"{short(source.path)}:{node.lineno}"
 

@@ -1,4 +1,4 @@
-"""The page "API reference": Sphinx's autodoc, napoleon and viewcode, and two things they leave out.
+"""The page "API reference": Sphinx's autodoc, napoleon and viewcode, and what they leave out.
 
 Each entry links to a copy of its module inside the book, so the link needs no repository.
 """
@@ -13,8 +13,16 @@ def find_module(app, module, name):
 
     Sphinx alone takes a cached property to be defined in `functools`, and would copy that.
     """
+    if not module:  # a signature that Sphinx could not read; it warns of that itself
+        return None
     owner = getattr(importlib.import_module(module), name.split(".")[0], None)
     return getattr(owner, "__module__", module)
+
+
+def skip_fields(app, what, name, member, skip, options):
+    """Skip the fields of a named tuple: its docstring describes them."""
+    described = (getattr(member, "__doc__", None) or "").startswith("Alias for field number")
+    return True if described else None
 
 
 def mend_signatures(app, pagename, templatename, context, doctree):
@@ -30,5 +38,6 @@ def setup(app):
     for name in ("autodoc", "napoleon", "viewcode"):
         app.setup_extension(f"sphinx.ext.{name}")
     app.connect("viewcode-follow-imported", find_module)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", mend_signatures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
