@@ -1,11 +1,19 @@
-# make book    the demo study, the pages of the published study `real`, the book          make test   all tests
-# make lab     the notebooks in JupyterLab                            make clean  what can be made again
-# make figure  the README's figure, from a study that ran
-# make notebooks  the notebooks' parameter cells, from params/base.yaml
-# make publish what may be published of a run, from runs/ to results/: STUDY=real TASK=xnli VARIANT=base DATA_ROOT=~/data
-# make prepare what fine-tuning and scoring need, in one folder, e.g. make prepare STUDY=real TASK=pawsx DATA_ROOT=~/data
-# make bench   how fast, and beside other libraries (hours; THREADS=2 by default all cores)
-# make study   a study of your own, e.g. make study STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="train_size=500 epochs=2"
+# Using the book
+#   make book      runs the demo and builds the book, with the published runs of the study `real`
+#   make study     runs a study of your own: STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="epochs=2"
+#   make lab       opens the notebooks in JupyterLab
+#   make prepare   puts all that a study needs in one folder: STUDY=real TASK=xnli DATA_ROOT=~/data
+#   make publish   copies what may be published from runs/ to results/; arguments as for prepare
+#   make bench     measures how fast the engine is, beside other libraries; hours; THREADS=2
+#
+# Changing it (see CONTRIBUTING.md)
+#   make quick     the linter and the fast unit tests, under a minute
+#   make test      the linter, the type checker and all tests, minutes
+#   make format    formats the code and fixes what the linter can fix
+#   make house     counts of style and structure, before the refactoring and now
+#   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml
+#   make figure    updates the README's figure, from a study that ran
+#   make clean     removes what can be made again
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -17,14 +25,17 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish test lab study prepare notebooks bench clean
+.PHONY: book html figure publish quick test lint format house help lab notebooks study \
+  prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
-  $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+  $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$p && break; done)
 
 .venv/installed: requirements.lock pyproject.toml
-	@test -n "$(BASE_PYTHON)" || { echo "make: Python 3.11 or later is needed; set PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(BASE_PYTHON)" || \
+	  { echo "make: Python 3.11 or later is needed; set PYTHON=/path/to/python"; exit 1; }
 	@echo "Setting up .venv from requirements.lock (2 GB, a few minutes the first time) ..."
 	$(BASE_PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
@@ -51,7 +62,8 @@ figure:
 	cp $(ROOT)/$(STUDY)/xnli/$(VARIANT)/answer.svg book/answer.svg
 
 publish: .venv/installed
-	for task in $(TASK); do $(BIN)/python -m xl_influence.publish study="$(STUDY)" task=$$task variant="$(VARIANT)" $(DATA) || exit 1; done
+	for task in $(TASK); do $(BIN)/python -m xl_influence.publish study="$(STUDY)" task=$$task \
+	  variant="$(VARIANT)" $(DATA) || exit 1; done
 
 study: .venv/installed
 	$(SNAKE) --config $(CHOICE)
@@ -60,15 +72,36 @@ prepare: .venv/installed
 	@for task in $(TASK); do $(BIN)/python -m xl_influence.prepare study="$(STUDY)" task=$$task \
 	  $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))") $(SET) || exit 1; done
 
-test: .venv/installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+# Tests without a marker need no study, no book, no browser, no GPU and no data (pyproject.toml)
+FAST = not (slow or book or browser or gpu or data)
+
+quick: lint
+	$(BIN)/python -m pytest -q -m "$(FAST)"
+
+test: lint
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The revision that the reviewers read, and the working tree; or REVISIONS="main HEAD ."
+REVISIONS ?= a075fc6 .
+house: .venv/installed
+	$(BIN)/python tools/house.py $(REVISIONS)
 
 benchmarks/.venv/installed: benchmarks/requirements.txt benchmarks/requirements-nodeps.txt
 	@echo "Setting up benchmarks/.venv with the libraries to compare with ..."
 	$(BASE_PYTHON) -m venv benchmarks/.venv
-	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check -r benchmarks/requirements.txt
-	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check --no-deps -r benchmarks/requirements-nodeps.txt
+	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check \
+	  -r benchmarks/requirements.txt
+	benchmarks/.venv/bin/python -m pip install --disable-pip-version-check --no-deps \
+	  -r benchmarks/requirements-nodeps.txt
 	@touch $@
 
 bench: .venv/installed benchmarks/.venv/installed
@@ -81,5 +114,8 @@ notebooks: .venv/installed
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
+help:
+	@sed -n '/^PYTHON/q; s/^# \{0,1\}//p' Makefile
+
 clean:
-	rm -rf _build runs prepared book/runs .snakemake .pytest_cache .ruff_cache
+	rm -rf _build runs prepared book/runs .snakemake .pytest_cache .ruff_cache .mypy_cache

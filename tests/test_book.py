@@ -17,6 +17,8 @@ from xl_influence.tasks import TASKS
 
 ROLES = "glue:text|number|lead|task|numref|cite|doc|eq|ref"
 
+pytestmark = pytest.mark.book
+
 
 def test_every_page_is_there(site):
     names = (

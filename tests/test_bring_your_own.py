@@ -11,6 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from xl_influence import data, encoders, influence, params, runs, tables, tasks
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "book" / "bring-your-own.md").read_text()
 
 

@@ -19,9 +19,12 @@ from playwright.sync_api import expect, sync_playwright
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"
+    ),
+]
 PAGES = re.findall(r"(?:root|file): ([\w/-]+)", (ROOT / "_toc.yml").read_text())
 WIDTHS = (390, 820, 1440)
 QUIET = [

@@ -12,7 +12,10 @@ from xl_influence.engine import products
 from xl_influence.engine.engine import Engine
 from xl_influence.tracin import gradient_products, influence, rounding
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
 
 
 def error(model, train, test, **options):

@@ -183,6 +183,7 @@ def test_demo_corpora(task):
         assert both.mean() == pytest.approx(1 / 3), "a third of the templates are minimal pairs"
 
 
+@pytest.mark.data
 @pytest.mark.skipif(
     not CLONES.is_dir(),
     reason=f"no folder {CLONES}: set the environment variable XL_DATA_ROOT to a folder with clones "

@@ -10,6 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from xl_influence import e5small, encoders, params, vocabulary
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "en": "How much protein should a woman eat per day?",
     "de": "Der Fluss fließt seit dem Jahr 1893 nördlich der Stadt.",

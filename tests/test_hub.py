@@ -22,6 +22,8 @@ from xl_influence import params
 from xl_influence.manifest import read_manifest
 from xl_influence.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 ENCODER = "FacebookAI/xlm-roberta-base"
 EXPORTED = "xnli"  # the run whose export is tried
 WHOLE_VOCABULARY = 250002  # XLM-R's

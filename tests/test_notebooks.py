@@ -20,6 +20,8 @@ from xl_influence.manifest import read_manifest
 from xl_influence.sharing import FEWEST
 from xl_influence.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 INTERVAL = ["ci_low", "ci_high"]  # NaN where few test samples are behind a value, as in this study
 BEHIND = ["test_samples", "items"]
 SHARE = ["share", *INTERVAL, "chance", *BEHIND]

@@ -193,6 +193,7 @@ def test_a_notebook_without_plain_parameters_is_told(cells, part):
         params.from_notebook({"In": cells})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -214,6 +215,7 @@ def test_the_command_line_stops_with_one_line_and_leaves_nothing(arguments, part
         assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
     done = run_python(
         "-m",

@@ -31,6 +31,8 @@ from xl_influence import (
 )
 from xl_influence.manifest import read_manifest, write_manifest
 
+pytestmark = pytest.mark.slow
+
 # multilingual-e5-small, and its 4-bit blocks: 18 bytes for 32 weights
 HIDDEN, LAYERS, POSITIONS = 384, 12, 512
 LAYER_WEIGHTS = HIDDEN * (4 * HIDDEN + 2 * 4 * HIDDEN)

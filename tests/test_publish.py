@@ -13,6 +13,8 @@ from conftest import run_python
 from xl_influence import data, pages, params, prepare, publish, runs, scores, sharing, tables, texts
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 CHOICE = {"top_k": 10, "bootstrap": sharing.Bootstrap(200)}
 
 

@@ -89,6 +89,7 @@ def test_where_the_curve_levels_off():
     }
 
 
+@pytest.mark.slow
 def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, monkeypatch):
     merged = params.merge(
         {"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1}

@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 from xl_influence import runs, scores
 from xl_influence.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 TRAIN_SIZE, TEST_SIZE, LANGUAGES = 120, 3, 5  # PAWS-X has five languages in this study
 SCRIPT = """
 import sys

@@ -2,10 +2,13 @@
 
 import sys
 
+import pytest
 from conftest import run_python
 
 from xl_influence import params, scores
 from xl_influence.manifest import read_manifest
+
+pytestmark = pytest.mark.slow
 
 GIVEN = {
     "study": "smoke",
