@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,6 @@ import psutil
 import torch
 
 from xl_influence import tracin
-from xl_influence.engine import engine, products, sparse
 from xl_influence.engine.arithmetic import arithmetic
 
 SHAPES = {  # of the encoder: its BERT-like configuration
@@ -107,44 +106,31 @@ def finish(device):
         torch.cuda.synchronize()
 
 
-def ours(model, train, test, precision="float32"):
-    return tracin.influence(
-        tracin.gradient_products(model, train, test, precision=precision)
-    ).to_numpy()
+def ours(model, train, test, precision="float32", timer=None):
+    products = tracin.gradient_products(model, train, test, precision=precision, timer=timer)
+    return tracin.influence(products).to_numpy()
 
 
-@contextmanager
-def timed_steps(seconds, device):
-    """Adds to `seconds` (step → seconds) what the engine's steps take, each waited for."""
-    steps = [
-        (engine.Engine, "_collect", "forward and backward passes"),
-        (products, "_build", "building gradients"),
-        (torch.linalg, "vector_norm", "norms"),
-        (sparse.Sparse, "dot", "embeddings"),
-        (engine, "multiply", "multiplying"),
-    ]
+class StepTimer:
+    """A timer for the engine: `seconds` (step → seconds), without those of the steps inside it."""
 
-    def timed(function, step):
-        def call(*args, **options):
-            start = time.perf_counter()
-            try:
-                return function(*args, **options)
-            finally:
-                finish(device)
-                seconds[step] = seconds.get(step, 0) + time.perf_counter() - start
+    def __init__(self, device):
+        self.device, self.seconds = device, {}
+        self.inside = [0.0]  # seconds of inner steps, for each step that is entered
 
-        return call
-
-    whole = [(place, name, getattr(place, name)) for place, name, _ in steps]
-    for place, name, step in steps:
-        setattr(place, name, timed(getattr(place, name), step))
-    try:
-        yield
-    finally:
-        for place, name, function in whole:
-            setattr(place, name, function)
-    inner = sum(seconds.get(step, 0) for step in ("building gradients", "norms", "embeddings"))
-    seconds["multiplying"] -= inner
+    @contextmanager
+    def __call__(self, step):
+        finish(self.device)  # what is still to do belongs to the step around this one
+        start = time.perf_counter()
+        self.inside.append(0.0)
+        try:
+            yield
+        finally:
+            finish(self.device)
+            whole = time.perf_counter() - start
+            own = whole - self.inside.pop()
+            self.inside[-1] += whole
+            self.seconds[step] = self.seconds.get(step, 0.0) + own
 
 
 def measure(
@@ -177,16 +163,17 @@ def measure(
         }
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
     before = rates(device, precision)
-    idle, found = memory(device), {}
+    timer = StepTimer(device)
+    timed = partial(run, timer=timer) if steps else run
+    idle = memory(device)
     start = time.perf_counter()
-    with timed_steps(found, device) if steps else nullcontext():
-        run(model, train, test)
-        finish(device)
+    timed(model, train, test)
+    finish(device)
     seconds = time.perf_counter() - start
     peak = memory(device, peak=True) - idle
     both = {name: (before[name] + after) / 2 for name, after in rates(device, precision).items()}
     result = {"seconds": seconds, "peak_gb": peak / 2**30, "weights": linear_weights(model)} | both
-    return result | ({"steps": found} if steps else {})
+    return result | ({"steps": timer.seconds} if steps else {})
 
 
 def memory(device, peak=False):
