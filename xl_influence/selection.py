@@ -134,7 +134,8 @@ def predict(
     device = next(model.parameters()).device
     pad_token_id = find_pad_token_id(model)
     samples = [{"input_ids": ids, "label": 0} for ids in sequences]
-    result = np.zeros((len(samples), model.config.num_labels))  # (samples, classes)
+    config: Any = model.config  # transformers types `num_labels` as optional
+    result = np.zeros((len(samples), config.num_labels))  # (samples, classes)
     with torch.no_grad(), arithmetic(device):
         for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
             batch = pad_batch([samples[row] for row in rows], pad_token_id, device)

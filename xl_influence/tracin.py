@@ -182,9 +182,10 @@ def rounding(
         `top_k` training samples of highest influence that stay the same, averaged over test
         samples; `top_k`, `train`, `test`: the numbers of each.
     """
-    lower = {"precision": precision, "storage": storage}
     exact = influence(gradient_products(model, train, test, **options))
-    rounded = influence(gradient_products(model, train, test, **options, **lower))
+    rounded = influence(
+        gradient_products(model, train, test, precision=precision, storage=storage, **options)
+    )
     top_k = min(top_k, len(train))
     pairs = zip(_top(exact, top_k), _top(rounded, top_k), strict=True)
     overlap = np.mean([len(np.intersect1d(one, other)) / top_k for one, other in pairs])

@@ -20,7 +20,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 PRECISIONS = ("float32", "tf32", "bf16")
-CPU, CUDA = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
+# torch makes the first of these modules at run time, so its type stubs lack it
+CPU = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+CUDA = torch.backends.cuda.matmul
 # Batch, rows, inner and columns of the trial's products: layers, gradients, their dot products
 TRIED = (
     (1, 1024, 384, 1536),

@@ -101,7 +101,9 @@ class Engine:
                 f"precision={precision!r}, storage={storage!r}; allowed are "
                 f"{', '.join(PRECISIONS)} and {', '.join(map(str, STORAGE))}"
             )
-        self.model = model.to(device) if device is not None else model
+        if device is not None:
+            model.to(device)  # type: ignore[arg-type]  # transformers' wrapper takes it for `self`
+        self.model = model
         first = next(model.parameters())
         self.device, self.dtype = first.device, first.dtype
         self.pad_token_id = find_pad_token_id(model) if pad_token_id is None else pad_token_id
@@ -132,8 +134,9 @@ class Engine:
 
     def _check_sample(self, name: str, sample: Sample) -> None:
         vocabulary = self._vocabulary_size()
-        longest = getattr(self.model.config, "max_position_embeddings", math.inf)
-        ids, n_labels = sample["input_ids"], self.model.config.num_labels
+        config: Any = self.model.config  # transformers types `num_labels` as optional
+        ids, n_labels = sample["input_ids"], config.num_labels
+        longest = getattr(config, "max_position_embeddings", math.inf)
         if not len(ids) or len(ids) > longest or min(ids) < 0 or max(ids) >= vocabulary:
             raise ValueError(
                 f"{name} has {len(ids)} tokens with ids up to {max(ids, default=None)}; allowed "
@@ -143,7 +146,8 @@ class Engine:
             raise ValueError(f"{name}: label {sample['label']}; allowed are 0 to {n_labels - 1}")
 
     def _vocabulary_size(self) -> int:
-        return self.model.get_input_embeddings().num_embeddings
+        table: Any = self.model.get_input_embeddings()
+        return table.num_embeddings
 
     @cached_property
     def plan(self) -> Plan:
