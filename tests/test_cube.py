@@ -4,9 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from conftest import random_samples, tiny
 
+from xl_influence import influence_pass
 from xl_influence.cube import Cube, CubeError
+from xl_influence.engine.engine import Engine
+from xl_influence.tracin import gradient_products
 
 GROUPS = ["embeddings", "head"]
 
@@ -127,3 +132,35 @@ def test_an_unfinished_cube_of_an_earlier_version_goes_on(cube):
     path.write_text(json.dumps(layout))
     again = Cube(cube.work)
     assert (again.layout, again.shards()) == (cube.layout, cube.shards())
+
+
+def test_the_influence_pass_fills_a_cube_with_the_products(tmp_path, monkeypatch):
+    """Two checkpoints, two tiles of test samples, three ranges of training samples."""
+    models = {1: tiny("bert"), 2: tiny("roberta")}
+    train, test = random_samples(7, seed=2), random_samples(3, seed=1)
+    cube = Cube.create(
+        tmp_path / "work",
+        groups=Engine(models[1]).groups,
+        epochs=[1, 2],
+        test=test,
+        train=train,
+        test_tile=2,
+        train_tile=2,
+        shard_size=3,
+    )
+    loaded = []
+
+    def load_engine(params, run, epoch, device):
+        loaded.append(epoch)
+        return Engine(models[epoch])
+
+    monkeypatch.setattr(influence_pass, "_load_engine", load_engine)
+    monkeypatch.setattr(influence_pass, "_read_samples", lambda run: (train, test))
+    influence_pass._fill({"task": "xnli"}, tmp_path, cube, torch.device("cpu"), progress=False)
+    found = xr.open_zarr(cube.gather()).load()
+    assert loaded == [1, 2]
+    for epoch, model in models.items():
+        exact = gradient_products(model, train, test)
+        for name in ("dot", "test_sqnorm", "train_sqnorm"):
+            stored = found[name].sel(checkpoint=epoch)
+            assert np.allclose(stored, exact[name], rtol=1e-4, atol=1e-6)
