@@ -13,8 +13,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,6 @@ import torch
 from common import DEFAULTS, WAYS, count_linear_weights, is_this_library
 
 from xl_influence import tracin
-from xl_influence.engine import engine, products, sparse
 from xl_influence.engine.arithmetic import arithmetic
 
 SHAPES = {  # of the encoder: its BERT-like configuration
@@ -126,45 +125,43 @@ def run_this_library(
     model: torch.nn.Module,
     train: list[peers.Sample],
     test: list[peers.Sample],
-    precision: str = "float32",
+    **options: Any,
 ) -> np.ndarray:
-    """Cosines (test, train) by the engine, in this precision; otherwise a `peers.Run`."""
-    scores = tracin.gradient_products(model, train, test, precision=precision)
+    """Cosines (test, train) by the engine; `options`: `precision` and `timer`."""
+    scores = tracin.gradient_products(model, train, test, **options)
     return tracin.influence(scores).to_numpy()
 
 
-@contextmanager
-def timed_steps(seconds, device):
-    """Adds to `seconds` (step → seconds) what the engine's steps take, each waited for."""
-    steps = [
-        (engine.Engine, "_collect", "forward and backward passes"),
-        (products, "_build", "building gradients"),
-        (torch.linalg, "vector_norm", "norms"),
-        (sparse.Sparse, "dot", "embeddings"),
-        (engine, "multiply", "multiplying"),
-    ]
+class StepTimer:
+    """A timer for the engine, with the time of each step in `seconds`.
 
-    def timed(function, step):
-        def call(*args, **options):
-            start = time.perf_counter()
-            try:
-                return function(*args, **options)
-            finally:
-                finish(device)
-                seconds[step] = seconds.get(step, 0) + time.perf_counter() - start
+    A step does not count the time of the steps inside it.
 
-        return call
+    Parameters
+    ----------
+    device
+        'cpu' or 'cuda'.
+    """
 
-    whole = [(place, name, getattr(place, name)) for place, name, _ in steps]
-    for place, name, step in steps:
-        setattr(place, name, timed(getattr(place, name), step))
-    try:
-        yield
-    finally:
-        for place, name, function in whole:
-            setattr(place, name, function)
-    inner = sum(seconds.get(step, 0) for step in ("building gradients", "norms", "embeddings"))
-    seconds["multiplying"] -= inner
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+        self.inside = [0.0]  # seconds of inner steps, for each step that is entered
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time what happens inside as `step`."""
+        finish(self.device)  # what is still to do belongs to the step around this one
+        start = time.perf_counter()
+        self.inside.append(0.0)
+        try:
+            yield
+        finally:
+            finish(self.device)
+            whole = time.perf_counter() - start
+            own = whole - self.inside.pop()
+            self.inside[-1] += whole
+            self.seconds[step] = self.seconds.get(step, 0.0) + own
 
 
 def measure(
@@ -218,12 +215,12 @@ def measure(
         return check_values(run, model, train[: CHECKED[0]], test[: CHECKED[1]], covered(model))
     run(model, train[:2], test[:2])  # imports, and whatever a library does only once
     before = measure_rates(device, precision)
+    timer = StepTimer(device)
+    timed = partial(run, timer=timer) if steps else run
     idle = used_memory(device)
-    found: dict[str, float] = {}
     start = time.perf_counter()
-    with timed_steps(found, device) if steps else nullcontext():
-        run(model, train, test)
-        finish(device)
+    timed(model, train, test)
+    finish(device)
     seconds = time.perf_counter() - start
     peak = peak_memory(device) - idle
     after = measure_rates(device, precision)
@@ -233,7 +230,7 @@ def measure(
         "weights": count_linear_weights(model.base_model.encoder),
         **{name: (before[name] + after[name]) / 2 for name in after},
     }
-    return result | {"steps": found} if steps else result
+    return result | {"steps": timer.seconds} if steps else result
 
 
 def check_values(

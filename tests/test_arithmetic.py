@@ -1,4 +1,4 @@
-"""Matrix products: exact in float32, and torch left as it was."""
+"""Matrix products are exact in float32, and torch is left as it was."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def tried_anew():
+def new_trial():
     arithmetic.onednn_is_exact.cache_clear()
     yield
     arithmetic.onednn_is_exact.cache_clear()
@@ -20,30 +20,40 @@ def test_products_are_exact_in_float32():
     a, b = torch.randn(1024, 384), torch.randn(384, 1536)
     with arithmetic.arithmetic(CPU):
         found = a @ b
-    assert (
-        found - a.double() @ b.double()
-    ).abs().max() < 2e-4  # entries of up to 100; rounding to bf16 gives 0.1
+    # Entries of up to 100; rounding to bf16 gives 0.1
+    assert (found - a.double() @ b.double()).abs().max() < 2e-4
 
 
-def test_nothing_of_torch_is_changed_after(tried_anew):
+def test_torch_is_as_before_even_after_an_error(new_trial):
     torch.manual_seed(0)
-    before = arithmetic.CPU.fp32_precision, arithmetic.CUDA.fp32_precision, torch.get_rng_state()
-    with pytest.raises(KeyError), arithmetic.arithmetic(CPU, "bf16", passes=True):
-        assert torch.is_autocast_enabled("cpu") and arithmetic.CUDA.fp32_precision == "tf32"
-        raise KeyError
-    assert (arithmetic.CPU.fp32_precision, arithmetic.CUDA.fp32_precision) == before[:2]
-    assert not torch.is_autocast_enabled("cpu") and torch.equal(torch.get_rng_state(), before[2])
+    cpu, cuda, rng = settings()
+
+    def fail():
+        with arithmetic.arithmetic(CPU, "bf16", passes=True):
+            assert torch.is_autocast_enabled("cpu")
+            assert arithmetic.CUDA.fp32_precision == "tf32"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not torch.is_autocast_enabled("cpu")
+    assert settings()[:2] == (cpu, cuda)
+    assert torch.equal(settings()[2], rng)
 
 
-def test_a_gpu_adds_up_in_one_order_in_the_products_alone():
+def settings():
+    return arithmetic.CPU.fp32_precision, arithmetic.CUDA.fp32_precision, torch.get_rng_state()
+
+
+def test_a_gpu_adds_up_in_a_fixed_order_in_the_products_only():
     for passes in (False, True):
         with arithmetic.arithmetic(torch.device("cuda"), passes=passes):
             assert torch.are_deterministic_algorithms_enabled() is not passes
         assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_onednn_is_not_asked_where_it_rounds(tried_anew, monkeypatch):
-    """A processor with AMX: products differ as those of numbers cut to bf16 do."""
+def test_onednn_is_not_used_where_it_rounds(new_trial, monkeypatch):
+    """A processor with AMX: products differ as if the numbers were rounded to bf16."""
 
     class Rounds(torch.overrides.TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -61,7 +71,7 @@ def test_onednn_is_not_asked_where_it_rounds(tried_anew, monkeypatch):
 
 
 def test_mixed_precision_inside_sees_weights_that_have_changed():
-    """Trainer enters an autocast at each step; its cache of rounded weights must not outlive the step."""
+    """Trainer enters an autocast at each step, and its cache of rounded weights ends with it."""
     layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)
     results = []
     with arithmetic.arithmetic(CPU):

@@ -4,9 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from conftest import random_samples, tiny
 
+from xl_influence import influence_pass
 from xl_influence.cube import Cube, CubeError
+from xl_influence.engine.engine import Engine
+from xl_influence.tracin import gradient_products
 
 GROUPS = ["embeddings", "head"]
 
@@ -19,7 +24,14 @@ def samples(name, n):
 def cube(tmp_path):
     """2 checkpoints, 5 test samples in tiles of 2, 7 training samples in ranges of 3."""
     return Cube.create(
-        tmp_path / "work", GROUPS, [1, 2], samples("t", 5), samples("n", 7), 2, 3, 10
+        tmp_path / "work",
+        groups=GROUPS,
+        epochs=[1, 2],
+        test=samples("t", 5),
+        train=samples("n", 7),
+        test_tile=2,
+        train_tile=10,
+        shard_size=3,
     )
 
 
@@ -44,8 +56,8 @@ def fill(cube, skip=()):
     for shard in cube.claims():
         if shard.name not in skip:
             cube.write(shard, products(cube, shard))
-        elif not (cube.marks / f"{shard.name}.json").exists():  # lost work that claims to be there
-            (cube.marks / f"{shard.name}.json").write_text(json.dumps(shard.box))
+        elif not (cube.written / f"{shard.name}.json").exists():  # claims to be written
+            (cube.written / f"{shard.name}.json").write_text(json.dumps(shard.box))
 
 
 def test_shards_fill_every_cell_once_and_in_place(cube):
@@ -79,17 +91,17 @@ def test_no_two_shards_share_a_file(cube):
 
 def test_a_missing_an_overlapping_and_a_lost_shard_are_refused(cube):
     fill(cube)
-    mark = cube.marks / "0-0-0.json"
-    text = mark.read_text()
-    mark.unlink()
+    path = cube.written / "0-0-0.json"
+    text = path.read_text()
+    path.unlink()
     with pytest.raises(
         CubeError, match=r"6 cells were never written, 0 more than once.*\(0, 0, 0\)"
     ):
         cube.gather()
-    mark.write_text(json.dumps([[0, 1], [0, 2], [0, 4]]))
+    path.write_text(json.dumps([[0, 1], [0, 2], [0, 4]]))
     with pytest.raises(CubeError, match="0 cells were never written, 2 more than once"):
         cube.gather()
-    mark.write_text(text)
+    path.write_text(text)
     assert cube.gather() == cube.path
 
 
@@ -110,3 +122,45 @@ def test_a_shard_that_another_process_holds_is_left_to_it_until_it_dies(cube):
         if len(others) == len(cube.shards()) - 1:
             claims.close()  # the other process dies with its shard unwritten
     assert others[-1] == first and first not in others[:-1] and len(others) == len(cube.shards())
+
+
+def test_an_unfinished_cube_of_an_earlier_version_goes_on(cube):
+    path = cube.work / "layout.json"
+    layout = json.loads(path.read_text())
+    for old, new in {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}.items():
+        layout[old] = layout.pop(new)
+    path.write_text(json.dumps(layout))
+    again = Cube(cube.work)
+    assert (again.layout, again.shards()) == (cube.layout, cube.shards())
+
+
+def test_the_influence_pass_fills_a_cube_with_the_products(tmp_path, monkeypatch):
+    """Two checkpoints, two tiles of test samples, three ranges of training samples."""
+    models = {1: tiny("bert"), 2: tiny("roberta")}
+    train, test = random_samples(7, seed=2), random_samples(3, seed=1)
+    cube = Cube.create(
+        tmp_path / "work",
+        groups=Engine(models[1]).groups,
+        epochs=[1, 2],
+        test=test,
+        train=train,
+        test_tile=2,
+        train_tile=2,
+        shard_size=3,
+    )
+    loaded = []
+
+    def load_engine(params, run, epoch, device):
+        loaded.append(epoch)
+        return Engine(models[epoch])
+
+    monkeypatch.setattr(influence_pass, "_load_engine", load_engine)
+    monkeypatch.setattr(influence_pass, "_read_samples", lambda run: (train, test))
+    influence_pass._fill({"task": "xnli"}, tmp_path, cube, torch.device("cpu"), progress=False)
+    found = xr.open_zarr(cube.gather()).load()
+    assert loaded == [1, 2]
+    for epoch, model in models.items():
+        exact = gradient_products(model, train, test)
+        for name in ("dot", "test_sqnorm", "train_sqnorm"):
+            stored = found[name].sel(checkpoint=epoch)
+            assert np.allclose(stored, exact[name], rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The engine on a GPU, against float64 autograd on the CPU. Skipped, and said so, where there is no CUDA device."""
+"""The engine on a GPU, against float64 autograd on the CPU. Skipped without a CUDA device."""
 
 import warnings
 
@@ -32,11 +32,11 @@ def test_cosine_equals_float64_autograd(kind, samples):
     assert error(tiny(kind).double(), *samples, max_tokens=120) <= 1e-12
 
 
-@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("ghost_norms", [True, False])
 @pytest.mark.parametrize("cheaper", [True, False])
-def test_every_route_gives_the_same(samples, monkeypatch, cheaper, apart):
+def test_every_route_gives_the_same(samples, monkeypatch, cheaper, ghost_norms):
     monkeypatch.setattr(products, "ghost_is_cheaper", lambda *args: cheaper)
-    monkeypatch.setattr(products, "norms_are_cheaper_apart", lambda *args: apart)
+    monkeypatch.setattr(products, "ghost_norms_are_cheaper", lambda *args: ghost_norms)
     assert error(tiny("xlm-roberta"), *samples, max_tokens=120) <= 1e-5
 
 
@@ -57,8 +57,9 @@ def test_an_encoder_of_usual_size():
 )
 def test_what_less_precision_costs(samples, options):
     model = tiny("xlm-roberta", hidden_size=128, intermediate_size=512).cuda()
-    told = rounding(model, *samples, top_k=10, **options)
-    assert 1e-6 < told["max_cosine_error"] < 2e-2 and told["top_overlap"] > 0.8
+    cost = rounding(model, *samples, top_k=10, **options)
+    assert 1e-6 < cost["max_cosine_error"] < 2e-2
+    assert cost["top_overlap"] > 0.8
 
 
 def test_the_same_numbers_again(samples):
@@ -72,7 +73,7 @@ def test_tiles_by_the_memory_of_the_device(samples):
     model = tiny("bert").cuda()
     longest = max(len(sample["input_ids"]) for sample in (*train, *test))
     memory = 4.5 * Engine(model).bytes_per_sample(longest) / 2**30
-    assert Engine(model).layout(train, test, memory)[0] == 2
+    assert Engine(model).layout(train, test, memory).test_tile == 2
     tiled, whole = (
         influence(gradient_products(model, train, test, test_memory=gb)) for gb in (memory, None)
     )
@@ -85,14 +86,13 @@ def test_the_host_waits_for_no_module(samples):
     waits = []
     for layers in (3, 6):
         engine = Engine(tiny("xlm-roberta", num_hidden_layers=layers).cuda())
-        held = engine.hold(test)
-        engine.products(held, train)  # whatever is done only once
+        engine.products(engine.collect_test(test), train)  # what happens only once
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                engine.products(engine.hold(test), train)
+                engine.products(engine.collect_test(test), train)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        waits.append(sum("synchronizing" in str(warning.message) for warning in told))
+        waits.append(sum("synchronizing" in str(warning.message) for warning in caught))
     assert 0 < waits[0] == waits[1]

@@ -1,16 +1,21 @@
 """The score cube on disk, filled shard by shard, by one process or several at once.
 
-A shard is one checkpoint × one tile of test samples × one range of training samples: one chunk of the Zarr array, so no
-two shards share a file. A process claims a shard by locking it (the lock falls with the process), writes it, and then
-leaves a mark that says what was written. `Cube.gather` proves from the marks that every cell was written exactly once.
+A shard is one checkpoint × one tile of test samples × one range of training samples. It is one
+chunk of the Zarr array, so no two shards share a file. A process claims a shard by locking it (the
+system releases the lock if the process dies), writes it, and then leaves a small file that says
+which cells were written. From these, `Cube.gather` checks that every cell was written exactly once.
 """
+
+from __future__ import annotations
 
 import itertools
 import json
 import time
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -26,14 +31,15 @@ DIMS = {
     "train_sqnorm": ("checkpoint", "group", "train"),
 }
 WAIT = 0.2  # seconds between looks at what other processes do
-
-
-class ScoreError(ValueError):
-    """Too few test samples that the model labels correctly, or a damaged cube."""
+# Keys of a layout as unfinished cubes of earlier versions have them
+OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
 
 class CubeError(RuntimeError):
-    """Shards of a cube are missing, overlap or hold values that are not numbers."""
+    """A cube with missing or overlapping shards or with values that are not numbers.
+
+    Also one that another process is computing with other parameters.
+    """
 
 
 @dataclass(frozen=True)
@@ -45,98 +51,149 @@ class Shard:
     train: tuple[int, int]
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """The name of its files."""
         return f"{self.checkpoint}-{self.test[0]}-{self.train[0]}"
 
     @property
-    def box(self):
+    def box(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Ranges of (checkpoint, test, train)."""
         return ((self.checkpoint, self.checkpoint + 1), self.test, self.train)
+
+    @property
+    def n_train(self) -> int:
+        """Number of training samples."""
+        return self.train[1] - self.train[0]
 
 
 class Cube:
-    """An unfinished `scores.zarr` in the folder `work`. `layout`: dict with the sizes of cube, tile and shard."""
+    """An unfinished `scores.zarr`.
 
-    def __init__(self, work):
+    Parameters
+    ----------
+    work : Path
+        The folder that `create` made.
+
+    Attributes
+    ----------
+    path : Path
+        The Zarr array.
+    written, locks : Path
+        Folders with a file for each shard that was written or claimed.
+    layout : dict of int
+        `checkpoint`, `group`, `test`, `train`: the cube's sizes; `test_tile`: test samples in a
+        shard; `shard_size`: training samples in a shard; `train_tile`: training samples whose
+        gradients are in memory at the same time.
+    """
+
+    def __init__(self, work: Path) -> None:
         self.work, self.path = Path(work), Path(work) / "scores.zarr"
-        self.marks, self.locks = self.work / "shards", self.work / "locks"
-        self.layout = json.loads((self.work / "layout.json").read_text())
+        self.written, self.locks = self.work / "shards", self.work / "locks"
+        layout = json.loads((self.work / "layout.json").read_text())
+        self.layout = {OLD_KEYS.get(key, key): size for key, size in layout.items()}
 
     @staticmethod
-    def create(work, groups, epochs, test_samples, train_samples, tile, step, together):
-        """An empty cube of not-a-number. What a process killed in here leaves has no layout, and is made anew."""
+    def create(
+        work: Path,
+        *,
+        groups: Sequence[str],
+        epochs: Sequence[int],
+        test: Sequence[Mapping[str, Any]],
+        train: Sequence[Mapping[str, Any]],
+        test_tile: int,
+        train_tile: int,
+        shard_size: int,
+    ) -> Cube:
+        """Make an empty cube, all of whose values are not numbers.
+
+        The layout is written last. A cube without one was left by a process that was killed in
+        here, and is made again.
+
+        Parameters
+        ----------
+        work : Path
+            The folder to make; what is there is removed.
+        groups : sequence of str
+            Parameter groups.
+        epochs : sequence of int
+            The coordinate `checkpoint`.
+        test, train : sequence of dict
+            The samples, see `influence.sample_coords`.
+        test_tile, train_tile : int
+            See `engine.layout.Layout`.
+        shard_size : int
+            Training samples in a shard.
+        """
         runs.remove(work)
         sizes = {
             "checkpoint": len(epochs),
             "group": len(groups),
-            "test": len(test_samples),
-            "train": len(train_samples),
+            "test": len(test),
+            "train": len(train),
         }
-        chunks = sizes | {"checkpoint": 1, "test": tile, "train": min(step, sizes["train"])}
         empty = {
-            name: (dims, np.full([sizes[d] for d in dims], np.nan, dtype=np.float32))
+            name: (dims, np.full([sizes[dim] for dim in dims], np.nan, dtype=np.float32))
             for name, dims in DIMS.items()
         }
-        coords = {"checkpoint": list(epochs), "group": np.array(groups, dtype=object)}
-        coords |= sample_coords(test_samples, "test") | sample_coords(train_samples, "train")
-        encoding = {name: {"chunks": [chunks[d] for d in dims]} for name, dims in DIMS.items()}
-        work.mkdir(parents=True)
+        coords: dict[str, Any] = {
+            "checkpoint": list(epochs),
+            "group": np.array(groups, dtype=object),
+        }
+        coords |= sample_coords(test, "test") | sample_coords(train, "train")
+        shard = {"checkpoint": 1, "test": test_tile, "train": min(shard_size, sizes["train"])}
+        chunks = sizes | shard
+        encoding = {name: {"chunks": [chunks[dim] for dim in dims]} for name, dims in DIMS.items()}
+        for name in ("shards", "locks"):
+            (work / name).mkdir(parents=True)
         xr.Dataset(empty, coords=coords).to_zarr(
             work / "scores.zarr", mode="w", encoding=encoding, consolidated=False
         )
-        for name in ("shards", "locks"):
-            (work / name).mkdir()
-        layout = sizes | {"tile": tile, "step": step, "together": together}
+        tiles = {"test_tile": test_tile, "train_tile": train_tile, "shard_size": shard_size}
         with runs.write_atomically(work / "layout.json") as path:
-            path.write_text(json.dumps(layout))
+            path.write_text(json.dumps(sizes | tiles))
         return Cube(work)
 
-    def shards(self):
+    def shards(self) -> list[Shard]:
         """Every shard of the cube, checkpoint by checkpoint, tile by tile."""
-        tests, trains = (
-            [
-                (start, min(start + step, self.layout[dim]))
-                for start in range(0, self.layout[dim], step)
-            ]
-            for dim, step in (("test", self.layout["tile"]), ("train", self.layout["step"]))
-        )
-        return [
-            Shard(*where)
-            for where in itertools.product(range(self.layout["checkpoint"]), tests, trains)
-        ]
+        checkpoints = range(self.layout["checkpoint"])
+        tests = _ranges(self.layout["test"], self.layout["test_tile"])
+        trains = _ranges(self.layout["train"], self.layout["shard_size"])
+        return [Shard(*place) for place in itertools.product(checkpoints, tests, trains)]
 
-    def is_written(self, shard):
-        return (self.marks / f"{shard.name}.json").exists()
+    def is_written(self, shard: Shard) -> bool:
+        """Whether this or another process has written the shard."""
+        return (self.written / f"{shard.name}.json").exists()
 
-    def claims(self):
-        """Yields shards for this process to write, until each is written by this or another process.
+    def claims(self) -> Iterator[Shard]:
+        """Yield shards for this process to write, until this or another process has written each.
 
-        The shard is locked while the caller has it. Where another process dies, its shard is claimed again.
+        A shard is locked while the caller has it. If another process dies, its shard is claimed
+        again.
         """
         waiting = [shard for shard in self.shards() if not self.is_written(shard)]
         while waiting:
-            left = []
+            locked = []
             for shard in waiting:
-                if not self.work.is_dir() or self.is_written(
-                    shard
-                ):  # no folder: another process has gathered it
+                gathered = not self.work.is_dir()  # by another process
+                if gathered or self.is_written(shard):
                     continue
                 lock = filelock.FileLock(self.locks / f"{shard.name}.lock")
                 try:
                     lock.acquire(timeout=0)
                 except filelock.Timeout:
-                    left.append(shard)
+                    locked.append(shard)
                     continue
                 try:
                     if not self.is_written(shard):
                         yield shard
                 finally:
                     lock.release()
-            if len(left) == len(waiting):
+            if len(locked) == len(waiting):
                 time.sleep(WAIT)
-            waiting = left
+            waiting = locked
 
-    def busy(self):
-        """Whether another process holds a shard."""
+    def busy(self) -> bool:
+        """Whether another process has locked a shard."""
         for path in self.locks.glob("*.lock"):
             lock = filelock.FileLock(path)
             try:
@@ -146,48 +203,79 @@ class Cube:
                 return True
         return False
 
-    def write(self, shard, products):
-        """Write a shard's `gradient_products` into its chunks, then its mark.
+    def write(self, shard: Shard, products: xr.Dataset) -> None:
+        """Write a shard into its chunks, then note that it was written.
 
-        Norms of test samples come from the first range of training samples, those of training samples from the first
-        tile of test samples, so that these arrays too are written once.
+        Norms of test samples come from the first range of training samples, those of training
+        samples from the first tile of test samples, so that these arrays too are written once.
+
+        Parameters
+        ----------
+        shard : Shard
+            A shard from `claims`.
+        products : xarray.Dataset
+            Its values, as `Engine.products` returns them.
         """
-        starts = {"test_sqnorm": shard.train[0], "train_sqnorm": shard.test[0]}
-        region = dict(
-            zip(
-                ("checkpoint", "test", "train"), (slice(*edges) for edges in shard.box), strict=True
-            )
-        )
+        names = ["dot"]
+        if shard.train[0] == 0:
+            names.append("test_sqnorm")
+        if shard.test[0] == 0:
+            names.append("train_sqnorm")
+        edges = zip(("checkpoint", "test", "train"), shard.box, strict=True)
+        region = {"group": slice(None)} | {dim: slice(*edge) for dim, edge in edges}
         data = products.drop_vars([*products.coords]).expand_dims("checkpoint").astype(np.float32)
-        for name, dims in DIMS.items():
-            if not starts.get(name, 0):
-                where = {dim: region.get(dim, slice(None)) for dim in dims}
-                data[[name]].transpose(*dims).to_zarr(self.path, region=where, consolidated=False)
-        with runs.write_atomically(self.marks / f"{shard.name}.json") as path:
+        for name in names:
+            place = {dim: region[dim] for dim in DIMS[name]}
+            values = data[[name]].transpose(*DIMS[name])
+            values.to_zarr(self.path, region=place, consolidated=False)
+        with runs.write_atomically(self.written / f"{shard.name}.json") as path:
             path.write_text(json.dumps(shard.box))
 
-    def gather(self):
-        """Prove that the cube is whole: the marks cover it, none overlap, every value is a number. Returns its path."""
-        sizes = [self.layout[dim] for dim in ("checkpoint", "test", "train")]
-        written = np.zeros(sizes, dtype=np.uint8)
-        for path in self.marks.glob("*.json"):
-            written[tuple(slice(*edges) for edges in json.loads(path.read_text()))] += 1
-        if not (written == 1).all():
-            where = tuple(int(i) for i in np.argwhere(written != 1)[0])
-            raise CubeError(
-                f"{self.path}: {int((written == 0).sum())} cells were never written, {int((written > 1).sum())} more than "
-                f"once, the first at (checkpoint, test, train) {where}; allowed is exactly once"
-            )
+    def gather(self) -> Path:
+        """Check that the cube is complete, and make it ready to be read.
+
+        Returns
+        -------
+        Path
+            The finished Zarr array.
+
+        Raises
+        ------
+        CubeError
+            A cell was not written, or written more than once, or is not a number.
+        """
+        self._check_written()
         with xr.open_zarr(self.path, consolidated=False) as cube:
             for name in DIMS:
                 bad = int(cube[name].isnull().sum())
                 if bad:
                     raise CubeError(
-                        f"{self.path}: {bad} values of {name} are not numbers: training diverged, or a shard is lost"
+                        f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
+                        f"or a shard is lost"
                     )
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # zarr: consolidated metadata are not yet part of its version 3
+            # zarr: consolidated metadata are not yet part of its version 3
+            warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.path)
         return self.path
+
+    def _check_written(self) -> None:
+        """Raise `CubeError` unless the shards that were written cover the cube exactly once."""
+        sizes = [self.layout[dim] for dim in ("checkpoint", "test", "train")]
+        times = np.zeros(sizes, dtype=np.uint8)  # (checkpoint, test, train)
+        for path in self.written.glob("*.json"):
+            box = json.loads(path.read_text())
+            times[tuple(slice(*edges) for edges in box)] += 1
+        if (times == 1).all():
+            return
+        first = tuple(int(i) for i in np.argwhere(times != 1)[0])
+        raise CubeError(
+            f"{self.path}: {int((times == 0).sum())} cells were never written, "
+            f"{int((times > 1).sum())} more than once, the first at (checkpoint, test, train) "
+            f"{first}; allowed is exactly once"
+        )
+
+
+def _ranges(size: int, step: int) -> list[tuple[int, int]]:
+    """Ranges [start, stop) of `step` numbers each that cover `size`; the last may be shorter."""
+    return [(start, min(start + step, size)) for start in range(0, size, step)]

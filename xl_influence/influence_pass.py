@@ -1,177 +1,222 @@
-"""The influence pass: how a score cube is computed, shard by shard, by one process or several."""
+"""The influence pass: computes a score cube shard by shard, in one process or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from . import encoders, finetune, fingerprints, runs, selection
-from .cube import Cube, ScoreError
+from .cube import Cube, CubeError
 from .engine import memory
+from .engine.batches import Sample, token_counts
 from .engine.engine import Engine
 from .manifest import Stopwatch, environment, read_manifest, write_manifest
 from .tracin import rounding
 
-ROUNDING = (
-    500,
-    10,
-)  # training and test samples on which the effect of a lower precision is measured
+if TYPE_CHECKING:
+    import torch
+
+# Samples on which we measure the effect of a lower precision
+ROUNDING_TRAIN, ROUNDING_TEST = 500, 10
 
 
-def compute(params, mark, borrowed=None, progress=True):
-    """Fine-tune if that is not done, choose the test samples and fill the cube; see `scores.make`."""
+def compute(
+    params: dict[str, Any],
+    fingerprint: str,
+    borrowed: Sequence[str] | None = None,
+    progress: bool = True,
+) -> None:
+    """Fine-tune if that has not been done, choose the test samples and fill the score cube.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    fingerprint : str
+        Of the scores, from `fingerprints.scored`.
+    borrowed : sequence of str, optional
+        Uids of another run's test samples, see `selection.choose_test`.
+    progress : bool
+        Whether to show progress bars.
+    """
     run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
     watch = Stopwatch()
     with runs.lock(run, "choosing the test samples"):
-        if fingerprints.is_scored(run, mark):
+        if fingerprints.is_scored(run, fingerprint):
             return
-        cube = _prepare(params, run, mark, device, borrowed)
+        cube = _prepare(params, run, fingerprint, device, borrowed)
     _fill(params, run, cube, device, progress)
     with runs.lock(run, "gathering"):
-        if not fingerprints.is_scored(run, mark):
+        if not fingerprints.is_scored(run, fingerprint):
             runs.move_into_place(cube.gather(), run / "scores.zarr")
             write_manifest(
                 run,
-                scores_fingerprint=mark,
+                scores_fingerprint=fingerprint,
                 score_parameters=runs.select_keys(params, fingerprints.SCORES),
                 cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
                 scores_environment=environment(device),
                 scores_cost=watch.read(),
             )
         runs.remove(cube.work)
-        runs.remove(run / ".lock")  # of no use any more: who comes now sees that all is done
+        runs.remove(run / ".lock")  # no longer needed: later processes see that all is done
 
 
-def _prepare(params, run, mark, device, borrowed):
-    """The unfinished cube of these parameters: the one that a killed process left or another works on, or a new one."""
+def _prepare(
+    params: dict[str, Any],
+    run: Path,
+    fingerprint: str,
+    device: torch.device,
+    borrowed: Sequence[str] | None,
+) -> Cube:
+    """The unfinished cube of these parameters.
+
+    It is the one that a killed process left, or that another process is filling, or a new one.
+    """
     work = run / ".scores"
     if (work / "layout.json").exists():
         cube = Cube(work)
-        if (work / "fingerprint").exists() and (work / "fingerprint").read_text() == mark:
+        path = work / "fingerprint"
+        if path.exists() and path.read_text() == fingerprint:
             return cube
         if cube.busy():
-            raise ScoreError(
-                f"{work}: another process computes this cube with other parameters; wait for it or stop it"
+            raise CubeError(
+                f"{work}: another process computes this cube with other parameters; wait for it "
+                f"or stop it"
             )
-    manifest = read_manifest(run)
-    if (
-        "scores_fingerprint" in manifest
-    ):  # of other parameters: nothing of it may be mixed with what comes
+    if "scores_fingerprint" in read_manifest(run):
+        # A cube of other parameters: nothing of it may be mixed with the new one
         write_manifest(run, scores_fingerprint=None)
-    test = selection.choose_test(params, run, manifest["chosen_epoch"], device, borrowed)
-    with runs.write_atomically(run / "test.parquet") as path:
-        test.to_parquet(path, index=False)
-    train_samples, test_samples = _samples(run)
-    engine = _engine(params, run, manifest["chosen_epoch"], device)
-    engine.check(train_samples, test_samples)
-    tile, together = engine.layout(train_samples, test_samples, params["test_memory"])
-    write_manifest(run, rounding=_rounding(params, engine, train_samples, test_samples))
-    epochs = range(1, manifest["chosen_epoch"] + 1)
-    cube = Cube.create(
-        work,
-        engine.groups,
-        epochs,
-        test_samples,
-        train_samples,
-        tile,
-        params["shard_size"],
-        together,
-    )
-    (work / "fingerprint").write_text(mark)
+    cube = _create(params, run, work, device, borrowed)
+    (work / "fingerprint").write_text(fingerprint)
     return cube
 
 
-def _engine(params, run, epoch, device):
+def _create(
+    params: dict[str, Any],
+    run: Path,
+    work: Path,
+    device: torch.device,
+    borrowed: Sequence[str] | None,
+) -> Cube:
+    """Choose the test samples, and make an empty cube for them."""
+    epoch = read_manifest(run)["chosen_epoch"]
+    chosen = selection.choose_test(params, run, epoch, device, borrowed)
+    with runs.write_atomically(run / "test.parquet") as path:
+        chosen.to_parquet(path, index=False)
+    train, test = _read_samples(run)
+    engine = _load_engine(params, run, epoch, device)
+    engine.check(train, test)
+    layout = engine.layout(train, test, params["test_memory"])
+    write_manifest(run, rounding=_measure_rounding(params, engine, train, test))
+    return Cube.create(
+        work,
+        groups=engine.groups,
+        epochs=range(1, epoch + 1),
+        test=test,
+        train=train,
+        test_tile=layout.test_tile,
+        train_tile=layout.train_tile,
+        shard_size=params["shard_size"],
+    )
+
+
+def _load_engine(params: dict[str, Any], run: Path, epoch: int, device: torch.device) -> Engine:
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
     return Engine(
         model, device=device, **runs.select_keys(params, ("max_tokens", "precision", "storage"))
     )
 
 
-def _rounding(params, engine, train_samples, test_samples):
-    """What the chosen precision and storage cost, measured on some of the samples and told; None where nothing is rounded."""
+def _measure_rounding(
+    params: dict[str, Any], engine: Engine, train: Sequence[Sample], test: Sequence[Sample]
+) -> dict[str, float] | None:
+    """Measure and report what the chosen precision and storage cost; None if nothing is rounded."""
     lower = runs.select_keys(params, ("precision", "storage"))
     if set(lower.values()) == {"float32"}:
         return None
     rng = np.random.default_rng(params["test_seed"])
-    some = [
-        [samples[i] for i in rng.permutation(len(samples))[:most]]
-        for samples, most in zip((train_samples, test_samples), ROUNDING, strict=True)
-    ]
+    some_train = [train[i] for i in rng.permutation(len(train))[:ROUNDING_TRAIN]]
+    some_test = [test[i] for i in rng.permutation(len(test))[:ROUNDING_TEST]]
     found = rounding(
         engine.model,
-        *some,
+        some_train,
+        some_test,
         params["top_k"],
         max_tokens=params["max_tokens"],
         device=engine.device,
         **lower,
     )
     tqdm.write(
-        f"{', '.join(f'{key}={value}' for key, value in lower.items())}: cosines differ from float32's by at most "
-        f"{found['max_cosine_error']:.1e}, {found['top_overlap']:.1%} of the top {found['top_k']} stay "
-        f"({found['test']} test and {found['train']} training samples)"
+        f"{', '.join(f'{key}={value}' for key, value in lower.items())}: cosines differ from "
+        f"float32's by at most {found['max_cosine_error']:.1e}, {found['top_overlap']:.1%} of the "
+        f"top {found['top_k']} stay the same ({found['test']} test and {found['train']} training "
+        f"samples)"
     )
     return found
 
 
-def _samples(run):
+def _read_samples(run: Path) -> tuple[list[Sample], list[Sample]]:
     """Training and test samples as the engine takes them, each in the cube's order."""
-    test = (
-        runs.read_inputs(run, "test")
-        .set_index("uid")
-        .loc[pd.read_parquet(run / "test.parquet")["uid"]]
-        .reset_index()
-    )
+    chosen = pd.read_parquet(run / "test.parquet")["uid"]
+    test = runs.read_inputs(run, "test").set_index("uid").loc[chosen].reset_index()
     return runs.read_inputs(run, "train").to_dict("records"), test.to_dict("records")
 
 
 @memory.kept()
-def _fill(params, run, cube, device, progress):
-    """Compute the shards that no other process has, holding the gradients of one tile of test samples at a time."""
-    train_samples, test_samples = _samples(run)
-    shards, engine, epoch, held, tile = cube.shards(), None, None, None, None
-    each = {shard: shard.train[1] - shard.train[0] for shard in shards}
-    done = sum(n for shard, n in each.items() if cube.is_written(shard))
-    with tqdm(
-        total=sum(each.values()),
-        initial=done,
+def _fill(
+    params: dict[str, Any], run: Path, cube: Cube, device: torch.device, progress: bool
+) -> None:
+    """Compute the shards that no other process has.
+
+    One model and the gradients of one test tile are in memory at a time. Shards come checkpoint by
+    checkpoint and tile by tile, except those of a process that died, which come late.
+    """
+    train, test = _read_samples(run)
+    with _progress_bar(params, cube, progress) as bar:
+        for checkpoint, shards in groupby(cube.claims(), lambda shard: shard.checkpoint):
+            engine = _load_engine(params, run, checkpoint + 1, device)
+            if progress and bar.n == bar.initial:
+                tqdm.write(_describe(cube, engine, train, test))
+            for test_range, shards_of_tile in groupby(shards, lambda shard: shard.test):
+                gradients = engine.collect_test(test[slice(*test_range)])
+                for shard in shards_of_tile:
+                    shard_train = train[slice(*shard.train)]
+                    products = engine.products(
+                        gradients, shard_train, cube.layout["train_tile"], bar.update
+                    )
+                    cube.write(shard, products)
+                del gradients  # before the next tile takes its memory
+            del engine  # before the next model takes its memory
+
+
+def _progress_bar(params: dict[str, Any], cube: Cube, progress: bool) -> tqdm:
+    """A bar over the training samples of all shards; those that were written count as done."""
+    shards = cube.shards()
+    return tqdm(
+        total=sum(shard.n_train for shard in shards),
+        initial=sum(shard.n_train for shard in shards if cube.is_written(shard)),
         unit="sample",
         mininterval=10 if progress else 1e9,
         disable=not progress,
         desc=f"{params['task']}: influence",
-    ) as bar:
-        for shard in cube.claims():
-            if shard.checkpoint + 1 != epoch:
-                engine, held, epoch, tile = (
-                    None,
-                    None,
-                    shard.checkpoint + 1,
-                    None,
-                )  # before the next one takes memory
-                engine = _engine(params, run, epoch, device)
-                if progress and bar.n == bar.initial:
-                    tqdm.write(_announce(cube, engine, train_samples, test_samples))
-            if shard.test != tile:
-                held, tile = None, shard.test
-                held = engine.hold(test_samples[slice(*tile)])
-            cube.write(
-                shard,
-                engine.products(
-                    held, train_samples[slice(*shard.train)], cube.layout["together"], bar.update
-                ),
-            )
-
-
-def _announce(cube, engine, train_samples, test_samples):
-    longest, mean = (
-        int(f([len(s["input_ids"]) for s in (*test_samples, *train_samples)]))
-        for f in (max, np.mean)
     )
-    size, tile, together = cube.layout, cube.layout["tile"], cube.layout["together"]
-    memory = (
-        tile * engine.bytes_per_sample(longest, engine.storage)
-        + together * engine.bytes_per_sample(mean)
-    ) / 2**30
+
+
+def _describe(cube: Cube, engine: Engine, train: Sequence[Sample], test: Sequence[Sample]) -> str:
+    """One sentence on the work ahead and the memory it takes."""
+    lengths, layout = token_counts((*test, *train)), cube.layout
+    test_bytes = engine.bytes_per_sample(max(lengths), engine.storage)
+    train_bytes = engine.bytes_per_sample(int(np.mean(lengths)))
+    total = layout["test_tile"] * test_bytes + layout["train_tile"] * train_bytes
+    n_tiles = -(-layout["test"] // layout["test_tile"])
     return (
-        f"influence of {size['train']} training samples on {size['test']} test samples at {size['checkpoint']} checkpoints: "
-        f"{-(-size['test'] // tile)} tile(s) of test samples, at most {memory:.1f} GB of gradients"
+        f"influence of {layout['train']} training samples on {layout['test']} test samples at "
+        f"{layout['checkpoint']} checkpoints: {n_tiles} tile(s) of test samples, at most "
+        f"{total / 2**30:.1f} GB of gradients"
     )

@@ -1,74 +1,139 @@
-"""Test samples (section 5) and the score cube `scores.zarr`: every training sample's influence on every test sample.
+"""The score cube of a run: every training sample's influence on every test sample.
 
-`make(params)` computes the cube: it fine-tunes if that is not done, chooses the test samples, and fills the cube
-(`cube.Cube`) shard by shard. `read(params)` reads a finished one and computes nothing. A killed run repeats at most one shard. Several processes on one run share its shards:
+`make(params)` computes it: it fine-tunes the model if that has not been done, chooses the test
+samples (section 5), and runs the influence pass, which fills the cube `scores.zarr` shard by shard.
+That takes minutes to days. `read(params)` reads a finished cube and never computes anything.
+
+A run that was killed continues where it was, and repeats at most one shard. Several processes on
+one run share its shards:
 `python -m xl_influence.scores task=xnli & python -m xl_influence.scores task=xnli`.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, texts
-from .cube import ScoreError
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
 
 
-def make(params, progress=True):
-    """Compute the score cube, or find that it was done. Returns the run's folder (pathlib.Path).
+class ScoreError(ValueError):
+    """A score cube is missing, incomplete or was computed with other parameters."""
 
-    Leaves `test.parquet` (the chosen samples and the model's `confidence`), `scores.zarr` and its part of the manifest.
-    Start it several times, on one machine or on several that share the folder, and the processes share the work.
+
+class Scored(NamedTuple):
+    """A finished run.
+
+    Attributes
+    ----------
+    cube : xarray.Dataset
+        `dot` (checkpoint, group, test, train) and the squared norms, as
+        `tracin.gradient_products` returns them.
+    train, test : pandas.DataFrame
+        The samples in the cube's order.
+    manifest : dict
+        What the run says about itself.
     """
-    run, borrowed = runs.folder(params), None
+
+    cube: xr.Dataset
+    train: pd.DataFrame
+    test: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def make(params: dict[str, Any], progress: bool = True) -> Path:
+    """Compute a run's score cube, unless it has been computed or is a published one.
+
+    This fine-tunes the model and runs the influence pass, as far as they have not been done. The
+    run's folder then has `test.parquet` (the chosen samples and the model's `confidence`),
+    `scores.zarr` and their part of the manifest. Start several processes, on one machine or on
+    several that share the folder, and they share the work.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Path
+        The run's folder.
+
+    Raises
+    ------
+    RunError
+        The folder holds a published run with other parameters.
+    SelectionError
+        The model labels too few test samples correctly.
+    CubeError
+        Another process is computing the cube with other parameters, or a shard was lost.
+    """
+    run = runs.folder(params)
     if fingerprints.is_published(run, params):
         return run
+    borrowed = None
     if params["test_from"]:
-        borrowed = list(
-            pd.read_parquet(
-                make(with_variant(params, params["test_from"]), progress) / "test.parquet"
-            )["uid"]
-        )
-    mark = fingerprints.scored(params, borrowed)
-    if not fingerprints.is_scored(run, mark):
-        from .influence_pass import compute  # with torch, which takes seconds to import
+        borrowed = _test_uids(make(with_variant(params, params["test_from"]), progress))
+    fingerprint = fingerprints.scored(params, borrowed)
+    if not fingerprints.is_scored(run, fingerprint):
+        from .influence_pass import compute  # imports torch, which takes seconds
 
-        compute(params, mark, borrowed, progress)
+        compute(params, fingerprint, borrowed, progress)
     return run
 
 
-def is_done(params):
-    """Whether the run's score cube is there, of these parameters; computes nothing."""
-    run, borrowed = runs.folder(params), None
+def is_done(params: dict[str, Any]) -> bool:
+    """Whether the run's score cube exists, computed with these parameters; computes nothing."""
+    run = runs.folder(params)
     if fingerprints.is_published(run, params):
         return True
+    borrowed = None
     if params["test_from"]:
         base = with_variant(params, params["test_from"])
         if not is_done(base):
             return False
-        borrowed = list(pd.read_parquet(runs.folder(base) / "test.parquet", columns=["uid"])["uid"])
+        borrowed = _test_uids(runs.folder(base))
     return fingerprints.is_scored(run, fingerprints.scored(params, borrowed))
 
 
-class Scored(NamedTuple):
-    """A finished run: its score cube, the samples in the cube's order, its manifest."""
-
-    cube: xr.Dataset  # (checkpoint, group, test, train)
-    train: pd.DataFrame
-    test: pd.DataFrame
-    manifest: dict
+def _test_uids(run: Path) -> list[str]:
+    """Uids of the test samples that a run has chosen."""
+    return list(pd.read_parquet(run / "test.parquet", columns=["uid"])["uid"])
 
 
-def read(params):
-    """Read a finished run, as a `Scored`; `ScoreError` where its cube is missing or incomplete. Computes nothing.
+def read(params: dict[str, Any]) -> Scored:
+    """Read a finished run; never computes anything.
 
-    The samples of a published run have no texts, unless `data_root` holds the data that it was computed from.
+    The samples of a published run have no texts, unless `data_root` holds the data from which it
+    was computed.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+
+    Returns
+    -------
+    Scored
+        The score cube, the samples and the manifest.
+
+    Raises
+    ------
+    ScoreError
+        The cube is missing, incomplete or was computed with other parameters.
+    RunError
+        The folder holds a published run with other parameters.
     """
     run = runs.folder(params)
-    fingerprints.is_published(run, params)  # an error where it is one with other parameters
+    fingerprints.is_published(run, params)  # raises if it has other parameters
     if not is_done(params) and (run / "scores.zarr").is_dir():
         raise ScoreError(
             f"{run} was made with other parameters: `scores.make` computes it with these"
@@ -81,40 +146,34 @@ def read(params):
     return Scored(cube, train, test, manifest)
 
 
-def read_cube(run):
-    """The run's score cube as an xarray.Dataset in memory; `ScoreError` if it is missing or incomplete."""
+def read_cube(run: Path) -> xr.Dataset:
+    """Read a run's score cube into memory; `ScoreError` if it is missing or incomplete."""
     path = run / "scores.zarr"
     if runs.is_published(run):
-        return _published(run)
+        return _read_published(run)
     if not path.is_dir():
         raise ScoreError(
-            f"{path} is not there: `scores.make`, notebook 02 or `make study` computes it"
+            f"{path} does not exist: `scores.make`, notebook 02 or `make study` computes it"
         )
     cube = xr.open_zarr(path).load()
-    if bool(
-        cube["dot"].isnull().any()
-        | cube["train_sqnorm"].isnull().any()
-        | cube["test_sqnorm"].isnull().any()
-    ):
+    if any(bool(cube[name].isnull().any()) for name in ("dot", "train_sqnorm", "test_sqnorm")):
         raise ScoreError(
             f"{path} holds values that are not numbers: it is incomplete, or training diverged"
         )
     return cube
 
 
-def _published(run):
+def _read_published(run: Path) -> xr.Dataset:
     """The influence of a published run as a score cube with one parameter group."""
     influence = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"].load()
-    frames = [pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test")]
-    cube = from_values(influence.to_numpy(), *frames)
-    return (
-        cube.assign_coords(checkpoint=influence["checkpoint"])
-        if "checkpoint" in influence.dims
-        else cube
-    )
+    train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
+    cube = from_values(influence.to_numpy(), train, test)
+    if "checkpoint" not in influence.dims:
+        return cube
+    return cube.assign_coords(checkpoint=influence["checkpoint"])
 
 
-if __name__ == "__main__":  # as many processes as you like: they share the work
+if __name__ == "__main__":  # start as many processes as you like: they share the work
     import sys
 
     from .params import merge, parse

@@ -1,77 +1,145 @@
-"""The test samples of section 5: which are chosen, and how sure the model is of them."""
+"""The test samples of section 5: which are chosen, and how confident the model is of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from . import data, encoders, runs, tasks
-from .cube import ScoreError
 from .engine.arithmetic import arithmetic
-from .engine.batches import batches
-from .engine.engine import Engine
+from .engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def choose_test(params, run, epoch, device, borrowed=None):
-    """The test samples of section 5: `test_size` per language among those that the model labels correctly.
+class SelectionError(ValueError):
+    """The model labels too few test samples correctly."""
 
-    Items are tried in an order drawn with `test_seed`. In a parallel task those that are right in every language come
-    first, so that languages share their items where enough are right; each language fills up with its own. `borrowed`:
-    uids of another run's test samples, taken as they are, right or not.
+
+def choose_test(
+    params: dict[str, Any],
+    run: Path,
+    epoch: int,
+    device: torch.device,
+    borrowed: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Choose `test_size` test samples per language that the model labels correctly (section 5).
+
+    Items are tried in a random order, drawn with `test_seed`. In a parallel task, those that the
+    model labels correctly in every language come first, so that languages share their items if
+    enough of them are correct; then each language is filled up with its own.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    run : Path
+        The run's folder.
+    epoch : int
+        The checkpoint that labels the samples.
+    device : torch.device
+        Where to compute.
+    borrowed : sequence of str, optional
+        Uids of another run's test samples, taken as they are, correct or not.
 
     Returns
     -------
     pandas.DataFrame
-        uid, lang, item, label, text_a, text_b, …, `confidence` (probability of the gold class), by language.
+        uid, lang, item, label, text_a, text_b, …, `confidence` (probability of the gold class), by
+        language.
+
+    Raises
+    ------
+    SelectionError
+        Too few correct samples in a language.
     """
+    pool = _draw_pool(params, run, borrowed)
+    inputs = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
+    model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}").to(device)
+    sequences = inputs.loc[pool["uid"]].tolist()
+    probability = predict(model, sequences, params["max_tokens"])  # (samples, classes)
+    pool = pool.assign(
+        confidence=probability[np.arange(len(pool)), pool["label"]],
+        correct=probability.argmax(1) == pool["label"],
+    )
+    if borrowed is not None:
+        return pool.set_index("uid").loc[borrowed].reset_index().drop(columns=["place", "correct"])
+    return _choose(params, pool)
+
+
+def _draw_pool(params: dict[str, Any], run: Path, borrowed: Sequence[str] | None) -> pd.DataFrame:
+    """The candidates, each with its `place` in the random order."""
     pool = pd.read_parquet(run / "pool.parquet")
     if borrowed is not None:
         pool = pool[pool["uid"].isin(borrowed)]
-    inputs = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
-    parallel = tasks.find(params).parallel
-    rng = np.random.default_rng(params["test_seed"])
-    if parallel:
-        pool["place"] = pool["item"].map(
-            data.test_order(pool["item"].unique(), params["test_seed"])
-        )
+    if tasks.find(params).parallel:
+        order = data.test_order(pool["item"].unique(), params["test_seed"])
+        pool["place"] = pool["item"].map(order)
     else:
-        pool["place"] = pool.groupby("lang")["item"].transform(
-            lambda items: rng.permutation(len(items))
-        )
+        rng = np.random.default_rng(params["test_seed"])
+        by_language = pool.groupby("lang")["item"]
+        pool["place"] = by_language.transform(lambda items: rng.permutation(len(items)))
     if params["test_pool"] and borrowed is None:
         pool = pool[pool["place"] < params["test_pool"]]
-    model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}").to(device)
-    probability = predict(model, inputs.loc[pool["uid"]].tolist(), params["max_tokens"])
-    pool = pool.assign(
-        confidence=probability[np.arange(len(pool)), pool["label"]],
-        right=probability.argmax(1) == pool["label"],
-    )
-    if borrowed is not None:
-        return pool.set_index("uid").loc[borrowed].reset_index().drop(columns=["place", "right"])
-    everywhere = pool.groupby("item")["right"].transform("all")
-    right, everywhere = pool[pool["right"]].copy(), everywhere[pool["right"]]
-    right["rank"] = right["place"] + (0 if not parallel else np.where(everywhere, 0, len(pool)))
+    return pool
+
+
+def _choose(params: dict[str, Any], pool: pd.DataFrame) -> pd.DataFrame:
+    """The first `test_size` correct samples of each language."""
+    correct = pool[pool["correct"]].copy()
+    correct["rank"] = correct["place"]
+    if tasks.find(params).parallel:  # items that are correct in every language come first
+        everywhere = pool.groupby("item")["correct"].transform("all")[pool["correct"]]
+        correct["rank"] += np.where(everywhere, 0, len(pool))
     chosen = []
     for lang in params["languages"]:
-        part = right[right["lang"] == lang].sort_values("rank").head(params["test_size"])
+        part = correct[correct["lang"] == lang].sort_values("rank").head(params["test_size"])
         if len(part) < params["test_size"]:
             tried = int((pool["lang"] == lang).sum())
-            raise ScoreError(
-                f"test_size={params['test_size']}: in {lang} the model labels {len(part)} of {tried} test rows correctly; "
-                f"raise test_pool (now {params['test_pool'] or 'all'}) or fine-tune longer"
+            raise SelectionError(
+                f"test_size={params['test_size']}: in {lang} the model labels {len(part)} of "
+                f"{tried} test rows correctly; raise test_pool (now "
+                f"{params['test_pool'] or 'all'}) or fine-tune longer"
             )
         chosen.append(part)
-    return pd.concat(chosen, ignore_index=True).drop(columns=["place", "right", "rank"])
+    return pd.concat(chosen, ignore_index=True).drop(columns=["place", "correct", "rank"])
 
 
-def predict(model, sequences, max_tokens):
-    """Class probabilities of token-id sequences: array (samples, classes)."""
-    engine = Engine(model, max_tokens=max_tokens)
+def predict(
+    model: PreTrainedModel, sequences: Sequence[Sequence[int]], max_tokens: int
+) -> np.ndarray:
+    """Class probabilities.
+
+    Parameters
+    ----------
+    model : transformers sequence classifier
+        The model, in eval mode.
+    sequences : sequence of sequence of int
+        Token ids of each sample.
+    max_tokens : int
+        Tokens in a batch, padding included; 0: as suits the device.
+
+    Returns
+    -------
+    numpy.ndarray
+        (samples, classes), float64, in the order given.
+    """
+    device = next(model.parameters()).device
+    pad_token_id = find_pad_token_id(model)
     samples = [{"input_ids": ids, "label": 0} for ids in sequences]
-    result = np.zeros((len(samples), model.config.num_labels))
-    with torch.no_grad(), arithmetic(engine.device):
-        for rows in batches(samples, engine.max_tokens):
-            batch = engine.tensors([samples[i] for i in rows])
+    config: Any = model.config  # transformers types `num_labels` as optional
+    result = np.zeros((len(samples), config.num_labels))  # (samples, classes)
+    with torch.no_grad(), arithmetic(device):
+        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+            batch = pad_batch([samples[row] for row in rows], pad_token_id, device)
             batch.pop("labels")
-            result[rows] = F.softmax(model(**batch).logits.double(), dim=-1).cpu().numpy()
+            logits = model(**batch).logits.double()  # (batch, classes)
+            result[rows] = functional.softmax(logits, dim=-1).cpu().numpy()
     return result

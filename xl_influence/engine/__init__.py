@@ -1,14 +1,31 @@
-"""The influence engine: exact per-sample gradients, their dot products and norms, for any model that its rules cover.
+"""The influence engine: exact per-sample gradients, their dot products and their norms.
 
-It knows nothing of the study. `xl_influence.tracin.gradient_products` is the way in. Modules, each importing only those
-above it:
+It works for any model whose trainable parameters its rules cover, and it knows nothing of the
+study. `xl_influence.tracin.gradient_products` is the way in.
 
-memory      memory kept for reuse, in huge pages
+Gradients of many samples do not fit into memory at once. We use four words for "some at a time",
+each in one sense only:
+
+* A *batch* goes through the model in one forward and backward pass: samples of similar length.
+* A *tile* is the samples of one side whose gradients are in memory at the same time. The
+  gradients of a test tile stay there while one training tile after another is multiplied by them.
+* A *shard* is the piece of the score cube that a process computes and writes at a time: one
+  checkpoint, one test tile and a range of training samples (`xl_influence.cube`).
+* A *block* is the largest piece of gradients that is ever built in full: some rows of one weight
+  matrix's gradient for some samples. It is built, multiplied and overwritten by the next one.
+
+Modules, each importing only those above it:
+
+memory      keeps freed memory for reuse, in huge pages
+timing      the names of the engine's steps, and a hook to time them
+batches     which samples form a batch, and how a batch is padded
 arithmetic  how matrices are multiplied: exactly, and by the faster library
+factors     per-sample gradients as the factors they are made of
 gradients   per-sample gradients of a batch from one backward pass
 coverage    how a model uses its parameters, and a check that the rules cover them
 sparse      gradients of embedding tables, kept and multiplied by token
+store       gradients of many samples, in the form that takes the least memory
 products    dot products of test and training gradients
-batches     which samples go through the model together
-engine      what computes influence: batches, memory, precision
+layout      how many samples' gradients are in memory at the same time
+engine      puts it together: batches, memory, precision
 """
