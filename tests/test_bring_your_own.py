@@ -1,4 +1,4 @@
-"""What the page 'Bring your own' promises: other languages, another task, another encoder, another method."""
+"""What the page 'Bring your own' promises: your own languages, task, encoder or method."""
 
 import re
 
@@ -76,7 +76,7 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
     with pytest.raises(tasks.TaskError, match="no column 'label'"):
         data.load(given)
     path.unlink()
-    with pytest.raises(tasks.TaskError, match="no validation.csv"):
+    with pytest.raises(tasks.TaskError, match=r"no validation\.csv"):
         data.load(given)
 
 
@@ -148,5 +148,5 @@ def test_values_come_back_as_influence():
     assert np.allclose(
         influence.influence(influence.from_values(values[0], samples, samples)), values[0]
     )
-    with pytest.raises(ValueError, match="allowed is .test, train. = .2, 2."):
+    with pytest.raises(ValueError, match=r"allowed is .test, train. = .2, 2."):
         influence.from_values(values[:, :, :1], samples, samples)

@@ -27,7 +27,7 @@ EXCEPTIONS = {
 
 
 def keys_read(module):
-    """The keys in `params["key"]` and `runs.select_keys(params, ("key", ...))` in a module's source."""
+    """Keys that a module reads: `params["key"]`, `runs.select_keys(params, ("key", ...))`."""
     tree = ast.parse((ROOT / "xl_influence" / f"{module}.py").read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and is_params(node.value):

@@ -65,9 +65,9 @@ def describe(
     tests = []
     for number, sample in enumerate(test.itertuples()):
         terms = influence.terms(scores.isel(test=number))
-        terms = terms.transpose("checkpoint", "group", "train").to_numpy()
+        added = terms.transpose("checkpoint", "group", "train").to_numpy()
         tests.append(
-            _describe_test(sample, values[number], terms, train, translations, top_k=top_k)
+            _describe_test(sample, values[number], added, train, translations, top_k=top_k)
         )
     samples = train[train["uid"].isin(_find_mentioned(tests))]
     languages = dict.fromkeys([*train["lang"], *test["lang"]])

@@ -28,7 +28,7 @@ class RunError(RuntimeError):
     """An artefact of a run is missing, damaged or belongs to another run."""
 
 
-def folder(params: dict[str, Any]) -> Path:
+def folder(params: Mapping[str, Any]) -> Path:
     """Return the run's folder; a relative `runs_root` is taken from the project's root."""
     base = Path(params["runs_root"]).expanduser()
     if not base.is_absolute():

@@ -62,7 +62,8 @@ def choose_test(
     """
     pool = _draw_pool(params, run, borrowed)
     inputs = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
-    model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}").to(device)
+    model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method without its types
     sequences = inputs.loc[pool["uid"]].tolist()
     probability = predict(model, sequences, params["max_tokens"])  # (samples, classes)
     pool = pool.assign(
