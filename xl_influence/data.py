@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from . import runs, sources, tasks
+from .own_task import COLUMNS
 from .sources import DataError
 from .tasks import SPLITS, Task
 
-# What a draw depends on, and what changes the training set afterwards (no effect if empty or 0).
+# What a draw depends on, and what changes it further (no effect if empty or 0).
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
-CHANGES = ("left_out", "extra_language", "extra_percent", "planted")
+CHANGES = ("left_out", "extra_language", "extra_percent", "planted", *COLUMNS)
 
 
 def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:

@@ -1,24 +1,27 @@
-"""Your own task, `task=own`: `train.csv`, `validation.csv` and `test.csv` in `data_root`.
+"""Your own task, `task=own`: three files in `data_root`, whose columns parameters can name.
 
 The columns are `text_a`, `label`, `lang` and, optionally, `text_b` and `item`. Samples with the
-same item are translations of each other.
+same item are translations of each other. Without items the task is not parallel, and the number of
+a row in its file takes their place.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .languages import TAGS, is_tag, normalize
+from .own_files import SPLITS, TaskError, find_files, read, state
+
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "validation", "test")
-NEEDED = ("text_a", "label", "lang")  # columns
-
-
-class TaskError(ValueError):
-    """The files of your own task are missing or malformed."""
+COLUMNS = ("text_a", "text_b", "label", "lang", "item")  # also the parameters that rename them
+NEEDED = ("text_a", "label", "lang")
+NONE = "none"  # in place of a column: the files have none
+SHOWN = 5  # how many classes or lines a message lists
 
 
 class Description(NamedTuple):
@@ -29,53 +32,257 @@ class Description(NamedTuple):
     parallel: bool  # some items are in several languages
 
 
-def own_files(params: dict[str, Any]) -> dict[str, Path]:
-    """The CSV file of each split; `TaskError` if `data_root` is not set or a file is missing."""
-    needed = ", ".join(f"{split}.csv" for split in SPLITS)
-    if not params["data_root"]:
+def read_own(params: dict[str, Any], split: str) -> pd.DataFrame:
+    """Read and check one split.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run: `data_root`, the names of the columns, and `languages`.
+    split
+        'train', 'validation' or 'test'.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `line` or `row`: `text_a`, `text_b` (if there is one), `label`, `lang` and
+        `item` (the line or row where the files have no items), as text.
+
+    Raises
+    ------
+    TaskError
+        A column is missing, or a row lacks a value; the message names file and line.
+    """
+    path = find_files(params)[split]
+    names = tuple((column, params[column]) for column in COLUMNS)
+    only = params["languages"][0] if len(params["languages"]) == 1 else ""
+    return _read(path, names, only, state(path))
+
+
+@functools.lru_cache(2 * len(SPLITS))
+def _read(path: Path, names: tuple[tuple[str, str], ...], only: str, state: Any) -> pd.DataFrame:
+    """Read it once for all languages, unless the file (its `state`) changes.
+
+    `only` is the language of all rows if there is no column that says it.
+    """
+    rows = read(path)
+    chosen = _find_columns(path, list(rows), dict(names), only)
+    frame = rows[list(chosen.values())].set_axis(list(chosen), axis="columns")
+    for column in frame:
+        frame[column] = frame[column].map(functools.partial(_to_text, path, column))
+    if "lang" not in frame:
+        frame["lang"] = only
+    _check_values(path, frame)
+    if "item" not in frame:
+        frame["item"] = frame.index.astype(int)
+    return frame
+
+
+def _find_columns(path: Path, there: list[str], names: dict[str, str], only: str) -> dict[str, str]:
+    """Map each of `COLUMNS` that the file has to its name there."""
+    found: dict[str, str] = {}
+    for column in COLUMNS:
+        name = names[column] or column
+        required = column in NEEDED and not (column == "lang" and only)
+        if name == NONE and column in ("text_b", "item"):
+            continue
+        if name in there:
+            found[column] = name
+        elif required or names[column]:
+            raise TaskError(_describe_missing(path, there, column, name))
+    twice = {name for name in found.values() if list(found.values()).count(name) > 1}
+    if twice:
+        both = " and ".join(key for key, name in found.items() if name in twice)
+        raise TaskError(f"{path}: {both} are the same column, {twice.pop()!r}")
+    return found
+
+
+def _describe_missing(path: Path, there: list[str], column: str, name: str) -> str:
+    """Say that there is no such column, what there is, and how to name another."""
+    columns = ", ".join(map(repr, there))
+    text = f"{path}: no column {name!r}; the columns are {columns}"
+    if len(there) == 1 and any(mark in there[0] for mark in ";\t|"):
+        return f"{text}: are they separated by another character? Allowed is the comma (.csv) or tab"
+    close = difflib.get_close_matches(name.lower(), [other.lower() for other in there], 1)
+    similar = [other for other in there if close and other.lower() == close[0]]
+    return f"{text}; name yours by {column}={similar[0] if similar else '<column>'}"
+
+
+def _to_text(path: Path, column: str, value: Any) -> str:
+    """A value as text; whole numbers without a fraction, and nothing for a missing value."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, list | dict | tuple) or hasattr(value, "shape") and value.shape:
+        raise TaskError(f"{path}: {column} holds {value!r}; allowed are texts and numbers")
+    return str(value)
+
+
+def place(path: Path, frame: pd.DataFrame, line: Any) -> str:
+    """Name a row for a message: the file and the line."""
+    return f"{path}, {frame.index.name} {line}"
+
+
+def _check_values(path: Path, frame: pd.DataFrame) -> None:
+    """Raise `TaskError` for the first row with a value that is missing or malformed."""
+    for column in frame:
+        wrong = frame.index[frame[column].str.strip() == ""]
+        if len(wrong):
+            raise TaskError(
+                f"{place(path, frame, wrong[0])}: empty {column} ({len(wrong)} in all). Complete "
+                "the rows or take them out"
+            )
+    for column, allowed in (("lang", is_tag), ("label", _is_trimmed)):
+        values = {value: allowed(value) for value in frame[column].unique()}
+        wrong = frame.index[~frame[column].map(values).astype(bool)]
+        if len(wrong):
+            value = frame[column].loc[wrong[0]]
+            what = f"not a language tag; allowed are {TAGS}" if column == "lang" else "has spaces"
+            if value != value.strip():
+                what = "begins or ends with a space"
+            raise TaskError(
+                f"{place(path, frame, wrong[0])}: {column} {value!r} {what} ({len(wrong)} such rows)"
+            )
+    if "item" in frame:
+        _check_items(path, frame)
+
+
+def _is_trimmed(text: str) -> bool:
+    return text == text.strip()
+
+
+def _check_items(path: Path, frame: pd.DataFrame) -> None:
+    """Raise `TaskError` if an item occurs twice in a language."""
+    again = frame.index[frame.duplicated(["lang", "item"])]
+    if len(again):
+        row = frame.loc[again[0]]
+        first = frame.index[(frame["lang"] == row["lang"]) & (frame["item"] == row["item"])][0]
         raise TaskError(
-            f"task={params['task']}: data_root must name the folder that contains {needed}"
+            f"{place(path, frame, again[0])}: item {row['item']} in {row['lang']} is already on "
+            f"{frame.index.name} {first} ({len(again)} such rows). If items do not say what is a "
+            f"translation of what, set item={NONE}"
         )
-    folder = Path(params["data_root"]).expanduser()
-    files = {split: folder / f"{split}.csv" for split in SPLITS}
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise TaskError(
-            f"data_root {params['data_root']}: no {', '.join(missing)}; required are {needed}"
-        )
-    return files
 
 
-def read_own(path: Path) -> pd.DataFrame:
-    """Read one file as text; without a column `item`, items are row numbers within a language."""
-    state = path.stat()
-    return _read_own(path, state.st_mtime_ns, state.st_size)
+def check_spelling(params: dict[str, Any]) -> None:
+    """Raise `TaskError` if the files, or they and `languages`, spell a language in two ways."""
+    seen: dict[str, tuple[str, str]] = {}
+    for lang in params["languages"]:
+        seen.setdefault(normalize(lang), (lang, "languages"))
+    files = find_files(params)
+    for split, path in files.items():
+        frame = read_own(params, split)
+        for lang, part in frame.groupby("lang", sort=False):
+            here = (str(lang), place(path, frame, part.index[0]))
+            other, where = seen.setdefault(normalize(here[0]), here)
+            if other != lang:
+                raise TaskError(
+                    f"{here[1]}: lang {lang!r} is {other!r} in another spelling ({where}; "
+                    f"{len(part)} such rows). Write it in one way"
+                )
 
 
-@functools.lru_cache(len(SPLITS))
-def _read_own(path: Path, *state: int) -> pd.DataFrame:
-    """Read it once for all languages, unless the file (its `state`) changes."""
-    import pandas as pd
-
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    missing = [column for column in NEEDED if column not in rows]
-    if missing:
-        raise TaskError(
-            f"{path}: no column {missing[0]!r}; the columns are {', '.join(rows)}, "
-            f"required are {', '.join(NEEDED)}"
-        )
-    if "item" not in rows:
-        rows["item"] = rows.groupby("lang").cumcount()
-    return rows
+def find_languages(params: dict[str, Any]) -> list[str]:
+    """The languages of the training data, in the order in which they occur."""
+    return list(read_own(params, "train")["lang"].unique())
 
 
-def describe(files: dict[str, Path]) -> Description:
+def describe(params: dict[str, Any]) -> Description:
     """Find classes and form of the task in its training data; `TaskError` if there is one class."""
-    rows = read_own(files["train"])
-    names = sorted(rows["label"].unique())
+    files = find_files(params)
+    check_spelling(params)
+    _check_forms(params, files)
+    rows = read_own(params, "train")
+    names = sorted(rows["label"].unique(), key=_sort_numbers_first)
     if len(names) < 2:
         raise TaskError(
             f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed"
         )
-    languages_per_item = rows.groupby("item")["lang"].nunique()
+    chosen = rows[rows["lang"].isin(params["languages"])] if params["languages"] else rows
+    languages_per_item = chosen.groupby("item")["lang"].nunique()
     return Description(names, "text_b" in rows, bool((languages_per_item > 1).any()))
+
+
+def _check_forms(params: dict[str, Any], files: dict[str, Path]) -> None:
+    """Raise `TaskError` if one file has a second text, or items, and another has not."""
+    frames = {split: read_own(params, split) for split in SPLITS}
+    has = {
+        "text_b": {split: "text_b" in frame for split, frame in frames.items()},
+        "item": {split: _has_items(frame) for split, frame in frames.items()},
+    }
+    for column, found in has.items():
+        if len(set(found.values())) > 1:
+            have, lack = (
+                " and ".join(files[split].name for split in SPLITS if found[split] == there)
+                for there in (True, False)
+            )
+            raise TaskError(
+                f"{files['train'].parent}: the column {params[column] or column!r} is in {have}, "
+                f"but not in {lack}; allowed is all files or none (set {column}={NONE} to leave it)"
+            )
+
+
+def _has_items(frame: pd.DataFrame) -> bool:
+    """Whether the items are the file's own, and not the numbers of rows."""
+    return frame["item"].dtype.kind != "i"
+
+
+def _sort_numbers_first(name: str) -> tuple[int, float, str]:
+    """Sort classes by number where their names are numbers: 2 before 10."""
+    return (0, float(name), name) if name.lstrip("-").isdecimal() else (1, 0.0, name)
+
+
+def left_out(params: dict[str, Any], parallel: bool) -> pd.DataFrame:
+    """List the rows that the study cannot draw.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    parallel
+        Whether the task is parallel: then every language must have a row's item.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `file`, `line`, `lang`, `item`, `reason`, `missing` (in which languages there is no such
+        item).
+    """
+    import pandas as pd
+
+    parts = []
+    for split, path in find_files(params).items():
+        frame = read_own(params, split)
+        inside = frame["lang"].isin(params["languages"])
+        others = frame[~inside].assign(reason="language not in the study", missing="")
+        parts.append(others.assign(file=path.name))
+        if parallel:
+            parts.append(_find_incomplete(frame[inside], params["languages"]).assign(file=path.name))
+    found = pd.concat(parts).rename_axis("line").reset_index()
+    found["item"] = found["item"].astype(str)
+    return found[["file", "line", "lang", "item", "reason", "missing"]]
+
+
+def _find_incomplete(frame: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """The rows whose item is not in every language."""
+    having = frame.groupby("item")["lang"].agg(set)
+    missing = having.map(lambda have: ", ".join(lang for lang in languages if lang not in have))
+    lacking = frame["item"].map(missing)
+    rows = frame[lacking != ""]
+    return rows.assign(reason="item not in every language", missing=lacking[lacking != ""])
+
+
+def count_left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count the rows of `left_out` by file, reason and language, with the first lines of each."""
+    keys = ["file", "reason", "lang"]
+    lines = rows.groupby(keys, sort=False)["line"]
+    table = lines.agg(rows="size", lines=_list_lines)
+    return table.reset_index()
+
+
+def _list_lines(lines: pd.Series) -> str:
+    first = ", ".join(map(str, lines.iloc[:SHOWN]))
+    return f"{first}, …" if len(lines) > SHOWN else first

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from . import own_files, own_task, prepared
+from .languages import TAG
+from .literals import load_yaml, read_given, read_lists
 from .schema import KEYS, SEED, ParameterError, check, check_names, check_together
 
 __all__ = ["KEYS", "ParameterError"]
@@ -23,8 +24,21 @@ __all__ = ["KEYS", "ParameterError"]
 CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
 OF_VARIANTS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
 
-# analysis parameters that `switch_study` passes on to the study that is retrained
+# what `switch_study` keeps: which run on which data, whatever says so
+KEPT = (
+    "task",
+    "variant",
+    "runs_root",
+    "data_root",
+    "prepared",
+    "data_name",
+    *own_task.COLUMNS,
+    "device",
+)
+# parameters that `switch_study` passes on, where they are given, to the study that is retrained
 TAKEN_ALONG = (
+    "data",
+    "languages",
     "removal_ks",
     "removal_samples",
     "removal_seeds",
@@ -89,12 +103,47 @@ def merge_with_source(given: Mapping[str, Any] | None = None) -> tuple[dict[str,
     """Merge as `merge` does, and tell where each value comes from: (values, source)."""
     given = {key: value for key, value in (given or {}).items() if value is not None}
     check_names(given, "given")
+    given = read_lists(given)
     merged, source = _read_files(given)
     layer, where = read_variant(given.get("variant", merged["variant"]))
     merged |= layer | given
     source |= dict.fromkeys(layer, where) | dict.fromkeys(given, "given")
+    if merged["task"] == "own":
+        _complete_own(merged, source)
+    _fit_languages(merged, source)
     checked = _check(merged, source)
     return checked, Source(source)
+
+
+def _complete_own(merged: dict[str, Any], source: dict[str, str]) -> None:
+    """Fill in what the data of your own task say: its name and its languages."""
+    if source["planted"] != "given":  # only the demo corpora hold planted translations
+        merged["planted"] = 0
+    folder = merged["data_root"] if isinstance(merged["data_root"], str) else ""
+    if folder and not Path(folder).expanduser().is_dir():
+        return  # the check says so
+    try:
+        if folder and not merged["prepared"]:
+            merged["data_name"] = merged["data_name"] or own_files.make_name(folder)
+            found = merged["languages"] or own_task.find_languages(merged)
+        elif merged["prepared"]:
+            about = prepared.read_parameters(merged)
+            merged["data_name"] = merged["data_name"] or about.get("data_name", "")
+            found = merged["languages"] or about["languages"]
+        else:
+            found = merged["languages"] or own_files.find_files(merged)
+    except (own_files.TaskError, prepared.PreparedError) as error:
+        raise ParameterError(str(error)) from error
+    if not merged["languages"]:
+        merged["languages"], source["languages"] = list(found), "the training data"
+
+
+def _fit_languages(merged: dict[str, Any], source: Mapping[str, str]) -> None:
+    """Of the languages that a study's file names, keep those of the run, or take its last one."""
+    for key in ("zero_shot_languages", "imbalance_languages"):
+        if source[key] != "given" and set(merged[key]) - set(merged["languages"]):
+            kept = [lang for lang in merged[key] if lang in merged["languages"]]
+            merged[key] = kept or list(merged["languages"][-1:])
 
 
 def read_variant(name: str) -> tuple[dict[str, Any], str]:
@@ -106,9 +155,9 @@ def read_variant(name: str) -> tuple[dict[str, Any], str]:
     """
     if not isinstance(name, str):
         raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
-    if without := re.fullmatch(r"without-([a-z]+)", name):
+    if without := re.fullmatch(rf"without-({TAG})", name):
         return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
-    if plus := re.fullmatch(r"plus-(\d+)-([a-z]+)", name):
+    if plus := re.fullmatch(rf"plus-(\d+)-({TAG})", name):
         extra = {"extra_language": plus[2], "extra_percent": int(plus[1])}
         return extra | {"test_from": "base"}, f"the variant {name}"
     if seed := re.fullmatch(SEED, name):
@@ -146,7 +195,10 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def of_study(merged: Mapping[str, Any]) -> dict[str, Any]:
     """What the files say for this task, study and variant, for every key and unchecked."""
-    return _read_files(merged)[0] | read_variant(merged["variant"])[0]
+    found, source = _read_files(merged)
+    found |= read_variant(merged["variant"])[0] | {"languages": merged["languages"]}
+    _fit_languages(found, source)
+    return found
 
 
 def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) -> dict[str, Any]:
@@ -167,10 +219,7 @@ def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) ->
     """
     if not merged[key]:
         return merged
-    kept = {
-        name: merged[name]
-        for name in ("task", "variant", "runs_root", "data_root", "prepared", "device")
-    }
+    kept = {name: merged[name] for name in KEPT}
     kept |= {name: merged[name] for name in TAKEN_ALONG if source[name] == "given"}
     return merge(kept | {"study": merged[key]})
 
@@ -248,18 +297,21 @@ def find_cell(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read parameters from a command line, e.g. 'train_size=500' or 'languages=[en,de]' (YAML)."""
+    """Read parameters from a command line, e.g. 'train_size=500' or 'languages=[en,de]'."""
     given = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ParameterError(f"{pair!r} (command line): write key=value")
-        given[key.strip()] = yaml.safe_load(value) if value.strip() else ""
-    return given
+            raise ParameterError(
+                f"{pair!r} (command line): write key=value, in quotes if the value has spaces, "
+                "as in 'languages=[en, de]'"
+            )
+        given[key.strip()] = value
+    return read_given(given, root())
 
 
 def _read(path: Path) -> dict[str, Any]:
-    layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    layer = load_yaml(path.read_text(encoding="utf-8")) or {}
     check_names(layer, path)
     return layer
 

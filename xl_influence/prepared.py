@@ -14,6 +14,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .own_files import name_folder
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -45,10 +47,17 @@ class PreparedError(ValueError):
 def find_folder(params: dict[str, Any]) -> Path:
     """Return the folder that `params["prepared"]` names: itself, or `<study>/<task>` in it."""
     given = Path(params["prepared"]).expanduser()
-    places = [given, given / params["study"] / params["task"]]
-    for place in places:
-        if (place / ABOUT).is_file():
-            return place
+    places = [given, given / params["study"] / name_folder(params)]
+    if params["task"] == "own" and not params.get("data_name"):
+        places += sorted((given / params["study"]).glob("own-*"))
+    found = [place for place in places if (place / ABOUT).is_file()]
+    if len(found) > 1:
+        names = ", ".join(place.name.removeprefix("own-") for place in found)
+        raise PreparedError(
+            f"prepared={params['prepared']}: several data sets; set data_name to one of {names}"
+        )
+    if found:
+        return found[0]
     raise PreparedError(
         f"prepared={params['prepared']}: no {ABOUT} in {' or '.join(map(str, places))}"
     )
@@ -83,6 +92,12 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
             f"allowed are the languages other than {', '.join(about['uneven'])}"
         )
     return about
+
+
+def read_parameters(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that the folder was made with, whether or not they are the run's."""
+    path = find_folder(params) / ABOUT
+    return _read_json(path, path.stat().st_mtime_ns)["parameters"]
 
 
 @functools.lru_cache(8)

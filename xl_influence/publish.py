@@ -23,6 +23,7 @@ from zarr.codecs import BloscCodec
 
 from . import data, influence, runs, scores, sharing, tables, tasks, texts
 from .manifest import read_manifest, write_manifest
+from .own_files import name_folder
 from .params import merge, parse, root
 from .tasks import Task
 
@@ -111,7 +112,7 @@ def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
 
 def _find_place(params: dict[str, Any], target: str | Path) -> Path:
     base = Path(target) if Path(target).is_absolute() else root() / target
-    return base / params["study"] / params["task"] / params["variant"]
+    return base / params["study"] / name_folder(params) / params["variant"]
 
 
 def _make_tables(

@@ -1,5 +1,7 @@
 """Run folders: `<runs_root>/<study>/<task>/<variant>/`, with files that are complete or absent.
 
+For a task of your own, `<task>` is `own-<data set>`.
+
 Every step of a run has a fingerprint, a hash of everything that its result depends on. A complete
 artefact with the right fingerprint is reused. Any other is computed again and replaced as a whole;
 old and new parts are never mixed.
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
+from .own_files import name_folder
 from .params import root
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def folder(params: Mapping[str, Any]) -> Path:
     base = Path(params["runs_root"]).expanduser()
     if not base.is_absolute():
         base = root() / base
-    return base / params["study"] / params["task"] / params["variant"]
+    return base / params["study"] / name_folder(params) / params["variant"]
 
 
 def fingerprint(*parts: Any) -> str:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .languages import TAGS, is_tag
+from .own_task import COLUMNS
 from .tasks import TASKS
 
 SEED = r"seed-(\d+)"  # variants that train base with another seed
@@ -52,12 +54,13 @@ PositiveShare = Annotated[Number, Field(gt=0, lt=1, description="more than 0, le
 Folder = Annotated[
     str, AfterValidator(_check_folder), Field(description="an existing folder, or empty")
 ]
+Column = Annotated[str, Field(description="the name of a column, or empty")]
 Study = Annotated[str, Field(description="a study, or empty")]
 Language = Annotated[str, Field(description="a language code, or empty")]
-Languages = Annotated[list[str], Field(description="a list of language codes, empty for all")]
+Languages = Annotated[list[str], Field(description="a list of language codes, as in [en,pt-BR]; [] for all")]
 WholeNumbers = Annotated[
     list[Annotated[int, Field(ge=1)]],
-    Field(min_length=1, description="a list of whole numbers from 1"),
+    Field(min_length=1, description="a list of whole numbers from 1, as in [50,100]"),
 ]
 
 
@@ -82,10 +85,18 @@ class Data(Section):
     data: Annotated[Literal["hub", "demo"], Field(description="hub or demo")]
     data_root: Annotated[Folder, Field(description="an existing folder, or empty for the hub")]
     prepared: Folder
+    data_name: Annotated[
+        str, Field(pattern=r"^[\w.-]*$", description="letters, digits, -, _ and ., or empty")
+    ]
+    text_a: Column
+    text_b: Column
+    label: Column
+    lang: Column
+    item: Column
     languages: Annotated[
         list[str],
         AfterValidator(_check_different),
-        Field(min_length=1, description="a list of different language codes"),
+        Field(min_length=1, description="a list of different language codes, as in [en,pt-BR]"),
     ]
     train_size: FromOne
     dev_size: ZeroForAll
@@ -230,10 +241,28 @@ def _describe(key: str, values: Mapping[str, Any], source: Mapping[str, str]) ->
 
 def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
     """Check that the parameters fit each other; see `check` for the arguments."""
+    _check_own(values, source)
     _check_languages(values, source)
     _check_training_languages(values, source)
     _check_seed(values, source)
     _check_top_k(values, source)
+
+
+def _check_own(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
+    """Only your own task has columns to name, and its languages must be tags."""
+    if values["task"] != "own":
+        for key in ("data_name", *COLUMNS):
+            if values[key]:
+                raise ParameterError(
+                    f"{key}={values[key]!r} ({source[key]}): only the task own allows it"
+                )
+        return
+    for lang in values["languages"]:
+        if not is_tag(lang):
+            raise ParameterError(
+                f"languages={values['languages']} ({source['languages']}): {lang!r} is not a "
+                f"language tag; allowed are {TAGS}"
+            )
 
 
 def _check_languages(values: Mapping[str, Any], source: Mapping[str, str]) -> None:

@@ -87,13 +87,20 @@ def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
 
 
 def _read_own(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
-    """Read the CSV file of a task of your own."""
-    path = tasks.own_files(params)[split]
-    rows = tasks.read_own(path)
+    """Read the file of a task of your own."""
+    path = tasks.find_files(params)[split]
+    rows = tasks.read_own(params, split)
     found = rows[rows["lang"] == lang]
     if found.empty:
         languages = ", ".join(rows["lang"].unique())
-        raise DataError(f"{path}: no rows in {lang}; there are {languages}")
+        raise DataError(f"{path}: no rows in {lang}; there are {languages}. Set languages")
+    unknown = found.index[~found["label"].isin(list(task.classes))]
+    if len(unknown):
+        raise DataError(
+            f"{path}, {rows.index.name} {unknown[0]}: unknown label "
+            f"{found.loc[unknown[0], 'label']!r}; allowed are {', '.join(task.class_names)}, the "
+            f"labels in the training data ({len(unknown)} such rows in {lang})"
+        )
     texts = {column: found.get(column) for column in ("text_a", "text_b")}
     frame = pd.DataFrame({"label": found["label"], **texts})
     items = pd.Index(found["item"], name="item")
@@ -188,7 +195,7 @@ def fingerprint(params: dict[str, Any]) -> str:
         return prepared.read(params)["source_fingerprint"]
     task = tasks.find(params)
     if task.name == "own":
-        files = tasks.own_files(params)
+        files = tasks.find_files(params)
         return runs.fingerprint({split: _hash_file(path) for split, path in files.items()})
     if params["data"] == "demo":
         return runs.fingerprint(demo.source(task.name))
@@ -210,6 +217,9 @@ def _hash_clones(params: dict[str, Any], task: Task) -> dict[str, str]:
 
 
 def _hash_file(path: Path) -> str:
+    if path.is_dir():  # a split saved by `datasets`
+        files = (file for file in sorted(path.rglob("*")) if file.is_file())
+        return runs.fingerprint({file.name: _hash_file(file) for file in files})
     state = path.stat()
     return _hash_unchanged_file(path, state.st_mtime_ns, state.st_size)
 

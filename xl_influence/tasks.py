@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import own_task, prepared
-from .languages import LANGUAGES
-from .own_task import SPLITS, TaskError, own_files, read_own
+from .languages import LANGUAGES, name_language
+from .own_files import SPLITS, TaskError, find_files
+from .own_task import read_own
 
 __all__ = [
     "LANGUAGES",
@@ -16,7 +17,8 @@ __all__ = [
     "Task",
     "TaskError",
     "find",
-    "own_files",
+    "find_files",
+    "name_language",
     "read_own",
     "title",
 ]
@@ -108,10 +110,10 @@ def find(params: dict[str, Any]) -> Task:
         about = prepared.read(params)
         form = own_task.Description(about["class_names"], about["paired"], about["parallel"])
     else:
-        form = own_task.describe(own_files(params))
+        form = own_task.describe(params)
     return Task(
         name="own",
-        title="Own task",
+        title=params.get("data_name") or "Own task",
         hub="",
         config_is_language=False,
         columns=("text_a", "text_b" if form.paired else None),

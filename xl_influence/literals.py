@@ -1,0 +1,148 @@
+"""Values of parameters as people write them: on command lines, in YAML files, through other tools.
+
+In YAML 1.1 `no` is false, so the code of Norwegian would not be a text. Here only `true` and
+`false` are truth values, and texts are taken as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+
+from .schema import Parameters, ParameterError
+
+FOLDERS = ("data_root", "prepared")  # relative to where one is
+HINT = "as in {}=[{}], without spaces or in quotes"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with `true` and `false` as the only truth values."""
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def load_yaml(text: str) -> Any:
+    """Read YAML in which `no`, `on` and the like are texts."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+
+
+def read_given(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Read values from a command line, as texts or as another tool understood them.
+
+    Parameters
+    ----------
+    values
+        Key → value; unknown keys are read as YAML.
+    root
+        The project's root, where relative paths are looked up later.
+
+    Returns
+    -------
+    dict
+        Texts, numbers and lists as the parameters have them; folders with their whole path.
+
+    Raises
+    ------
+    ParameterError
+        A value cannot be read.
+    """
+    return {key: _read_one(key, value, root) for key, value in values.items()}
+
+
+def _read_one(key: str, value: Any, root: Path) -> Any:
+    kind = _kind(key)
+    if kind is list:
+        return read_lists({key: value})[key]
+    if kind is str:
+        return _find_folder(key, _read_text(key, value), root)
+    if not isinstance(value, str):
+        return value
+    try:
+        return load_yaml(value) if value.strip() else ""
+    except yaml.YAMLError:
+        raise ParameterError(f"{key}={value} (command line): cannot be read") from None
+
+
+def read_lists(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read lists that are given as text: '[en, de]' or 'en,de', as papermill's `-p` passes them.
+
+    Parameters
+    ----------
+    values
+        Key → value; all but the lists are left as they are.
+    """
+    return {
+        key: _read_list(key, value) if _kind(key) is list else value
+        for key, value in values.items()
+    }
+
+
+def _read_list(key: str, value: Any) -> Any:
+    of_numbers = get_args(Parameters.model_fields[key].annotation)[0] is not str
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            found = yaml.load(text, Loader=yaml.BaseLoader) if text.startswith("[") else None
+        except yaml.YAMLError:
+            example = "50,100" if of_numbers else "en,de"
+            raise ParameterError(
+                f"{key}={value} (given): not a list; write it {HINT.format(key, example)}"
+            ) from None
+        value = re.split(r"[,\s]+", text) if found is None and text else found or []
+    if not isinstance(value, list):
+        return [value] if of_numbers and type(value) is int else value
+    if of_numbers:
+        return [int(entry) if str(entry).isdecimal() else entry for entry in value]
+    return ["no" if entry is False else entry for entry in value]  # what YAML 1.1 makes of `no`
+
+
+def _read_text(key: str, value: Any) -> Any:
+    """A text as it is; quotes around it, which a JSON value has, are taken off."""
+    if isinstance(value, (dict, list)):
+        raise ParameterError(f"{key}={value!r} (command line): allowed is a text, without ': '")
+    if value is False:
+        return "no"
+    text = "" if value is None else str(value).strip()
+    if text == "null":
+        return None
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text[1:-1]
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
+
+
+def _find_folder(key: str, text: Any, root: Path) -> Any:
+    """The whole path of a folder that is given relative to where one is, or to one's home."""
+    if not text or key not in (*FOLDERS, "encoder"):
+        return text
+    path = Path(text).expanduser()
+    if key == "encoder":  # which may be a hub id
+        elsewhere = text.startswith("~") or Path.cwd().resolve() != root.resolve()
+        return str(path.absolute()) if elsewhere and path.is_dir() else text
+    return str(path.absolute())
+
+
+def _kind(key: str) -> Any:
+    """The type of a parameter: str, list or another; None if there is no such parameter."""
+    field = Parameters.model_fields.get(key)
+    if field is None:
+        return None
+    kind = get_origin(field.annotation) or field.annotation
+    return kind if kind in (list, int, float, bool) else str

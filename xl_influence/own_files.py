@@ -1,0 +1,218 @@
+"""The files of your own task: where they are, and their rows with line numbers.
+
+A split is a file `train.csv`, `.tsv`, `.jsonl` or `.parquet` in `data_root`, or a folder in it, if
+`data_root` was written by `datasets.DatasetDict.save_to_disk`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "validation", "test")
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+SAVED = "dataset_dict.json"  # marks a folder written by `datasets`
+
+
+class TaskError(ValueError):
+    """The files of your own task are missing or malformed."""
+
+
+def find_files(params: dict[str, Any]) -> dict[str, Path]:
+    """The file of each split; `TaskError` if `data_root` is not set or a file is missing."""
+    needed = f"{', '.join(SPLITS)}, each as {', '.join(FORMATS)}"
+    if not params["data_root"]:
+        raise TaskError(
+            f"task={params['task']}: data_root must name the folder that contains {needed}, or a "
+            "folder saved by datasets"
+        )
+    folder = Path(params["data_root"]).expanduser()
+    if (folder / SAVED).is_file():
+        found = {split: [folder / split] for split in SPLITS if (folder / split).is_dir()}
+    else:
+        places = {split: [folder / f"{split}{end}" for end in FORMATS] for split in SPLITS}
+        found = {split: [path for path in paths if path.is_file()] for split, paths in places.items()}
+    _check_found(found, folder, needed)
+    return {split: paths[0] for split, paths in found.items()}
+
+
+def _check_found(found: dict[str, list[Path]], folder: Path, needed: str) -> None:
+    """Raise `TaskError` unless there is one file for each split."""
+    for split in SPLITS:
+        paths = found.get(split, [])
+        if len(paths) > 1:
+            several = " and ".join(path.name for path in paths)
+            raise TaskError(f"data_root {folder}: {several}; allowed is one file for each split")
+        if not paths:
+            there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise TaskError(
+                f"data_root {folder}: no {split}.csv (or {', '.join(FORMATS[1:])}); required are "
+                f"{needed}; there is {there}"
+            )
+
+
+def state(path: Path) -> tuple[tuple[int, int], ...]:
+    """Times and sizes of a file, or of all files in a folder: they differ once it has changed."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read one split with all its columns.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of `datasets`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Values as the file has them, indexed by `line`, or by `row` (from 1) for formats without
+        lines.
+
+    Raises
+    ------
+    TaskError
+        The file is not of its format; the message names the line.
+    """
+    if path.is_dir():
+        return _read_saved(path)
+    readers = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    return readers[path.suffix](path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return _read_separated(path, ",")
+
+
+def _read_tsv(path: Path) -> pd.DataFrame:
+    return _read_separated(path, "\t")
+
+
+def _read_separated(path: Path, separator: str) -> pd.DataFrame:
+    """Read a CSV or TSV file; every row must have as many fields as the first line names."""
+    reader = csv.reader(io.StringIO(decode(path), newline=""), delimiter=separator, strict=True)
+    rows: dict[int, list[str]] = {}  # by the line on which the row begins
+    line = 1
+    try:
+        for fields in reader:
+            if fields:
+                rows[line] = fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise TaskError(
+            f"{path}, line {line}: {error}. A text with a quote or a line break stands in quotes, "
+            "and quotes in it are doubled"
+        ) from None
+    if not rows:
+        raise TaskError(f"{path}: the file is empty")
+    header = rows.pop(min(rows))
+    for line, fields in rows.items():
+        if len(fields) != len(header):
+            raise TaskError(
+                f"{path}, line {line}: {len(fields)} fields, but the first line names "
+                f"{len(header)} ({', '.join(header)}). {_explain(len(fields), len(header))}"
+            )
+    return _make_frame(list(rows.values()), list(rows), "line", header, path)
+
+
+def _explain(fields: int, columns: int) -> str:
+    """Say what may be wrong with a row of so many fields."""
+    if fields < columns:
+        return "The row is cut short"
+    return "A text that contains the separator must stand in quotes"
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    """Read a file with a JSON object on each line."""
+    rows: dict[int, dict[str, Any]] = {}
+    for line, text in enumerate(decode(path).split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            rows[line] = json.loads(text)
+        except ValueError as error:
+            raise TaskError(f"{path}, line {line}: not JSON: {error}") from None
+        if not isinstance(rows[line], dict):
+            raise TaskError(f"{path}, line {line}: {text[:40]!r} is not a JSON object {{...}}")
+    if not rows:
+        raise TaskError(f"{path}: the file is empty")
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    values = [[row.get(column) for column in columns] for row in rows.values()]
+    return _make_frame(values, list(rows), "line", columns, path)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+        raise TaskError(f"{path}: not a Parquet file: {error}") from None
+    table = table.reset_index() if table.index.names != [None] else table
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
+
+
+def _read_saved(path: Path) -> pd.DataFrame:
+    """Read a split that `datasets` saved; its classes get their names."""
+    import datasets
+    import pandas as pd
+
+    try:
+        split = datasets.load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        raise TaskError(f"{path}: not a folder saved by datasets: {error}") from None
+    table = split.to_pandas()
+    for name, feature in split.features.items():
+        if isinstance(feature, datasets.ClassLabel):
+            names = dict(enumerate(feature.names))
+            table[name] = table[name].map(names)  # -1, which stands for no label, becomes NaN
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
+
+
+def _make_frame(
+    values: list[list[Any]], lines: list[int], unit: str, columns: list[str], path: Path
+) -> pd.DataFrame:
+    import pandas as pd
+
+    repeated = [name for name in columns if columns.count(name) > 1]
+    if repeated:
+        raise TaskError(f"{path}: two columns are named {repeated[0]!r}")
+    index = pd.Index(lines, name=unit, dtype=int)
+    return pd.DataFrame(values, index=index, columns=columns, dtype=object)
+
+
+def decode(path: Path) -> str:
+    """The text of a file; `TaskError` with the line where it is not UTF-8."""
+    raw = path.read_bytes()
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw:
+        line = raw[: max(raw.find(b"\0"), 0)].count(b"\n") + 1
+        raise TaskError(f"{path}, line {line}: not UTF-8, but UTF-16 perhaps; save it as UTF-8")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start, number = raw.rfind(b"\n", 0, error.start) + 1, raw.count(b"\n", 0, error.start)
+        shown = raw[start : error.end + 20].decode("utf-8", "backslashreplace").splitlines()[0]
+        raise TaskError(
+            f"{path}, line {number + 1}: not UTF-8: {shown!r}; save it as UTF-8"
+        ) from None
+
+
+def make_name(folder: str) -> str:
+    """The name that a data set gets from its folder, fit for the name of a folder."""
+    return re.sub(r"[^\w.-]+", "-", Path(folder).expanduser().absolute().name).strip("-.")
+
+
+def name_folder(params: Mapping[str, Any]) -> str:
+    """The folder of a task: its name, for your own with that of its data set: `own-reviews`."""
+    name = params.get("data_name")
+    return f"{params['task']}-{name}" if name else params["task"]
