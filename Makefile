@@ -43,14 +43,18 @@ BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python
 	@touch $@
 
 SNAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles/local --cores $(CORES)
-DATA = $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))")
-CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(DATA) $(SET)
+# spaces and ~ in DATA_ROOT are left to Python; lists in SET may have spaces after their commas
+comma := ,
+empty :=
+SETTINGS = $(subst $(comma)$(empty) ,$(comma),$(SET))
+DATA = $(if $(DATA_ROOT),data_root="$(DATA_ROOT)")
+CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(DATA) $(SETTINGS)
 # Where the book's main study lies: published in results/, or computed here in runs/
 ROOT = $(if $(wildcard results/$(STUDY)),results,runs)
 
 book: .venv/installed
 	$(SNAKE) --config study=demo once=
-	$(SNAKE) --config study="$(STUDY)" runs_root=$(ROOT) $(DATA) $(SET)
+	$(SNAKE) --config study="$(STUDY)" runs_root=$(ROOT) $(DATA) $(SETTINGS)
 	$(MAKE) --no-print-directory html
 
 html:
@@ -70,7 +74,7 @@ study: .venv/installed
 
 prepare: .venv/installed
 	@for task in $(TASK); do $(BIN)/python -m xl_influence.prepare study="$(STUDY)" task=$$task \
-	  $(if $(DATA_ROOT),data_root="$(abspath $(DATA_ROOT))") $(SET) || exit 1; done
+	  $(DATA) $(SETTINGS) || exit 1; done
 
 # Tests without a marker need no study, no book, no browser, no GPU and no data (pyproject.toml)
 FAST = not (slow or book or browser or gpu or data)

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from xl_influence import params, runs, tables
+from xl_influence import literals, params, runs, tables
 from xl_influence import workflow as notebooks  # Snakemake itself uses the name `workflow`
 
 TASKS = str(config.get("tasks", config.get("task", "xnli pawsx marc"))).split()
@@ -26,18 +26,7 @@ SOURCES = [
 ]
 
 
-def read_value(value):
-    """A parameter from the command line; Snakemake leaves whole numbers in lists as text."""
-    if isinstance(value, list):
-        return [int(entry) if str(entry).isdecimal() else entry for entry in value]
-    return value
-
-
-GIVEN = {
-    key: read_value(value)
-    for key, value in config.items()
-    if key not in ("task", "tasks", "threads", "once")
-}
+OF_SNAKEMAKE = ("task", "tasks", "threads", "once")  # no parameters, or set by `tasks`
 
 
 def place(run):
@@ -56,6 +45,9 @@ def is_computed(run):
 
 
 try:
+    GIVEN = literals.read_given(
+        {key: value for key, value in config.items() if key not in OF_SNAKEMAKE}, params.root()
+    )
     MERGED = {task: params.merge_with_source(GIVEN | {"task": task}) for task in TASKS}
     MAIN = {task: merged for task, (merged, _) in MERGED.items()}  # task → parameters of its run
     NAMES = {task: notebooks.notebooks(*MERGED[task]) for task in TASKS}  # task → its notebooks
@@ -66,6 +58,8 @@ try:
         }
         for task in TASKS
     }
+    for task in TASKS:
+        notebooks.check(*MERGED[task], NAMES[task])
     RUNS = {}  # folder → parameters of the run
     for task in TASKS:
         for run in [MAIN[task], *(run for group in COMPARED[task].values() for run in group)]:
@@ -115,7 +109,7 @@ def given(run):
     """The command line of a run: what its files do not say."""
     values = GIVEN
     if run["study"] != MAIN[run["task"]]["study"]:
-        shared = ("runs_root", "data_root", "prepared", "device")
+        shared = (*params.KEPT, *params.TAKEN_ALONG)
         values = {key: run[key] for key in shared if key in GIVEN}
     values = values | {key: run[key] for key in ("study", "task", "variant")}
     return " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())

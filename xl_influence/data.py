@@ -242,6 +242,8 @@ def _draw(
     if task.parallel:
         _check_aligned(frames, split)
         shared = sorted(set.intersection(*(set(frame.index) for frame in frames.values())))
+        if not shared:
+            raise DataError(_describe_items(task, split, frames))
     drawn = []
     for lang, frame in frames.items():
         size = sizes[lang]
@@ -259,7 +261,74 @@ def _draw(
         part.insert(0, "lang", lang)
         part.insert(0, "uid", lang + part["item"].astype(str))
         drawn.append(part)
-    return pd.concat(drawn, ignore_index=True)
+    return _check_uids(pd.concat(drawn, ignore_index=True))
+
+
+def _describe_items(task: Task, split: str, frames: dict[str, pd.DataFrame]) -> str:
+    """Say that no item is in all languages, and which items there are."""
+    items = [
+        f"{lang} has {', '.join(map(str, frame.index[:3]))}{', …' if len(frame) > 3 else ''}"
+        for lang, frame in frames.items()
+    ]
+    return (
+        f"{task.title}, {split}: no item is in every language ({'; '.join(items)}). Equal items "
+        "are translations of each other"
+    )
+
+
+def _check_uids(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame; `DataError` if language and item do not tell its samples apart."""
+    again = frame["uid"].duplicated(keep=False)
+    if again.any():
+        rows = frame[again]
+        pairs = " and ".join(
+            f"{row.lang}, item {row.item}"
+            for row in rows[rows["uid"] == rows["uid"].iloc[0]].itertuples()
+        )
+        raise DataError(f"{pairs}: both would be named {rows['uid'].iloc[0]!r}; rename the items")
+    return frame
+
+
+def check_sizes(params: dict[str, Any]) -> None:
+    """Raise `DataError` if the files of your own task have too few rows for a run.
+
+    This reads the files but draws nothing. For other tasks it does nothing.
+    """
+    if params["task"] != "own" or params["prepared"]:
+        return
+    task, files = tasks.find(params), tasks.find_files(params)
+    sizes = {
+        "train": train_sizes(params),
+        "validation": dict.fromkeys(params["languages"], params["dev_size"]),
+        "test": dict.fromkeys(params["languages"], 1),
+    }
+    for split, wanted in sizes.items():
+        for lang, (size, there, what) in _count_rows(params, task, split, wanted).items():
+            if max(size, 1) > there:
+                sets = {"train": "train_size", "validation": "dev_size", "test": "test_size"}[split]
+                if split == "train" and lang == params["extra_language"]:
+                    sets += " or imbalance_percents"
+                raise DataError(
+                    f"study {params['study']}, variant {params['variant']}: {max(size, 1)} rows "
+                    f"in {lang} asked for, {files[split]} has {there} {what}. Set a smaller {sets} "
+                    "or take another study"
+                )
+
+
+def _count_rows(
+    params: dict[str, Any], task: Task, split: str, wanted: Mapping[str, int]
+) -> dict[str, tuple[int, int, str]]:
+    """Map each language to the rows asked for, the rows there are, and what counts as one."""
+    frame = tasks.read_own(params, split)
+    frame = frame[frame["lang"].isin(list(wanted))]
+    if task.parallel:
+        in_all = frame.groupby("item")["lang"].nunique() == len(wanted)
+        return {
+            lang: (size, int(in_all.sum()), "with items that every language has")
+            for lang, size in wanted.items()
+        }
+    rows = frame["lang"].value_counts()
+    return {lang: (size, int(rows.get(lang, 0)), "in it") for lang, size in wanted.items()}
 
 
 def _check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:

@@ -46,7 +46,15 @@ def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     with _one_clear_error(params["encoder"]):
-        return AutoTokenizer.from_pretrained(params["encoder"])
+        tokenizer = AutoTokenizer.from_pretrained(params["encoder"])
+    words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens) - {"\u2581"}
+    if not words:  # what `transformers` makes up where there are no files
+        raise EncoderError(
+            f"encoder {params['encoder']!r}: no tokenizer beside the model, so every word would be "
+            "unknown. Save it there too: AutoTokenizer.from_pretrained(<where the encoder comes "
+            "from>).save_pretrained(<folder>)"
+        )
+    return tokenizer
 
 
 def load_model(

@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from . import influence, runs
-from .charts import COLORS
+from .charts import choose_colors
 from .sharing import SIGNS, parallel, top_samples
-from .tasks import LANGUAGES, Task
+from .tasks import Task, name_language
 
 STRONGEST = 10  # training samples of each sign that a test sample's list shows
 OF_EACH_LANGUAGE = (
@@ -71,13 +71,12 @@ def describe(
         )
     samples = train[train["uid"].isin(_find_mentioned(tests))]
     languages = dict.fromkeys([*train["lang"], *test["lang"]])
+    names = {lang: name_language(lang) for lang in languages}
+    colors = choose_colors(list(names.values()))
     return {
         "title": title or task.title,
         "classes": list(task.class_names),
-        "languages": {
-            lang: {"name": LANGUAGES.get(lang, lang), "color": COLORS.get(lang, "gray")}
-            for lang in languages
-        },
+        "languages": {lang: {"name": name, "color": colors[name]} for lang, name in names.items()},
         "epochs": [int(epoch) for epoch in scores["checkpoint"].to_numpy()],
         "groups": [str(group) for group in scores["group"].to_numpy()],
         "trained": _count_languages(train["lang"]),

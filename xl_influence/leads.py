@@ -12,7 +12,7 @@ import pandas as pd
 
 from .found import Estimate
 from .prose import interval, percent, points
-from .tasks import LANGUAGES
+from .tasks import name_language
 
 FEW_EPOCHS = 2  # too few to show a trend
 
@@ -126,7 +126,7 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
     rows = table[(table["sign"] == "positive") & (table["what"] == what)]
     sentences = []
     for _, row in rows.iterrows():
-        name = LANGUAGES.get(row["language"], row["language"])
+        name = name_language(row["language"])
         reached = (
             f"Trained without {name}, the model classifies {percent(row['accuracy'])} of the "
             f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"

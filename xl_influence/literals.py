@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from .schema import Parameters, ParameterError
+from .schema import ParameterError, Parameters
 
 FOLDERS = ("data_root", "prepared")  # relative to where one is
 HINT = "as in {}=[{}], without spaces or in quotes"
@@ -23,10 +23,8 @@ HINT = "as in {}=[{}], without spaces or in quotes"
 class _Loader(yaml.SafeLoader):
     """YAML with `true` and `false` as the only truth values."""
 
-    yaml_implicit_resolvers = {
-        first: [
-            (tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"
-        ]
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -38,7 +36,7 @@ _Loader.add_implicit_resolver(
 
 def load_yaml(text: str) -> Any:
     """Read YAML in which `no`, `on` and the like are texts."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    return yaml.load(text, Loader=_Loader)  # a safe loader
 
 
 def read_given(values: Mapping[str, Any], root: Path) -> dict[str, Any]:

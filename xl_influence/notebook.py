@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from . import params, runs, tables
+from . import params, runs, tables, workflow
 
 STARTS = 3  # attempts to start a kernel
 
@@ -50,7 +50,9 @@ def run(name: str, given: dict[str, Any]) -> Path:
     Path
         The executed notebook.
     """
-    source, merged = find(name), params.merge(given)
+    source = find(name)
+    merged, where = params.merge_with_source(given)
+    workflow.check(merged, where, [source.stem])
     target = tables.place(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)

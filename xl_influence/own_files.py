@@ -39,7 +39,9 @@ def find_files(params: dict[str, Any]) -> dict[str, Path]:
         found = {split: [folder / split] for split in SPLITS if (folder / split).is_dir()}
     else:
         places = {split: [folder / f"{split}{end}" for end in FORMATS] for split in SPLITS}
-        found = {split: [path for path in paths if path.is_file()] for split, paths in places.items()}
+        found = {
+            split: [path for path in paths if path.is_file()] for split, paths in places.items()
+        }
     _check_found(found, folder, needed)
     return {split: paths[0] for split, paths in found.items()}
 
@@ -86,7 +88,12 @@ def read(path: Path) -> pd.DataFrame:
     """
     if path.is_dir():
         return _read_saved(path)
-    readers = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    readers = {
+        ".csv": _read_csv,
+        ".tsv": _read_tsv,
+        ".jsonl": _read_jsonl,
+        ".parquet": _read_parquet,
+    }
     return readers[path.suffix](path)
 
 

@@ -12,8 +12,9 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import prepared
 from .languages import TAGS, is_tag, normalize
-from .own_files import SPLITS, TaskError, find_files, read, state
+from .own_files import SPLITS, TaskError, find_files, make_name, read, state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,9 @@ def _describe_missing(path: Path, there: list[str], column: str, name: str) -> s
     columns = ", ".join(map(repr, there))
     text = f"{path}: no column {name!r}; the columns are {columns}"
     if len(there) == 1 and any(mark in there[0] for mark in ";\t|"):
-        return f"{text}: are they separated by another character? Allowed is the comma (.csv) or tab"
+        return (
+            f"{text}: are they separated by another character? Allowed is the comma (.csv) or tab"
+        )
     close = difflib.get_close_matches(name.lower(), [other.lower() for other in there], 1)
     similar = [other for other in there if close and other.lower() == close[0]]
     return f"{text}; name yours by {column}={similar[0] if similar else '<column>'}"
@@ -116,7 +119,7 @@ def _to_text(path: Path, column: str, value: Any) -> str:
         return str(int(value))
     if value is None or value != value:  # NaN
         return ""
-    if isinstance(value, list | dict | tuple) or hasattr(value, "shape") and value.shape:
+    if isinstance(value, list | dict | tuple) or (hasattr(value, "shape") and value.shape):
         raise TaskError(f"{path}: {column} holds {value!r}; allowed are texts and numbers")
     return str(value)
 
@@ -144,7 +147,8 @@ def _check_values(path: Path, frame: pd.DataFrame) -> None:
             if value != value.strip():
                 what = "begins or ends with a space"
             raise TaskError(
-                f"{place(path, frame, wrong[0])}: {column} {value!r} {what} ({len(wrong)} such rows)"
+                f"{place(path, frame, wrong[0])}: {column} {value!r} {what} ({len(wrong)} such "
+                "rows)"
             )
     if "item" in frame:
         _check_items(path, frame)
@@ -183,6 +187,34 @@ def check_spelling(params: dict[str, Any]) -> None:
                     f"{here[1]}: lang {lang!r} is {other!r} in another spelling ({where}; "
                     f"{len(part)} such rows). Write it in one way"
                 )
+
+
+def complete(params: dict[str, Any]) -> dict[str, Any]:
+    """What the data say where the parameters say nothing: `data_name` and `languages`.
+
+    Parameters
+    ----------
+    params
+        Parameters that are not checked yet.
+
+    Raises
+    ------
+    TaskError, PreparedError
+        The data cannot be read.
+    """
+    empty = [key for key in ("data_name", "languages") if not params[key]]
+    folder, found = params["data_root"], {}
+    if params["prepared"]:
+        about = prepared.read_parameters(params)
+        found = {"data_name": about.get("data_name", ""), "languages": about["languages"]}
+    elif not folder:
+        if not params["languages"]:
+            find_files(params)  # which says that there is no folder
+    elif isinstance(folder, str) and Path(folder).expanduser().is_dir():  # else the schema says so
+        found["data_name"] = make_name(folder)
+        if not params["languages"]:
+            found["languages"] = find_languages(params)
+    return {key: found[key] for key in empty if found.get(key)}
 
 
 def find_languages(params: dict[str, Any]) -> list[str]:
@@ -260,7 +292,9 @@ def left_out(params: dict[str, Any], parallel: bool) -> pd.DataFrame:
         others = frame[~inside].assign(reason="language not in the study", missing="")
         parts.append(others.assign(file=path.name))
         if parallel:
-            parts.append(_find_incomplete(frame[inside], params["languages"]).assign(file=path.name))
+            parts.append(
+                _find_incomplete(frame[inside], params["languages"]).assign(file=path.name)
+            )
     found = pd.concat(parts).rename_axis("line").reset_index()
     found["item"] = found["item"].astype(str)
     return found[["file", "line", "lang", "item", "reason", "missing"]]

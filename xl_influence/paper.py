@@ -67,7 +67,7 @@ def claims(
         'count', a share of `of` languages or tests), `of`, `chance` (NaN if none is defined),
         `left_out` (the languages at chance, separated by commas).
     """
-    run = Run(tables, bootstrap, TASKS[task].parallel)
+    run = Run(tables, bootstrap, task not in TASKS or TASKS[task].parallel)
     rows = [_row(claim, task, run, judged) for claim in _made_about(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 

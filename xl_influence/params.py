@@ -8,6 +8,7 @@ value is a `ParameterError` that names the key, the value, where it comes from a
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from . import own_files, own_task, prepared
 from .languages import TAG
 from .literals import load_yaml, read_given, read_lists
 from .schema import KEYS, SEED, ParameterError, check, check_names, check_together
+from .tasks import TASKS
 
 __all__ = ["KEYS", "ParameterError"]
 
@@ -119,23 +121,12 @@ def _complete_own(merged: dict[str, Any], source: dict[str, str]) -> None:
     """Fill in what the data of your own task say: its name and its languages."""
     if source["planted"] != "given":  # only the demo corpora hold planted translations
         merged["planted"] = 0
-    folder = merged["data_root"] if isinstance(merged["data_root"], str) else ""
-    if folder and not Path(folder).expanduser().is_dir():
-        return  # the check says so
     try:
-        if folder and not merged["prepared"]:
-            merged["data_name"] = merged["data_name"] or own_files.make_name(folder)
-            found = merged["languages"] or own_task.find_languages(merged)
-        elif merged["prepared"]:
-            about = prepared.read_parameters(merged)
-            merged["data_name"] = merged["data_name"] or about.get("data_name", "")
-            found = merged["languages"] or about["languages"]
-        else:
-            found = merged["languages"] or own_files.find_files(merged)
+        found = own_task.complete(merged)
     except (own_files.TaskError, prepared.PreparedError) as error:
         raise ParameterError(str(error)) from error
-    if not merged["languages"]:
-        merged["languages"], source["languages"] = list(found), "the training data"
+    source |= dict.fromkeys(found, "your data")
+    merged |= found
 
 
 def _fit_languages(merged: dict[str, Any], source: Mapping[str, str]) -> None:
@@ -260,6 +251,21 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
     """The parameters that were given, without the task: what the runs of other tasks share."""
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
+
+
+def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters of the paper's tasks for the values that were given, for this run's too.
+
+    A task is left out if it does not allow a value, such as a language. Your own task is compared
+    with no other, so for it there are none.
+    """
+    found: dict[str, Any] = {}
+    if merged["task"] not in TASKS:
+        return found
+    for task in TASKS:
+        with contextlib.suppress(ParameterError):
+            found[task] = merge(given_values(merged, source) | {"task": task})
+    return found
 
 
 def read_cell(text: str) -> dict[str, Any]:

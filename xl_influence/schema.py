@@ -57,7 +57,9 @@ Folder = Annotated[
 Column = Annotated[str, Field(description="the name of a column, or empty")]
 Study = Annotated[str, Field(description="a study, or empty")]
 Language = Annotated[str, Field(description="a language code, or empty")]
-Languages = Annotated[list[str], Field(description="a list of language codes, as in [en,pt-BR]; [] for all")]
+Languages = Annotated[
+    list[str], Field(description="a list of language codes, as in [en,pt-BR]; [] for all")
+]
 WholeNumbers = Annotated[
     list[Annotated[int, Field(ge=1)]],
     Field(min_length=1, description="a list of whole numbers from 1, as in [50,100]"),

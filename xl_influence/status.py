@@ -8,8 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from . import params
+from . import own_task, params, runs, tasks
 from .manifest import read_manifest
+from .own_task import count_left_out
+
+__all__ = [
+    "class_counts",
+    "count_left_out",
+    "majority",
+    "parameters",
+    "rows_left_out",
+    "sample_counts",
+    "steps",
+    "versions",
+]
 
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
@@ -110,13 +122,59 @@ def sample_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd
     titles = {"train": "training samples", "validation": "development samples"}
     columns = {}
     for split, title in titles.items():
-        counts = pd.DataFrame(manifest["class_counts"][split]).T  # (language, class)
+        counts = _read_counts(manifest, split, class_names)
         columns[title] = counts.sum(axis=1)
-        for number, name in list(enumerate(class_names))[1:]:
-            columns[f"{title}: {name}"] = (counts[str(number)] / columns[title]).map(
-                "{:.0%}".format
-            )
+        for name in list(class_names)[1:]:
+            columns[f"{title}: {name}"] = (counts[name] / columns[title]).map("{:.0%}".format)
     return pd.DataFrame(columns)
+
+
+def class_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
+    """Count the samples of every class in every language.
+
+    Parameters
+    ----------
+    manifest
+        Of a run.
+    class_names
+        Names of the task's classes, in their order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each split and class: `samples` (the split), `class`, and for each language, in
+        a column named by its code, the number and its share as text: '12 (50 %)'.
+    """
+    parts = []
+    for split, title in {"train": "training", "validation": "development", "test": "test"}.items():
+        counts = _read_counts(manifest, split, class_names)
+        shares = counts.div(counts.sum(axis=1), axis=0)
+        text = counts.astype(str) + shares.map(" ({:.0%})".format).replace("%", " %", regex=True)
+        part = text.T.rename_axis("class").rename_axis(columns=None).reset_index()
+        part.insert(0, "samples", title)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).fillna("0")
+
+
+def _read_counts(
+    manifest: Mapping[str, Any], split: str, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """The counts of a manifest, (language, class), with 0 where a language lacks a class."""
+    counts = pd.DataFrame(manifest["class_counts"][split]).T
+    numbers = [str(number) for number in range(len(class_names))]
+    counts = counts.reindex(columns=numbers).fillna(0).astype(int)
+    return counts.set_axis(list(class_names), axis="columns")
+
+
+def rows_left_out(merged: dict[str, Any]) -> pd.DataFrame | None:
+    """List the rows of your own files that the study cannot draw, as `own_task.left_out` does.
+
+    None for other tasks, and where the samples come from a prepared folder or a published run.
+    """
+    published = runs.is_published(runs.folder(merged))
+    if merged["task"] != "own" or merged["prepared"] or published:
+        return None
+    return own_task.left_out(merged, tasks.find(merged).parallel)
 
 
 def majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str, float]:

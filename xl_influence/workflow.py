@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import params, runs
+from . import data, own_task, params, runs
 
 PER_TASK = {  # notebook → the notebooks whose results it needs
     "01-data-and-fine-tuning": [],
@@ -47,7 +47,7 @@ def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, lis
     other = params.switch_study(merged, source, "variants_study")
     left_out = other["zero_shot_languages"] or other["languages"]
     extra = other["imbalance_languages"] or other["languages"]
-    without = [f"without-{lang}" for lang in left_out]
+    without = [f"without-{lang}" for lang in left_out if len(other["languages"]) > 1]
     plus = [f"plus-{percent}-{lang}" for lang in extra for percent in other["imbalance_percents"]]
     return {
         "03-quality": [retrained],
@@ -74,4 +74,40 @@ def notebooks(merged: dict[str, Any], source: Mapping[str, str]) -> list[str]:
         others = [run for run in needed[name] if run["variant"] != merged["variant"]]
         return any(runs.can_load(run) for run in others)
 
-    return [name for name in PER_TASK if name not in TRAINED_AGAIN or has_other_models(name)]
+    one = len(merged["languages"]) == 1  # nothing to leave out, and nothing to compare
+    return [
+        name
+        for name in PER_TASK
+        if name not in TRAINED_AGAIN or (has_other_models(name) and not one)
+    ]
+
+
+def check(merged: dict[str, Any], source: Mapping[str, str], names: Iterable[str]) -> None:
+    """Check, before anything is computed, what some notebooks need of the data of your own task.
+
+    Parameters
+    ----------
+    merged, source
+        As `params.merge_with_source` returns them.
+    names
+        The notebooks.
+
+    Raises
+    ------
+    ParameterError
+        A notebook compares languages and there is only one, or a run needs more rows than there
+        are.
+    """
+    if len(merged["languages"]) == 1 and set(names) & set(TRAINED_AGAIN):
+        raise params.ParameterError(
+            f"languages={merged['languages']}: {' and '.join(set(names) & set(TRAINED_AGAIN))} "
+            "compares models of different languages; allowed are two or more"
+        )
+    if merged["task"] != "own":
+        return
+    needed = compared(merged, source)
+    try:
+        for run in [merged, *(run for name in names for run in needed.get(name, []))]:
+            data.check_sizes(run)
+    except (own_task.TaskError, data.DataError) as error:
+        raise params.ParameterError(str(error)) from error

@@ -4,7 +4,7 @@ A `plot_` function takes a table of `sharing`, `removal` or `speed` and returns 
 a description for screen readers. A `show_` function returns a styled table, HTML or Markdown.
 """
 
-from .base import COLORS, make_language_scale, name_languages, set_up
+from .base import COLORS, choose_colors, make_language_scale, name_languages, set_up
 from .benchmarks import plot_growth, plot_rates, plot_steps, show_ways
 from .languages import (
     plot_composition,
@@ -18,6 +18,7 @@ from .languages import (
 from .tables import (
     mark_differences,
     show_at_chance,
+    show_influential,
     show_matrix,
     show_note,
     show_pairs,
@@ -31,6 +32,7 @@ from .training import plot_dev_accuracy, plot_imbalance, plot_removal, plot_zero
 
 __all__ = [
     "COLORS",
+    "choose_colors",
     "make_language_scale",
     "mark_differences",
     "name_languages",
@@ -50,6 +52,7 @@ __all__ = [
     "plot_zero_shot",
     "set_up",
     "show_at_chance",
+    "show_influential",
     "show_matrix",
     "show_note",
     "show_pairs",

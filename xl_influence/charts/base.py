@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from IPython.display import HTML, display
 
 from ..imports import without_iri_grammar
 from ..sharing import SIGNS
-from ..tasks import LANGUAGES
+from ..tasks import LANGUAGES, name_language
 from . import vega
 
 with without_iri_grammar():  # altair imports jsonschema
@@ -42,7 +43,23 @@ COLORS = {
     "ur": "#B2182B",
     "vi": "#386CB0",
 }
-UNKNOWN = "#777777"  # a language that is not in `COLORS`
+# for languages that are not in `COLORS`: first what is left of it, then these
+FURTHER = (
+    "#F0E442",
+    "#4DAF4A",
+    "#984EA3",
+    "#17BECF",
+    "#F781BF",
+    "#A65628",
+    "#9E9AC8",
+    "#637939",
+    "#E41A1C",
+    "#C49C94",
+    "#31A354",
+    "#6BAED6",
+)
+STUDY_COLORS: dict[str, str] = {}  # name → colour of the languages of this notebook's study
+OKABE_ITO = 7  # of `COLORS`, the first: those that colour-blind readers tell apart best
 SIGN_ORDER = list(SIGNS)
 SIGN_SCALE = alt.Scale(domain=SIGN_ORDER, range=["#2f9e57", "#9970ab"])
 HAS_INTERVAL = "isValid(datum.ci_low)"  # too few test samples have no interval
@@ -60,14 +77,18 @@ TITLES = {
 }
 
 
-def set_up() -> None:
+def set_up(languages: Iterable[str] = ()) -> None:
     """Prepare a notebook for charts; call it once at the top.
+
+    Charts give the study's `languages` the same colours even if they show only some of them.
 
     Altair's own output fetches Vega from a CDN. Here Vega comes from the installed `vl_convert`,
     once per notebook. Under `xl_influence.notebook` we inline nothing, because the pages of the
     book bring Vega themselves. Progress bars are plain text, so tqdm's warning that the widgets
     for other bars are missing is silenced.
     """
+    STUDY_COLORS.clear()
+    STUDY_COLORS.update(choose_colors([name_language(lang) for lang in languages]))
     warnings.filterwarnings("ignore", message="IProgress not found")
     alt.renderers.enable("default")
     alt.data_transformers.disable_max_rows()
@@ -88,15 +109,44 @@ def _make_vega_script() -> str:
 def make_language_scale(languages: Iterable[str]) -> alt.Scale:
     """The book's colours for these languages, which are given by name."""
     names = list(languages)
+    colors = choose_colors(names)
+    return alt.Scale(domain=names, range=[colors[name] for name in names])
+
+
+def choose_colors(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each language, given by name; no two have the same.
+
+    Languages that are not in `COLORS` take colours that no other language has, from Okabe and
+    Ito's as long as there are enough. Each begins its search where its name says, so that it keeps
+    its colour if languages are added.
+    """
     codes = {name: code for code, name in LANGUAGES.items()}
-    colors = [COLORS.get(codes.get(name, ""), UNKNOWN) for name in names]
-    return alt.Scale(domain=names, range=colors)
+    known = {name: COLORS[codes[name]] for name in names if codes.get(name) in COLORS}
+    chosen = {name: STUDY_COLORS[name] for name in names if name in STUDY_COLORS} | known
+    rest = sorted(set(names) - set(chosen))
+    used = {*chosen.values(), *STUDY_COLORS.values()}
+    best = [color for color in list(COLORS.values())[:OKABE_ITO] if color not in used]
+    others = [color for color in (*COLORS.values(), *FURTHER) if color not in {*used, *best}]
+    free = best if len(rest) <= len(best) else best + others
+    free += [f"hsl({137.5 * n % 360:.0f}, 55%, {40 + 15 * (n % 3)}%)" for n in range(len(rest))]
+    size = len(free) - len(rest)  # of the colours that are chosen by hand
+    for name in rest:
+        start = zlib.crc32(name.encode()) % size if size else 0
+        order = [*range(start, size), *range(start), *range(size, len(free))]
+        chosen[name] = free[next(place for place in order if free[place] not in used)]
+        used.add(chosen[name])
+    return {name: chosen[name] for name in names}
 
 
 def name_languages(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the names of languages in place of their codes."""
     columns = ("lang", "test_lang", "train_lang", "language")
-    return table.replace({column: LANGUAGES for column in columns if column in table})
+    named = {
+        column: table[column].map({lang: name_language(lang) for lang in table[column].unique()})
+        for column in columns
+        if column in table
+    }
+    return table.assign(**named)
 
 
 def make_focus(field: str) -> tuple[alt.Parameter, Callable[[float], Any]]:

@@ -13,10 +13,12 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 
 from ..manifest import CHANCE
-from ..tasks import LANGUAGES
+from ..sharing import influential_samples
+from ..tasks import name_language
 from .base import name_languages
 
 if TYPE_CHECKING:
+    import xarray as xr
     from pandas.io.formats.style import Styler
 
 IN_PAPER = 5  # languages of a task in the paper: its counts are of these
@@ -84,6 +86,32 @@ def show_samples(
     )
 
 
+def show_influential(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    uids: Sequence[str],
+    class_names: Sequence[str],
+    *,
+    marked: bool = False,
+) -> HTML | Markdown:
+    """Test samples, each with its most influential training samples; a note if there are none.
+
+    Parameters
+    ----------
+    scores, train, test
+        A score cube and its samples.
+    uids
+        The test samples to show.
+    class_names, marked
+        As in `show_samples`.
+    """
+    found = [influential_samples(scores, train, test, uid) for uid in uids]
+    if not found:
+        return show_note("There is no other language.")
+    return show_samples(pd.concat(found), class_names, marked=marked)
+
+
 def _show_sample(row: Any, class_names: Sequence[str], scores: bool, marked: bool) -> str:
     """One row of `show_samples`; `row` is a named tuple of the table."""
     cells = [f"<td>{row.uid}</td>"]
@@ -103,7 +131,7 @@ def _show_texts(row: Any, marked: bool) -> str:
     columns = (getattr(row, name, None) for name in ("text_a", "text_b"))
     texts = [text for text in columns if isinstance(text, str)]
     if not texts:
-        return LANGUAGES.get(row.lang, row.lang)
+        return name_language(row.lang)
     if marked and len(texts) == 2:
         parts = mark_differences(*texts)
     else:

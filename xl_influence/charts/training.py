@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from ..tasks import LANGUAGES
+from ..tasks import name_language
 from .base import (
     SIGN_ORDER,
     find_single_values,
@@ -39,7 +39,7 @@ def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
         The share of the most frequent class, drawn as a dashed line.
     """
     history = history.drop(columns=["accuracy", "train_loss"], errors="ignore")
-    history = history.rename(columns=LANGUAGES)
+    history = history.rename(columns=lambda name: name if name == "epoch" else name_language(name))
     languages = [column for column in history if column != "epoch"]
     chosen, fade = make_focus("language")
     x_axis, x_scale = alt.Axis(tickMinStep=1, format="d"), alt.Scale(nice=False, padding=20)

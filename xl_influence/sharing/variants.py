@@ -222,7 +222,8 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
         )
     if (train_unseen["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
-    is_parallel, rows = parallel(train_seen), []
+    is_parallel = parallel(train_seen) and train_seen["item"].duplicated().any()
+    rows = []
     for sign in SIGNS:
         before = top_samples(values_seen, top_k, sign)  # (test, k)
         after = top_samples(values_unseen, top_k, sign)  # (test, k)
