@@ -18,6 +18,7 @@ runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost
 sources    where samples come from: the hub, clones, the demo corpora, your own files
 data       the samples of a task, drawn from their source
+sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on
 settings   the settings of fine-tuning that were tried, with their accuracies
 texts      the texts of a published run's samples, where the data are at hand

@@ -289,48 +289,6 @@ def _check_uids(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def check_sizes(params: dict[str, Any]) -> None:
-    """Raise `DataError` if the files of your own task have too few rows for a run.
-
-    This reads the files but draws nothing. For other tasks it does nothing.
-    """
-    if params["task"] != "own" or params["prepared"]:
-        return
-    task, files = tasks.find(params), tasks.find_files(params)
-    sizes = {
-        "train": train_sizes(params),
-        "validation": dict.fromkeys(params["languages"], params["dev_size"]),
-        "test": dict.fromkeys(params["languages"], 1),
-    }
-    for split, wanted in sizes.items():
-        for lang, (size, there, what) in _count_rows(params, task, split, wanted).items():
-            if max(size, 1) > there:
-                sets = {"train": "train_size", "validation": "dev_size", "test": "test_size"}[split]
-                if split == "train" and lang == params["extra_language"]:
-                    sets += " or imbalance_percents"
-                raise DataError(
-                    f"study {params['study']}, variant {params['variant']}: {max(size, 1)} rows "
-                    f"in {lang} asked for, {files[split]} has {there} {what}. Set a smaller {sets} "
-                    "or take another study"
-                )
-
-
-def _count_rows(
-    params: dict[str, Any], task: Task, split: str, wanted: Mapping[str, int]
-) -> dict[str, tuple[int, int, str]]:
-    """Map each language to the rows asked for, the rows there are, and what counts as one."""
-    frame = tasks.read_own(params, split)
-    frame = frame[frame["lang"].isin(list(wanted))]
-    if task.parallel:
-        in_all = frame.groupby("item")["lang"].nunique() == len(wanted)
-        return {
-            lang: (size, int(in_all.sum()), "with items that every language has")
-            for lang, size in wanted.items()
-        }
-    rows = frame["lang"].value_counts()
-    return {lang: (size, int(rows.get(lang, 0)), "in it") for lang, size in wanted.items()}
-
-
 def _check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:
     """Raise `DataError` unless equal items have equal labels in every language."""
     (first, reference), *others = frames.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import data, own_task, params, runs
+from . import own_files, params, runs, sizes
 
 PER_TASK = {  # notebook → the notebooks whose results it needs
     "01-data-and-fine-tuning": [],
@@ -108,6 +108,6 @@ def check(merged: dict[str, Any], source: Mapping[str, str], names: Iterable[str
     needed = compared(merged, source)
     try:
         for run in [merged, *(run for name in names for run in needed.get(name, []))]:
-            data.check_sizes(run)
-    except (own_task.TaskError, data.DataError) as error:
+            sizes.check(run)
+    except (own_files.TaskError, sizes.DataError) as error:
         raise params.ParameterError(str(error)) from error

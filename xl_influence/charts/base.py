@@ -264,6 +264,11 @@ def make_share_tooltip(*columns: str) -> list[alt.Tooltip]:
     ]
 
 
+def size_heat_map(languages: int) -> dict[str, int]:
+    """Width and height of a heat map: more room for more than five languages."""
+    return {"width": max(230, 46 * languages), "height": max(230, 30 * languages)}
+
+
 def find_single_values(
     table: pd.DataFrame, each: pd.DataFrame | None, keys: Sequence[str]
 ) -> pd.DataFrame:

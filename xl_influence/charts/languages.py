@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -23,6 +23,7 @@ from .base import (
     plot_chance,
     plot_intervals,
     plot_lines_with_bands,
+    size_heat_map,
 )
 
 SIGN_SCHEMES: dict[str, Literal["greens", "purples"]] = {  # of heat maps, as in the paper
@@ -74,7 +75,7 @@ def _plot_heat_map(
         "train_lang:N",
         sort=languages,
         title="language of the training samples",
-        axis=alt.Axis(labelAngle=0),
+        axis=alt.Axis(labelAngle=0 if len(languages) <= 5 else -40),
     )
     y = alt.Y("test_lang:N", sort=languages, title="test language")
     base = alt.Chart(part, title=f"most {sign}ly influential").encode(x=x, y=y)
@@ -90,7 +91,8 @@ def _plot_heat_map(
         text=alt.Text("share:Q", format=".0%"),
         color=alt.condition(is_dark, alt.value("white"), alt.value("black")),
     )
-    return alt.LayerChart(layer=[cells.add_params(chosen), text]).properties(width=230, height=230)
+    size: Any = size_heat_map(len(languages))
+    return alt.LayerChart(layer=[cells.add_params(chosen), text], **size)
 
 
 def _plot_single_samples(

@@ -1,0 +1,426 @@
+"""A task of your own: formats, columns, languages, and what is said of every row that is wrong."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from xl_influence import (
+    charts,
+    data,
+    literals,
+    own_files,
+    own_task,
+    params,
+    runs,
+    sizes,
+    status,
+    tasks,
+    workflow,
+)
+from xl_influence.languages import is_tag, name_language, normalize
+
+
+def make_rows(languages=("en", "pt"), rows=4, item=True):
+    """A list of rows, `bad` and `good` in turn."""
+    return [
+        {"text_a": f"{lang} text {n}", "label": "bad" if n % 2 else "good", "lang": lang}
+        | ({"item": n} if item else {})
+        for lang in languages
+        for n in range(rows)
+    ]
+
+
+WRITERS = {
+    "csv": lambda frame, path: frame.to_csv(path, index=False),
+    "tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+    "parquet": lambda frame, path: frame.to_parquet(path),
+}
+
+
+def write(folder, rows=None, ending="csv", **parts):
+    """Write the same rows, or those in `parts`, as each split; returns the folder."""
+    folder.mkdir(exist_ok=True)
+    for split in tasks.SPLITS:
+        frame = pd.DataFrame(parts.get(split, rows or make_rows()))
+        WRITERS[ending](frame, folder / f"{split}.{ending}")
+    return folder
+
+
+def merged(folder, **given):
+    """Parameters of a small study of the files in a folder."""
+    small = {"train_size": 2, "dev_size": 0, "top_k": 2, "removal_ks": [1]}
+    return params.merge({"study": "smoke", "task": "own", "data_root": str(folder)} | small | given)
+
+
+# ------------------------------------------------------------------ formats and columns
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_every_format_gives_the_same_samples(ending, tmp_path):
+    wanted = data.load(merged(write(tmp_path / "csv")))
+    found = data.load(merged(write(tmp_path / "other", ending=ending)))
+    for split in tasks.SPLITS:
+        pd.testing.assert_frame_equal(found[split], wanted[split])
+
+
+def test_a_folder_saved_by_datasets(tmp_path):
+    import datasets
+
+    names = datasets.ClassLabel(names=["good", "bad"])
+    rows = [row | {"label": names.str2int(row["label"])} for row in make_rows()]
+    split = datasets.Dataset.from_list(rows).cast_column("label", names)
+    saved = datasets.DatasetDict(dict.fromkeys(tasks.SPLITS, split))
+    saved.save_to_disk(str(tmp_path / "saved"))
+    given = merged(tmp_path / "saved")
+    assert tasks.find(given).class_names == ("bad", "good")  # names, not numbers
+    csv = data.load(merged(write(tmp_path / "csv")))
+    pd.testing.assert_frame_equal(data.load(given)["train"], csv["train"])
+
+
+def test_columns_are_named_by_parameters(tmp_path):
+    names = {"text_a": "premise", "label": "sentiment", "lang": "locale"}
+    rows = [{names.get(key, key): value for key, value in row.items()} for row in make_rows()]
+    folder = write(tmp_path / "mine", rows)
+    assert len(data.load(merged(folder, **names))["test"]) == 8
+    with pytest.raises(params.ParameterError, match=r"no column 'text_a'.*text_a=<column>"):
+        merged(folder)
+    with pytest.raises(params.ParameterError, match=r"no column 'Premise'.*text_a=premise"):
+        merged(folder, **(names | {"text_a": "Premise"}))
+    with pytest.raises(params.ParameterError, match="text_a and label are the same column"):
+        merged(folder, **(names | {"text_a": "sentiment"}))
+    with pytest.raises(params.ParameterError, match=r"text_a='x' .given.: only the task own"):
+        params.merge({"text_a": "x"})
+
+
+def test_the_names_of_columns_change_the_fingerprint_only_if_given(tmp_path):
+    from xl_influence import fingerprints
+
+    rows = [row | {"text": row["text_a"]} for row in make_rows()]
+    folder = write(tmp_path / "mine", rows)
+    plain, named = merged(folder), merged(folder, text_a="text")
+    assert fingerprints.finetuned(plain) != fingerprints.finetuned(named)
+    assert fingerprints.finetuned(plain) == fingerprints.finetuned(plain | {"data_name": "x"})
+
+
+# ------------------------------------------------------------------ languages
+
+
+def test_languages_are_those_of_the_training_data(tmp_path):
+    folder = write(tmp_path / "mine", make_rows(("pt-BR", "eng_Latn", "no")))
+    given = merged(folder)
+    assert given["languages"] == ["pt-BR", "eng_Latn", "no"]
+    assert given["zero_shot_languages"] == ["no"]  # the study's file says es
+    names = [f"without-{lang}" for lang in given["languages"]] + ["plus-50-pt-BR"]
+    for name in names:
+        assert params.with_variant(given, name)["variant"] == name
+    assert runs.folder(given).parts[-3:] == ("smoke", "own-mine", "base")
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("pt-BR", "Portuguese (Brazil)"),
+        ("eng_Latn", "English (Latin)"),
+        ("zho_Hans", "Chinese (Simplified)"),
+        ("no", "Norwegian"),
+        ("hau", "Hausa"),
+        ("en", "English"),
+        ("tlh_Xyzz", "Klingon (Xyzz)"),
+        ("qqq", "qqq"),
+        ("all", "all"),
+    ],
+)
+def test_a_language_has_a_name(tag, name):
+    assert name_language(tag) == name
+
+
+def test_tags():
+    assert all(map(is_tag, ("en", "pt-BR", "eng_Latn", "no", "es-419", "portuguese")))
+    assert not any(map(is_tag, ("", "e", "en ", "the soup", "12", "epoch", "all", "en-")))
+    assert normalize("eng_Latn") == normalize("en-latn") == "en-Latn"
+    assert normalize("PT_br") == "pt-BR"
+
+
+def test_colors_are_distinct_and_stable():
+    names = [f"language {n}" for n in range(40)]
+    chosen = charts.choose_colors(names)
+    assert len(set(chosen.values())) == 40 and list(chosen) == names
+    few = charts.choose_colors(["Italian", "Portuguese", "English"])
+    assert few["English"] == charts.COLORS["en"] and len(set(few.values())) == 3
+    assert set(few.values()) <= set(list(charts.COLORS.values())[:7])  # Okabe and Ito's
+    assert charts.choose_colors(["Portuguese", "English", "Italian"]) == few
+
+
+def test_a_chart_of_some_languages_has_the_colors_of_the_study(monkeypatch):
+    monkeypatch.setenv("XL_INFLUENCE_BOOK", "1")
+    languages = ["it", "pt", "id", "ha", "sw_KE"]
+    charts.set_up(languages)
+    whole = charts.make_language_scale([name_language(lang) for lang in languages])
+    part = charts.make_language_scale([name_language("ha")])
+    assert part.range == [whole.range[3]] and len(set(whole.range)) == 5
+    charts.set_up()
+
+
+def test_norwegian_is_a_text_in_files_and_on_command_lines(tmp_path):
+    assert literals.load_yaml("[en, no, yes, true, 3]") == ["en", "no", "yes", True, 3]
+    for text in ("[en,no]", "[en, no]", '["en", "no"]', "en,no", "en no"):
+        assert params.parse([f"languages={text}"]) == {"languages": ["en", "no"]}
+    folder = write(tmp_path / "mine", make_rows(("en", "no")))
+    assert merged(folder, languages=["en", False])["languages"] == ["en", "no"]  # papermill's -y
+    assert merged(folder, languages="[en, no]")["languages"] == ["en", "no"]  # papermill's -p
+
+
+def test_one_language_needs_no_column(tmp_path):
+    rows = [{"text_a": f"text {n}", "label": n % 3} for n in range(6)]
+    given = merged(write(tmp_path / "mine", rows), languages=["no"])
+    samples = data.load(given)
+    assert set(samples["test"]["lang"]) == {"no"} and not tasks.find(given).parallel
+    names = workflow.notebooks(*params.merge_with_source(given))
+    assert not set(workflow.TRAINED_AGAIN) & set(names) and "09-the-paper-and-this-run" in names
+    with pytest.raises(params.ParameterError, match="compares models of different languages"):
+        workflow.check(*params.merge_with_source(given), ["07-zero-shot"])
+
+
+# ------------------------------------------------------------------ items and classes
+
+
+def test_without_items_a_task_is_not_parallel(tmp_path):
+    folder = write(tmp_path / "mine", make_rows(item=False))
+    given = merged(folder)
+    assert not tasks.find(given).parallel
+    assert set(data.load(given)["test"]["uid"]) == {
+        *(f"en{line}" for line in (2, 3, 4, 5)),  # the item is the line
+        *(f"pt{line}" for line in (6, 7, 8, 9)),
+    }
+    with_items = write(tmp_path / "items", make_rows())
+    assert tasks.find(merged(with_items)).parallel
+    assert not tasks.find(merged(with_items, item="none")).parallel
+
+
+def test_numbers_are_classes_in_their_order(tmp_path):
+    rows = [row | {"label": n % 4 + 8} for n, row in enumerate(make_rows())]
+    assert tasks.find(merged(write(tmp_path / "mine", rows))).class_names == ("8", "9", "10", "11")
+    floats = [row | {"label": float(n % 4)} for n, row in enumerate(make_rows())]
+    folder = write(tmp_path / "floats", floats, "parquet")
+    assert tasks.find(merged(folder)).class_names == ("0", "1", "2", "3")
+
+
+def test_shares_of_classes_with_a_class_that_a_language_lacks():
+    counts = {"en": {"0": 1, "2": 3}, "pt": {"1": 2, "2": 2}}
+    manifest = {"class_counts": {"train": counts, "validation": counts, "test": counts}}
+    table = status.class_counts(manifest, ["a", "b", "c"])
+    assert table[table["samples"] == "training"][["class", "en", "pt"]].to_numpy().tolist() == [
+        ["a", "1 (25 %)", "0 (0 %)"],
+        ["b", "0 (0 %)", "2 (50 %)"],
+        ["c", "3 (75 %)", "2 (50 %)"],
+    ]
+    shares = status.sample_counts(manifest, ["a", "b", "c"])
+    assert shares.loc["en", "training samples: c"] == "75%"
+
+
+# ------------------------------------------------------------------ rows
+
+
+HEAD = "text_a,label,lang,item\n"
+GOOD = "x,bad,en,1\nx,good,en,2\nx,bad,pt,1\nx,good,pt,2\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("the soup, was warm,good,en,1\n", "line 2: 5 fields, but the first line names 4"),
+        ("x,bad,en,1\nx,bad,en\n", "line 3: 3 fields.*cut short"),
+        ('"a\nb",bad,en,1\nx,bad\n', "line 4: 2 fields"),  # a text of two lines
+        ('"open,bad,en,1\nx,bad,en,2\n', "line 2: unexpected end of data"),
+        ("x,,en,1\n", "line 2: empty label"),
+        (" ,bad,en,1\n", "line 2: empty text_a"),
+        ("x,bad,,1\n", "line 2: empty lang"),
+        ("x,bad,en,\n", "line 2: empty item"),
+        ("x,bad,en ,1\n", "line 2: lang 'en ' begins or ends with a space"),
+        ("x,bad,the soup,1\n", "line 2: lang 'the soup' not a language tag"),
+        ("x, bad,en,1\n", "line 2: label ' bad' begins or ends with a space"),
+        (GOOD + "x,bad,EN,3\n", "line 6: lang 'EN' is 'en' in another spelling"),
+        (GOOD + "x,bad,eng,3\n", "line 6: lang 'eng' is 'en' in another spelling"),
+        (GOOD + "y,bad,en,1\n", "line 6: item 1 in en is already on line 2.*item=none"),
+    ],
+)
+def test_a_row_that_is_wrong_is_named_by_file_and_line(rows, message, tmp_path):
+    for split in tasks.SPLITS:
+        (tmp_path / f"{split}.csv").write_text(HEAD + GOOD)
+    (tmp_path / "train.csv").write_text(HEAD + rows)
+    with pytest.raises((own_files.TaskError, params.ParameterError), match=message) as error:
+        data.load(merged(tmp_path))
+    assert "train.csv" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("text_a,label,lang\nx,bad,en\nelétrico,bad,pt\n".encode("latin-1"), "line 3: not UTF-8"),
+        ("text_a,label,lang\nx,bad,en\n".encode("utf-16"), "not UTF-8, but UTF-16"),
+        ("text_a,label,lang\n\x00x,bad,en\n".encode("ascii"), "line 2: not UTF-8"),
+        (b"", "the file is empty"),
+        (b"text_a;label;lang\nx;bad;en\n", "separated by another character"),
+        (b"text_a,text_a,lang\nx,bad,en\n", "two columns are named 'text_a'"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(raw, message, tmp_path):
+    write(tmp_path)
+    (tmp_path / "train.csv").write_bytes(raw)
+    with pytest.raises(params.ParameterError, match=message) as error:
+        merged(tmp_path)
+    assert "train.csv" in str(error.value)
+
+
+def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
+    for split in tasks.SPLITS:
+        text = (HEAD + GOOD).replace("\n", "\r\n")
+        (tmp_path / f"{split}.csv").write_bytes(text.encode("utf-8-sig"))
+    assert len(data.load(merged(tmp_path))["train"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text_a": "x", "label": "bad"', "line 3: not JSON"),
+        ('["x", "bad", "en"]', "line 3: .* is not a JSON object"),
+        ('{"text_a": "x", "label": "bad"}', "line 3: empty lang"),
+        ('{"text_a": null, "label": "bad", "lang": "en"}', "line 3: empty text_a"),
+        ('{"text_a": ["x"], "label": "bad", "lang": "en"}', "text_a holds"),
+    ],
+)
+def test_a_line_of_json_that_is_wrong_is_named(line, message, tmp_path):
+    write(tmp_path, make_rows(item=False), "jsonl")
+    good = json.dumps({"text_a": "x", "label": "good", "lang": "en"})
+    (tmp_path / "train.jsonl").write_text(f"{good}\n{good}\n{line}\n")
+    with pytest.raises(params.ParameterError, match=message):
+        merged(tmp_path)
+
+
+def test_files_must_have_the_same_form(tmp_path):
+    pairs = [row | {"text_b": "y"} for row in make_rows()]
+    folder = write(tmp_path / "mine", test=pairs)
+    with pytest.raises(tasks.TaskError, match=r"'text_b' is in test\.csv, but not in train"):
+        data.load(merged(folder))
+    assert data.load(merged(folder, text_b="none"))["test"]["text_b"].isna().all()
+    folder = write(tmp_path / "items", validation=make_rows(item=False))
+    with pytest.raises(tasks.TaskError, match=r"'item' is in train\.csv and test\.csv"):
+        data.load(merged(folder))
+    WRITERS["tsv"](pd.DataFrame(make_rows()), folder / "train.tsv")
+    with pytest.raises(params.ParameterError, match=r"train\.csv and train\.tsv"):
+        merged(folder)
+
+
+def test_rows_that_are_left_out_are_listed(tmp_path):
+    rows = [*make_rows(), {"text_a": "x", "label": "bad", "lang": "en", "item": 9}]
+    rows.append({"text_a": "x", "label": "bad", "lang": "fr", "item": 1})
+    given = merged(write(tmp_path / "mine", rows), languages=["en", "pt"])
+    found = own_task.left_out(given, parallel=True)
+    assert found[found["file"] == "test.csv"].drop(columns="file").to_numpy().tolist() == [
+        [11, "fr", "1", "language not in the study", ""],
+        [10, "en", "9", "item not in every language", "pt"],
+    ]
+    counted = own_task.count_left_out(found)
+    assert len(counted) == 6 and set(counted["rows"]) == {1} and "10" in set(counted["lines"])
+    assert status.rows_left_out(given).equals(found)
+
+
+def test_a_split_without_common_items_is_named(tmp_path):
+    apart = [row | {"item": f"{row['lang']}{row['item']}"} for row in make_rows()]
+    folder = write(tmp_path / "mine", test=apart)
+    with pytest.raises(data.DataError, match=r"test: no item is in every language .en has en0"):
+        data.load(merged(folder))
+    with pytest.raises(params.ParameterError, match="0 whose items every language has"):
+        workflow.check(*params.merge_with_source(merged(folder)), [])
+
+
+# ------------------------------------------------------------------ before anything is computed
+
+
+def test_too_few_rows_for_section_84_are_said_at_once(tmp_path):
+    folder = write(tmp_path / "mine", make_rows(rows=6))
+    given = {"study": "smoke", "task": "own", "data_root": str(folder), "dev_size": 2}
+    given |= {"top_k": 4, "train_size": 4, "imbalance_percents": [25, 100]}
+    whole = params.merge_with_source(given)
+    workflow.check(*whole, ["02-influence", "07-zero-shot"])
+    message = "plus-100-pt: 8 rows in pt asked for.*train_size to 3 at most, or .*_percents to 50"
+    with pytest.raises(params.ParameterError, match=message):
+        workflow.check(*whole, workflow.PER_TASK)
+    workflow.check(
+        *params.merge_with_source(given | {"imbalance_percents": [50]}), workflow.PER_TASK
+    )
+    sizes.check(params.merge({"study": "demo"}))  # other tasks have no files to check
+
+
+def test_section_6_has_the_languages_and_columns_that_are_given(tmp_path):
+    folder = write(tmp_path / "mine", make_rows(("en", "pt", "fr")))
+    given = {"study": "cpu", "task": "own", "data_root": str(folder), "languages": ["en", "fr"]}
+    small = params.switch_study(*params.merge_with_source(given), "removal_study")
+    assert small["study"] == "cpu-small" and small["languages"] == ["en", "fr"]
+    assert small["data_name"] == "mine"
+    hub = params.merge_with_source({"study": "cpu", "languages": ["en", "sw"], "data": "demo"})
+    small = params.switch_study(*hub, "removal_study")
+    assert small["languages"] == ["en", "sw"] and small["data"] == "demo"
+
+
+def test_other_tasks_are_compared_where_they_allow_what_is_given():
+    whole = params.merge_with_source({"study": "smoke", "languages": ["en", "ru"]})
+    assert list(params.of_other_tasks(*whole)) == ["xnli"]
+    assert list(params.of_other_tasks(*params.merge_with_source({}))) == list(tasks.TASKS)
+
+
+# ------------------------------------------------------------------ paths and words
+
+
+def test_data_sets_do_not_share_a_folder(tmp_path):
+    from xl_influence import finetune
+    from xl_influence.manifest import write_manifest
+
+    first, second = (write(tmp_path / name) for name in ("one", "two words"))
+    places = {str(runs.folder(merged(folder))) for folder in (first, second)}
+    assert len(places) == 2 and any("own-two-words" in place for place in places)
+    (tmp_path / "x").mkdir()
+    third = write(tmp_path / "x" / "one")
+    root = {"runs_root": str(tmp_path / "runs")}
+    run = runs.folder(merged(first, **root))
+    run.mkdir(parents=True)
+    write_manifest(run, parameters=merged(first, **root))
+    with pytest.raises(runs.RunError, match=r"another data set, .*one\..*data_name"):
+        finetune.finetune(merged(third, **root))
+    assert runs.folder(merged(third, data_name="three", **root)).parent.name == "own-three"
+
+
+def test_paths_are_those_of_where_one_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "my task")
+    for text in ("my task", "~/my task", f"{folder}", '"my task"'):
+        found = params.parse([f"data_root={text}", "task=own", "study=smoke", "lang="])
+        assert found["data_root"] == str(folder) and found["lang"] == ""
+    (tmp_path / "a=b: #c").mkdir()
+    assert params.parse(["data_root=a=b: #c"])["data_root"] == str(tmp_path / "a=b: #c")
+    (tmp_path / "model").mkdir()
+    assert params.parse(["encoder=model"])["encoder"] == str(tmp_path / "model")
+    assert params.parse(["encoder=no/model"])["encoder"] == "no/model"  # perhaps a hub id
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("languages", "write key=value, in quotes"),
+        ("languages=[en,", r"write it as in languages=\[en,de\]"),
+        ("removal_ks=[5,", r"write it as in removal_ks=\[50,100\]"),
+        ("train_size=[", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_shows_the_right_spelling(pair, message):
+    with pytest.raises(params.ParameterError, match=message):
+        params.parse([pair])
+
+
+def test_make_leaves_paths_to_python():
+    text = (ROOT / "Makefile").read_text()
+    assert "abspath $(DATA_ROOT)" not in text and 'data_root="$(DATA_ROOT)"' in text

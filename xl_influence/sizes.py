@@ -1,0 +1,62 @@
+"""Whether the files of your own task have enough rows for a run; checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import data, tasks
+from .data import DataError
+from .tasks import Task
+
+
+def check(params: dict[str, Any]) -> None:
+    """Raise `DataError` if the files of your own task have too few rows for a run.
+
+    This reads the files but draws nothing. For other tasks it does nothing.
+    """
+    if params["task"] != "own" or params["prepared"]:
+        return
+    task, files = tasks.find(params), tasks.find_files(params)
+    sizes = {
+        "train": data.train_sizes(params),
+        "validation": dict.fromkeys(params["languages"], params["dev_size"]),
+        "test": dict.fromkeys(params["languages"], 1),
+    }
+    for split, wanted in sizes.items():
+        for lang, (size, there, what) in _count_rows(params, task, split, wanted).items():
+            if max(size, 1) > there:
+                raise DataError(
+                    f"study {params['study']}, variant {params['variant']}: {max(size, 1)} rows "
+                    f"in {lang} asked for, {files[split]} has {there}{what}. "
+                    f"{_advise(params, split, lang, there)}"
+                )
+
+
+def _advise(params: dict[str, Any], split: str, lang: str, there: int) -> str:
+    """Say what to set where a language has too few rows."""
+    key = {"train": "train_size", "validation": "dev_size", "test": "languages"}[split]
+    advice = f"Set another {key}" if key == "languages" else f"Set {key} to {there} at most"
+    if split == "train" and lang == params["extra_language"]:
+        percent = 100 * (there - params["train_size"]) // params["train_size"]
+        smaller = 100 * there // (100 + params["extra_percent"])
+        advice = f"Set train_size to {smaller} at most"
+        if percent > 0:
+            advice += f", or imbalance_percents to {percent} at most"
+    return f"{advice}, or take another study"
+
+
+def _count_rows(
+    params: dict[str, Any], task: Task, split: str, wanted: Mapping[str, int]
+) -> dict[str, tuple[int, int, str]]:
+    """Map each language to the rows asked for, the rows there are, and what counts as one."""
+    frame = tasks.read_own(params, split)
+    frame = frame[frame["lang"].isin(list(wanted))]
+    if task.parallel:
+        in_all = frame.groupby("item")["lang"].nunique() == len(wanted)
+        return {
+            lang: (size, int(in_all.sum()), " whose items every language has")
+            for lang, size in wanted.items()
+        }
+    rows = frame["lang"].value_counts()
+    return {lang: (size, int(rows.get(lang, 0)), "") for lang, size in wanted.items()}
