@@ -352,6 +352,9 @@ def test_too_few_rows_for_section_84_are_said_at_once(tmp_path):
     workflow.check(
         *params.merge_with_source(given | {"imbalance_percents": [50]}), workflow.PER_TASK
     )
+    absent = params.merge_with_source(given | {"languages": ["en", "no"]})
+    with pytest.raises(params.ParameterError, match=r"train\.csv: no rows in no; there are en, pt"):
+        workflow.check(*absent, [])
     sizes.check(params.merge({"study": "demo"}))  # other tasks have no files to check
 
 

@@ -51,6 +51,12 @@ def _count_rows(
 ) -> dict[str, tuple[int, int, str]]:
     """Map each language to the rows asked for, the rows there are, and what counts as one."""
     frame = tasks.read_own(params, split)
+    absent = [lang for lang in wanted if lang not in set(frame["lang"])]
+    if absent:
+        raise DataError(
+            f"{tasks.find_files(params)[split]}: no rows in {', '.join(absent)}; there are "
+            f"{', '.join(frame['lang'].unique())}. Set languages"
+        )
     frame = frame[frame["lang"].isin(list(wanted))]
     if task.parallel:
         in_all = frame.groupby("item")["lang"].nunique() == len(wanted)
