@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_samples, tiny
-from test_tracin import KINDS, cosines, plain
+from truth import KINDS, cosines, plain
 
 from xl_influence.engine import products
 from xl_influence.engine.engine import Engine

@@ -1,7 +1,6 @@
 """The engine against plain float64 autograd, one sample at a time; and what it refuses."""
 
 import contextlib
-import copy
 import platform
 import weakref
 
@@ -11,46 +10,15 @@ import torch
 import xarray as xr
 from conftest import random_samples, tiny
 from torch import nn
-from torch.nn import functional
+from truth import KINDS, cosines, largest_error, plain
 
-from xl_influence.engine import coverage, engine, gradients, memory, products, timing
+from xl_influence.engine import coverage, engine, memory, products, timing
 from xl_influence.engine.batches import group_batches, make_batches
 from xl_influence.engine.engine import Engine
-from xl_influence.engine.factors import Outer
-from xl_influence.engine.gradients import UncoveredError
 from xl_influence.engine.layout import REBUILD_SHARE
 from xl_influence.engine.store import Store
 from xl_influence.selection import predict
 from xl_influence.tracin import gradient_products, influence, rounding
-
-KINDS = ["xlm-roberta", "bert", "roberta", "distilbert", "deberta-v2", "gpt2"]
-
-
-def plain(model, samples):
-    """Gradients by a loop of single backward passes: float64 array (samples, parameters)."""
-    model = copy.deepcopy(model).double()
-    rows = []
-    for sample in samples:
-        model.zero_grad()
-        logits = model(input_ids=torch.tensor([sample["input_ids"]])).logits
-        functional.cross_entropy(logits, torch.tensor([sample["label"]])).backward()
-        parts = [
-            p.grad if p.grad is not None else torch.zeros_like(p)
-            for p in model.parameters()
-            if p.requires_grad
-        ]
-        rows.append(torch.cat([part.flatten() for part in parts]).numpy())
-    return np.array(rows)
-
-
-def cosines(a, b):
-    return a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
-
-
-def largest_error(scores, model, train, test):
-    """Largest difference of a cosine from float64 autograd's."""
-    truth = cosines(plain(model, test), plain(model, train))
-    return np.abs(influence(scores).to_numpy() - truth).max()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -267,39 +235,6 @@ def test_tied_weights_and_modules_called_twice_are_summed_first():
     train, test = samples[:15], samples[15:]
     scores = gradient_products(model, train, test)
     assert largest_error(scores, model, train, test) <= 1e-12
-
-
-def test_an_uncovered_parameter_is_named():
-    model = tiny("bert")
-    model.bert.scale = nn.Parameter(torch.ones(3))
-    with pytest.raises(UncoveredError, match=r"bert\.scale"):
-        gradient_products(model, random_samples(2, 0), random_samples(1, 1))
-    model.bert.scale.requires_grad_(False)
-    gradient_products(model, random_samples(2, 0), random_samples(1, 1))
-
-
-def test_a_weight_used_outside_its_module_is_named():
-    model = tiny("bert")
-    plainly = model.classifier.forward
-    model.classifier.forward = lambda x: (
-        plainly(x)
-        + (x @ model.bert.pooler.dense.weight).sum(-1, keepdim=True)[..., :1]
-        * torch.tensor([1.0, 0.0])
-    )
-    with pytest.raises(UncoveredError, match=r"bert\.pooler\.dense\.weight"):
-        gradient_products(model, random_samples(2, 0), random_samples(1, 1))
-
-
-def test_a_rule_whose_gradient_has_the_right_length_only_is_refused(monkeypatch):
-    def reversed_rows(module, x, grad):
-        outer = gradients.linear(module, x, grad)["weight"]
-        wrong = Outer(outer.left.flip(-1), outer.right)  # as long, in another direction
-        return gradients.linear(module, x, grad) | {"weight": wrong}
-
-    model, samples = tiny("bert"), random_samples(2, 0)
-    monkeypatch.setitem(gradients.RULES, nn.Linear, reversed_rows)
-    with pytest.raises(UncoveredError, match=r"the gradient of bert\.encoder\S+\.weight"):
-        gradient_products(model, samples, samples)
 
 
 @pytest.mark.parametrize("dtype", list(coverage.TOLERANCE))

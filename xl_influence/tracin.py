@@ -8,8 +8,8 @@ backward pass per sample: N + M in all, never N × M.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import xarray as xr
 from .engine import memory
 from .engine.batches import Sample
 from .engine.engine import Engine
+from .engine.samples import read_samples
 from .engine.timing import Timer
 from .influence import influence, sample_coords
 
@@ -50,11 +51,13 @@ def gradient_products(
     Parameters
     ----------
     model : transformers sequence classifier
-        Built from Linear, LayerNorm and Embedding; freeze a parameter to leave it out. The model
-        is left as it was, but for `device`.
+        Any classifier whose answer is not random; freeze a parameter to leave it out. It is left
+        as it was. Layers with rules (`engine.rules`) go in batches; a model with others goes
+        through one sample at a time, which takes longer.
     train, test : sequence of dict
-        `input_ids` (list of int), `label` (int); optionally `token_type_ids`, `uid`, `lang`,
-        `item`.
+        `input_ids` and `label` or `labels`; optionally `attention_mask`, `token_type_ids`, `uid`,
+        `lang`, `item`. Lists, arrays or tensors, as tokenizers and `datasets` give them; see
+        `engine.samples.read_samples`.
     pad_token_id : int, optional
         Pads batches of different lengths; default: the model's own, else 0.
     max_tokens : int
@@ -64,7 +67,7 @@ def gradient_products(
         fit at once, the training samples are passed through the model once per tile of test
         samples. Default: half of the free memory.
     device : str or torch.device, optional
-        Where to compute; default: where the model is.
+        Where to compute; default: where the model is, and where it is again afterwards.
     precision : {'float32', 'tf32', 'bf16'}
         Of matrix products. float32: the model's own; tf32: on CUDA; bf16: in forward and backward
         passes, with tf32 in the products of gradients.
@@ -94,11 +97,10 @@ def gradient_products(
     Raises
     ------
     UncoveredError
-        No rule gives the gradient of a trainable parameter, or the rule's gradient is not
-        autograd's; the message names the parameter.
+        The model answers differently when asked twice.
     ValueError
-        No samples, an empty or out-of-range sample, or a single test sample that exceeds
-        `test_memory`.
+        No samples, a sample that is empty, out of range or holds an input that the engine does not
+        use, or a single test sample that exceeds `test_memory`.
 
     Examples
     --------
@@ -119,7 +121,14 @@ def gradient_products(
     >>> round(float(influence(products)[0, 0]), 4)
     1.0
     """
-    with memory.kept() if keep_memory else nullcontext():
+    before = next(model.parameters()).device
+    coords: dict[str, Any] = {}
+    sides = {}
+    for side, samples in (("test", test), ("train", train)):
+        sides[side] = read_samples(samples, model, side)
+        pairs = zip(samples, sides[side], strict=True)
+        coords |= sample_coords([{**given, **read} for given, read in pairs], side)
+    with memory.kept() if keep_memory else nullcontext(), _moving_back(model, before):
         engine = Engine(
             model,
             pad_token_id=pad_token_id,
@@ -129,8 +138,17 @@ def gradient_products(
             storage=storage,
             timer=timer,
         )
-        products = _tile_by_tile(engine, train, test, test_memory, progress)
-    return products.assign_coords(sample_coords(test, "test") | sample_coords(train, "train"))
+        products = _tile_by_tile(engine, sides["train"], sides["test"], test_memory, progress)
+    return products.assign_coords(coords)
+
+
+@contextmanager
+def _moving_back(model: PreTrainedModel, device: torch.device) -> Iterator[None]:
+    """Move the model back to where it was."""
+    try:
+        yield
+    finally:
+        model.to(device)  # type: ignore[arg-type]  # transformers' wrapper takes it for `self`
 
 
 def _tile_by_tile(

@@ -19,8 +19,10 @@ Modules, each importing only those above it:
 memory      keeps freed memory for reuse, in huge pages
 timing      the names of the engine's steps, and a hook to time them
 batches     which samples form a batch, and how a batch is padded
+samples     samples as tokenizers and `datasets` give them
 arithmetic  how matrices are multiplied: exactly, and by the faster library
 factors     per-sample gradients as the factors they are made of
+rules       from a module's input and output gradient to its per-sample gradients
 gradients   per-sample gradients of a batch from one backward pass
 coverage    how a model uses its parameters, and a check that the rules cover them
 sparse      gradients of embedding tables, kept and multiplied by token

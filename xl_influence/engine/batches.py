@@ -43,7 +43,11 @@ def round_down(size: int) -> int:
 
 
 def make_batches(
-    samples: Sequence[Sample], max_tokens: int, max_samples: int = 0
+    samples: Sequence[Sample],
+    max_tokens: int,
+    max_samples: int = 0,
+    *,
+    equal_length: bool = False,
 ) -> Iterator[list[int]]:
     """Divide samples into batches of similar length.
 
@@ -55,6 +59,8 @@ def make_batches(
         Tokens in a batch, padding included. A longer sample is a batch of its own.
     max_samples : int
         Samples in a batch; 0: any number.
+    equal_length : bool
+        Whether all samples of a batch must have the same number of tokens.
 
     Yields
     ------
@@ -68,6 +74,9 @@ def make_batches(
 
     batch: list[int] = []
     for row in np.argsort(lengths, kind="stable").tolist():
+        if equal_length and batch and lengths[row] != lengths[batch[0]]:
+            yield batch
+            batch = []
         while batch and is_full(len(batch), lengths[row]):
             count = round_down(len(batch))
             yield batch[:count]

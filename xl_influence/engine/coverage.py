@@ -2,22 +2,33 @@
 
 The structure of a model does not show everything: DeBERTa reads a table of relative positions as a
 whole and shares it between samples, a classifier may read only the first token, a custom forward
-pass may use a weight outside its module.
+pass may use a weight outside its module, an answer may depend on the padding.
 
-The check compares, for one made-up sample, each parameter's gradient by rule with plain autograd's.
+The check compares each parameter's gradient by rule with plain autograd's: of one sample first,
+then of two in a batch. Parameters that fail the first get their gradients from autograd, in batches
+of one sample. A model that fails the second gets batches of equal length, or of one sample.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
+from .batches import Sample, pad_batch
 from .factors import Factor, Outer, dense, join
-from .gradients import RULES, Recorder, UncoveredError, sample_losses, trainable
+from .gradients import (
+    Recorder,
+    RuleError,
+    UncoveredError,
+    evaluating,
+    read_logits,
+    sample_losses,
+    trainable,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,29 +53,34 @@ class Plan:
 
     Attributes
     ----------
-    whole_tables : frozenset of str
-        Tables that the model reads as a whole; their gradients come from plain autograd.
+    by_autograd : frozenset of str
+        Parameters for which no rule holds; plain autograd gives their gradients.
     single_sample : bool
-        The model shares tensors between samples, so each batch is one sample.
+        Each batch is one sample: some gradients come from autograd, or samples share tensors.
+    equal_length : bool
+        The model's answer depends on padding, so the samples of a batch are of equal length.
     first_position : frozenset of str
         Parameters whose gradient at the output is zero after the first position.
     """
 
-    whole_tables: frozenset[str] = frozenset()
+    by_autograd: frozenset[str] = frozenset()
     single_sample: bool = False
+    equal_length: bool = False
     first_position: frozenset[str] = frozenset()
 
 
-def probe(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> Plan:
+def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) -> Plan:
     """Find out how a model uses its parameters, and check the rules against plain autograd.
 
     Parameters
     ----------
     model : transformers sequence classifier
         The model, left as it was.
-    batch : dict of torch.Tensor
-        A batch of one sample, as `batches.pad_batch` makes it. With a single token, nothing shows
-        whether the model reads only the first.
+    pad_token_id : int
+        Pads the shorter sample in a batch of two.
+    samples : sequence of dict
+        Two samples of different lengths and a third of the first one's length, of several tokens
+        where the model takes them: a single token does not show what reads only the first.
 
     Returns
     -------
@@ -74,58 +90,129 @@ def probe(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> Plan:
     Raises
     ------
     UncoveredError
-        A parameter whose gradient by rule differs from autograd's; the message names it.
+        The model answers differently when asked twice, or it cannot be run on one sample.
     """
-    shared, called = _call_twice(model, batch)
-    read_whole = _tables(model) - called
+    long, short, other = ([sample] for sample in samples)
+    device = next(model.parameters()).device
+
+    def pad(group: Sequence[Sample]) -> dict[str, torch.Tensor]:
+        return pad_batch(group, pad_token_id, device)
+
+    _check_answers(model, pad(long))
+    alone = [pad(group) for group in (long, short, other)]
+    truth = [_gradients(model, batch) for batch in alone]
+    by_autograd = _find_uncovered(model, alone[0], truth[0])
+    plan = Plan(by_autograd, bool(by_autograd))
+    if by_autograd:
+        return _add_first_position(model, plan, alone[0])
+    for equal_length, pair, expected in (
+        (False, [*long, *short], [truth[0], truth[1]]),
+        (True, [*long, *other], [truth[0], truth[2]]),
+    ):
+        plan = Plan(equal_length=equal_length)
+        if _holds_in_batches(model, plan, pad(pair), expected):
+            return _add_first_position(model, plan, alone[0])
+    return _add_first_position(model, Plan(single_sample=True), alone[0])
+
+
+def _check_answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> None:
+    """Raise `UncoveredError` if the model answers differently when asked twice."""
+    with evaluating(model), torch.no_grad():
+        first, second = (read_logits(model, batch) for _ in range(2))  # (1, classes)
+    if not torch.allclose(first, second, rtol=TOLERANCE[first.dtype], atol=0):
+        raise UncoveredError(
+            f"{type(model).__name__} gives two answers to the same sample, {first[0].tolist()} and "
+            f"{second[0].tolist()}: its gradients are random too. Turn off what draws at random"
+        )
+
+
+def _find_uncovered(
+    model: PreTrainedModel, batch: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]
+) -> frozenset[str]:
+    """The parameters whose gradient by rule is not autograd's, on a single sample."""
+    uncovered: frozenset[str] = frozenset()
+    while True:
+        try:
+            found, _ = _by_rule(model, Plan(uncovered, single_sample=True), batch)
+        except RuleError as error:
+            wrong = error.names
+        else:
+            wrong = _find_wrong([found[0]], [truth]) if found else frozenset()
+        if not wrong - uncovered:
+            return uncovered
+        uncovered |= wrong
+
+
+def _holds_in_batches(
+    model: PreTrainedModel,
+    plan: Plan,
+    batch: dict[str, torch.Tensor],
+    truth: list[dict[str, torch.Tensor]],
+) -> bool:
+    """Whether each sample of a batch has the gradients that it has alone."""
+    try:
+        found, _ = _by_rule(model, plan, batch)
+    except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
+        return False
+    return not _find_wrong(found, truth)
+
+
+def _add_first_position(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> Plan:
+    _, first_position = _by_rule(model, replace(plan, single_sample=True), batch)
+    return replace(plan, first_position=first_position)
+
+
+def _by_rule(
+    model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]
+) -> tuple[list[dict[str, torch.Tensor]], frozenset[str]]:
+    """Each sample's gradients as the plan gives them, and what has the first position only."""
     parameters = trainable(model)
-    tables = {name for name, parameter in parameters.items() if id(parameter) in read_whole}
-    whole_tables = frozenset(tables) if shared else frozenset()
-    autograd = _gradients(model, batch)
-    errors = {name: _length(gradient) for name, gradient in autograd.items()}  # if none arrives
+    size = len(batch["labels"])
+    found = [
+        {name: torch.zeros_like(parameter).flatten() for name, parameter in parameters.items()}
+        for _ in range(size)
+    ]
     first_position = set()
 
     def receive(name: str, factors: list[Factor]) -> None:
         shape = parameters[name].shape
         factor = join(factors, shape)
-        errors[name] = _length(dense(factor, shape)[0] - autograd[name])
         if isinstance(factor, Outer) and _is_first_only(factor):
             first_position.add(name)
+        for sample, gradient in zip(found, dense(factor, shape), strict=True):
+            sample[name] = gradient.detach()
 
-    with Recorder(model, whole_tables, shared) as recorder:
+    with Recorder(model, plan.by_autograd, plan.single_sample) as recorder:
         recorder.run(batch, receive)
-    _check(errors, autograd)
-    return Plan(whole_tables, shared, frozenset(first_position))
+    return found, frozenset(first_position)
+
+
+def _find_wrong(
+    found: list[dict[str, torch.Tensor]], truth: list[dict[str, torch.Tensor]]
+) -> frozenset[str]:
+    """The parameters whose gradient differs from the truth in one of the samples."""
+    wrong = set()
+    for by_rule, autograd in zip(found, truth, strict=True):
+        lengths = {name: _length(gradient) for name, gradient in autograd.items()}
+        shortest = SHORTEST * max(lengths.values())
+        for name, gradient in autograd.items():
+            error = _length(by_rule[name] - gradient)
+            tolerance = TOLERANCE[gradient.dtype]
+            if not error <= tolerance * max(lengths[name], shortest):
+                wrong.add(name)
+    return frozenset(wrong)
 
 
 def _gradients(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Each parameter's gradient by plain autograd, flattened to (weights,)."""
-    parameters, training = trainable(model), model.training
-    model.eval()
-    try:
-        with torch.enable_grad():
-            loss = sample_losses(model, batch).sum()  # ()
-            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    finally:
-        model.train(training)
+    parameters = trainable(model)
+    with evaluating(model), torch.enable_grad():
+        loss = sample_losses(model, batch).sum()  # ()
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return {
         name: torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten()
         for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
     }
-
-
-def _check(errors: dict[str, float], autograd: dict[str, torch.Tensor]) -> None:
-    """Raise `UncoveredError` for a parameter whose gradient by rule is not autograd's."""
-    lengths = {name: _length(gradient) for name, gradient in autograd.items()}
-    shortest = SHORTEST * max(lengths.values())
-    for name, error in errors.items():
-        tolerance = TOLERANCE[autograd[name].dtype]
-        if error > tolerance * max(lengths[name], shortest):
-            raise UncoveredError(
-                f"the gradient of {name} does not come only from calls of its module: by rule it "
-                f"differs from autograd's by {error:.4g}, of a length of {lengths[name]:.4g} "
-                f"(allowed is {tolerance:g} of it). Freeze the parameter to leave it out"
-            )
 
 
 def _length(gradient: torch.Tensor) -> float:
@@ -137,45 +224,6 @@ def _length(gradient: torch.Tensor) -> float:
 def _is_first_only(factor: Outer) -> bool:
     """Whether there are several positions, and a gradient at the first of them only."""
     return factor.left.shape[1] > 1 and not bool(factor.left[:, 1:].any())
-
-
-def _call_twice(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[bool, set[int]]:
-    """Run the sample twice in one batch.
-
-    Returns whether a tensor is shared between samples, and the ids of the embedding tables that
-    were called.
-    """
-    inputs = {
-        name: value.expand(2, *value.shape[1:])  # (2, tokens)
-        for name, value in batch.items()
-        if name != "labels"
-    }
-    shared, called, handles = [], set(), []
-
-    def watch(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        if isinstance(module, nn.Embedding):
-            called.add(id(module.weight))
-        elif output.shape[0] != 2:
-            shared.append(module)
-
-    for module in model.modules():
-        if type(module) in RULES:
-            handles.append(module.register_forward_hook(watch))
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(**inputs)
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    return bool(shared), called
-
-
-def _tables(model: nn.Module) -> set[int]:
-    """The ids of all embedding tables."""
-    return {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
 
 
 def group_of(name: str) -> str:

@@ -6,7 +6,6 @@ test gradients by many ranges of training samples, as the influence pass does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from .coverage import Plan, group_of, probe
 from .gradients import Recorder, trainable
 from .layout import Layout, bytes_per_sample, choose_layout
 from .products import multiply, squares
+from .samples import find_longest_input
 from .store import Store
 from .timing import MULTIPLYING, PASSES, Timer, untimed
 
@@ -44,6 +44,7 @@ STORAGE = {  # None: the model's own
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+PROBE_TOKENS = 5
 PASSES_SHARE = 0.5  # of the time, for the progress bar
 
 
@@ -101,6 +102,7 @@ class Engine:
                 f"precision={precision!r}, storage={storage!r}; allowed are "
                 f"{', '.join(PRECISIONS)} and {', '.join(map(str, STORAGE))}"
             )
+        model = getattr(model, "_orig_mod", model)  # of torch.compile, whose graph has no hooks
         if device is not None:
             model.to(device)  # type: ignore[arg-type]  # transformers' wrapper takes it for `self`
         self.model = model
@@ -136,7 +138,7 @@ class Engine:
         vocabulary = self._vocabulary_size()
         config: Any = self.model.config  # transformers types `num_labels` as optional
         ids, n_labels = sample["input_ids"], config.num_labels
-        longest = getattr(config, "max_position_embeddings", math.inf)
+        longest = self._longest
         if not len(ids) or len(ids) > longest or min(ids) < 0 or max(ids) >= vocabulary:
             raise ValueError(
                 f"{name} has {len(ids)} tokens with ids up to {max(ids, default=None)}; allowed "
@@ -145,17 +147,27 @@ class Engine:
         if not 0 <= sample["label"] < n_labels:
             raise ValueError(f"{name}: label {sample['label']}; allowed are 0 to {n_labels - 1}")
 
+    @cached_property
+    def _longest(self) -> float:
+        return find_longest_input(self.model)
+
     def _vocabulary_size(self) -> int:
         table: Any = self.model.get_input_embeddings()
-        return table.num_embeddings
+        rows = getattr(getattr(table, "weight", None), "shape", None)
+        return rows[0] if rows else self.model.config.vocab_size
 
     @cached_property
     def plan(self) -> Plan:
-        """How the model uses its parameters, found with a made-up sample of four tokens."""
-        ids = [i for i in range(self._vocabulary_size()) if i != self.pad_token_id][:4]
-        sample = {"input_ids": ids, "label": 0}
+        """How the model uses its parameters, found with three made-up samples."""
         with arithmetic(self.device):
-            return probe(self.model, pad_batch([sample], self.pad_token_id, self.device))
+            return probe(self.model, self.pad_token_id, self._make_samples())
+
+    def _make_samples(self) -> list[Sample]:
+        """Two samples of different lengths, and one that is as long as the first."""
+        ids = [i for i in range(self._vocabulary_size()) if i != self.pad_token_id][:PROBE_TOKENS]
+        turned = [*ids[1:], *ids[:1]]
+        groups = (ids, turned[: max(1, len(ids) - 2)], turned)
+        return [{"input_ids": group, "label": 0} for group in groups]
 
     def bytes_per_sample(self, length: int, dtype: torch.dtype | None = None) -> int:
         """Upper bound of the memory that a sample's gradients take; see `layout.bytes_per_sample`.
@@ -259,7 +271,7 @@ class Engine:
         """
         plan = self.plan
         store = Store(self.shapes, self.dtype, self.device, plan.first_position, storage)
-        recorder = Recorder(self.model, plan.whole_tables, plan.single_sample)
+        recorder = Recorder(self.model, plan.by_autograd, plan.single_sample)
         with self.timer(PASSES):
             with recorder, arithmetic(self.device, self.precision, passes=True):
                 for number, rows in enumerate(batches):
@@ -293,7 +305,7 @@ class Engine:
 
     def _batches(self, samples: Sequence[Sample], max_samples: int = 0) -> Iterator[list[int]]:
         max_tokens = 1 if self.plan.single_sample else self.max_tokens
-        return make_batches(samples, max_tokens, max_samples)
+        return make_batches(samples, max_tokens, max_samples, equal_length=self.plan.equal_length)
 
     def _scratch(self, name: str, size: int) -> torch.Tensor:
         """A flat buffer that is used again: fresh ones of this size would take twice the time."""

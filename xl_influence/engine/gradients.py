@@ -1,26 +1,27 @@
 """Per-sample gradients of a batch from one backward pass.
 
 We freeze the weights, so the backward pass only carries gradients to the modules' inputs. Hooks
-catch each module's input and the gradient at its output. A *rule* turns these two into the factors
-of each sample's parameter gradient. If a parameter is used several times in a pass (tied weights, a
-module called twice), we first collect the factors of all its uses.
+catch each module's input and the gradient at its output. A rule (`rules`) turns these two into the
+factors of each sample's parameter gradient. If a parameter is used several times in a pass (tied
+weights, a module called twice), we first collect the factors of all its uses.
 
-There are rules for Linear, transformers' Conv1D, Embedding and LayerNorm; any other trainable
-parameter raises `UncoveredError`. `coverage.Plan` describes what the modules do not show about how
-a model uses its parameters.
+Where no rule holds, the batch is one sample and plain autograd gives the gradient. `coverage.Plan`
+says which parameters these are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
+from torch.overrides import TorchFunctionMode
 
-from .factors import Factor, Outer, Rows, Vector
+from .factors import Factor, Vector
+from .rules import Call, Rule, find_rule
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -30,76 +31,15 @@ Receive = Callable[[str, list[Factor]], None]
 
 
 class UncoveredError(NotImplementedError):
-    """No rule gives the per-sample gradient of a trainable parameter."""
+    """The engine cannot give the per-sample gradients of a model."""
 
 
-def linear(module: nn.Linear, x: torch.Tensor, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `torch.nn.Linear`.
+class RuleError(UncoveredError):
+    """A rule does not hold for a module; `names` are the parameters concerned."""
 
-    Parameters
-    ----------
-    module : torch.nn.Linear
-        The module that was called.
-    x : torch.Tensor
-        Its input, (batch, ..., columns).
-    grad : torch.Tensor
-        The gradient at its output, (batch, ..., rows).
-
-    Returns
-    -------
-    dict of factors
-        By the parameter's name in the module. All rules have this form.
-    """
-    x = _with_positions(x)  # (batch, positions, columns)
-    grad = _with_positions(grad)  # (batch, positions, rows)
-    factors: dict[str, Factor] = {"weight": Outer(grad, x)}
-    if module.bias is not None:
-        factors["bias"] = Vector(grad.sum(1))  # (batch, rows)
-    return factors
-
-
-def _with_positions(x: torch.Tensor) -> torch.Tensor:
-    """(batch, ..., size) as (batch, positions, size); no dimension in between is one position."""
-    return x.flatten(1, -2) if x.dim() > 2 else x[:, None]
-
-
-def embedding(module: nn.Embedding, index: torch.Tensor, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `torch.nn.Embedding`, with `index` (batch, ...) and `grad` (batch, ..., columns)."""
-    index = index.flatten(1)  # (batch, positions)
-    grad = grad.flatten(1, -2)  # (batch, positions, columns)
-    if module.padding_idx is not None:  # autograd gives this row no gradient
-        grad = grad * (index != module.padding_idx)[..., None]  # (batch, positions, columns)
-    return {"weight": Rows(index, grad)}
-
-
-def layer_norm(module: nn.LayerNorm, x: torch.Tensor, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `torch.nn.LayerNorm` over the last dimension; `x`, `grad` (batch, ..., size)."""
-    normal = functional.layer_norm(x, module.normalized_shape, eps=module.eps)  # (batch, ..., size)
-    factors: dict[str, Factor] = {"weight": Vector(_sum_positions(grad * normal))}
-    if module.bias is not None:
-        factors["bias"] = Vector(_sum_positions(grad))
-    return factors
-
-
-def _sum_positions(x: torch.Tensor) -> torch.Tensor:
-    """(batch, ..., size) summed to (batch, size)."""
-    middle = tuple(range(1, x.dim() - 1))
-    return x.sum(middle) if middle else x
-
-
-def conv1d(module: Conv1D, x: torch.Tensor, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `transformers.pytorch_utils.Conv1D` (GPT-2): a Linear with its weight transposed."""
-    x = _with_positions(x)  # (batch, positions, rows)
-    grad = _with_positions(grad)  # (batch, positions, columns)
-    return {"weight": Outer(x, grad), "bias": Vector(grad.sum(1))}
-
-
-RULES: dict[type[nn.Module], Callable[..., dict[str, Factor]]] = {
-    nn.Linear: linear,
-    Conv1D: conv1d,
-    nn.Embedding: embedding,
-    nn.LayerNorm: layer_norm,
-}
+    def __init__(self, message: str, names: Iterable[str]) -> None:
+        super().__init__(message)
+        self.names = frozenset(names)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -112,6 +52,18 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into eval mode; afterwards, each of its modules is in the mode it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 class Recorder:
     """Runs batches through a model and hands over the factors of all per-sample gradients.
 
@@ -121,63 +73,87 @@ class Recorder:
     Parameters
     ----------
     model : transformers sequence classifier
-        The model; `UncoveredError` names a trainable parameter outside all rules.
-    whole_tables : iterable of str
-        Names of the tables that the model reads whole instead of looking rows up. Plain autograd
-        gives their gradients.
+        The model.
+    by_autograd : iterable of str
+        Names of the parameters whose gradients plain autograd gives, which takes batches of one
+        sample.
     single_sample : bool
-        The model shares tensors between the samples of a batch, so a batch must be one sample.
+        A batch must be one sample: plain autograd is needed, or samples share tensors.
     """
 
     def __init__(
-        self, model: PreTrainedModel, whole_tables: Iterable[str] = (), single_sample: bool = False
+        self, model: PreTrainedModel, by_autograd: Iterable[str] = (), single_sample: bool = False
     ) -> None:
         self.model, self.single_sample = model, single_sample
-        self.whole_tables = frozenset(whole_tables)
+        self.by_autograd = frozenset(by_autograd)
         self.parameters = trainable(model)
         self.names = {id(parameter): name for name, parameter in self.parameters.items()}
-        self.training = model.training
+        self.rules = self._find_rules()
+        self.mode = evaluating(model)
+        self.gradients: dict[str, torch.Tensor | None] = {}
         self.handles: list[RemovableHandle] = []
+        self.wrapped: list[nn.Module] = []  # modules whose `forward` is replaced
         self.batch_size = 0
+        self.is_paused = False  # while a rule calls a module itself
         self.receive: Receive
         self.expected: dict[int, int] = {}  # parameter's id → uses without a gradient yet
         self.found: dict[int, list[Factor]] = {}  # parameter's id → factors of its uses so far
-        self._check_rules()
 
-    def _check_rules(self) -> None:
-        covered = set()
+    def _find_rules(self) -> dict[nn.Module, Rule]:
+        """The rules of all modules whose parameters are not left to autograd."""
+        rules: dict[nn.Module, Rule] = {}
+        missing = {}
         for path, module in self.model.named_modules():
-            has_rule = type(module) in RULES
-            for name, parameter in module.named_parameters(recurse=False):
-                if has_rule:
-                    covered.add(id(parameter))
-                elif id(parameter) in self.names and id(parameter) not in covered:
-                    raise UncoveredError(
-                        f"no rule gives the per-sample gradient of {path}.{name} in a "
-                        f"{type(module).__name__}; there are rules for "
-                        f"{', '.join(kind.__name__ for kind in RULES)}. Freeze the parameter to "
-                        f"leave it out"
-                    )
+            own = self._own(module)
+            rule = find_rule(module) if own else None
+            if rule:
+                rules[module] = rule
+            for name in own:
+                missing[f"{path}.{name}"] = self.names[id(own[name])]
+        covered = {self.names[id(p)] for module in rules for p in self._own(module).values()}
+        without = {path: name for path, name in missing.items() if name not in covered}
+        if without:
+            raise RuleError(f"no rule for {', '.join(without)}", without.values())
+        return rules
+
+    def _own(self, module: nn.Module) -> dict[str, nn.Parameter]:
+        """The module's own parameters whose gradients come from a rule."""
+        return {
+            name: parameter
+            for name, parameter in module.named_parameters(recurse=False)
+            if self.names.get(id(parameter), "") not in ("", *self.by_autograd)
+        }
 
     def __enter__(self) -> Recorder:
-        self.training = self.model.training
+        self.gradients = {name: parameter.grad for name, parameter in self.parameters.items()}
         self.handles = []
-        self.model.eval()
+        self.mode = evaluating(self.model)
+        self.mode.__enter__()
         for name, parameter in self.parameters.items():
-            parameter.requires_grad_(name in self.whole_tables)
+            parameter.grad = None
+            parameter.requires_grad_(name in self.by_autograd)
         for path, module in self.model.named_modules():
-            if type(module) in RULES:
-                if isinstance(module, nn.Embedding):
-                    self.handles.append(module.register_forward_pre_hook(self._expand))
-                self.handles.append(module.register_forward_hook(self._watch(path)))
+            if isinstance(module, nn.Embedding):
+                if type(module).forward is not nn.Embedding.forward:
+                    self._wrap(path, module)
+                    continue
+                self.handles.append(module.register_forward_pre_hook(self._expand))
+            if module in self.rules or isinstance(module, nn.Embedding):
+                hook = self._watch(path)
+                self.handles.append(module.register_forward_hook(hook, with_kwargs=True))
         return self
 
     def __exit__(self, *error: object) -> None:
         for handle in self.handles:
             handle.remove()
-        for parameter in self.parameters.values():
+        for name, parameter in self.parameters.items():
             parameter.requires_grad_(True)
-        self.model.train(self.training)
+            parameter.grad = self.gradients[name]
+        for module in self.wrapped:
+            del module.forward
+        self.wrapped = []
+        self.mode.__exit__(None, None, None)
+        self.gradients = {}
 
     def run(self, batch: dict[str, torch.Tensor], receive: Receive) -> None:
         """Run one forward and backward pass.
@@ -194,49 +170,71 @@ class Recorder:
         """
         self.batch_size = len(batch["labels"])
         self.expected, self.found, self.receive = {}, {}, receive
-        if self.single_sample and self.batch_size > 1:
-            raise ValueError(
-                "this model shares tensors between samples: a batch must be one sample"
-            )
+        if (self.single_sample or self.by_autograd) and self.batch_size > 1:
+            raise ValueError("a batch of this model must be one sample")
         with torch.enable_grad():
             sample_losses(self.model, batch).sum().backward()
-        missing = [self.names[key] for key, count in self.expected.items() if count]
-        if missing:
-            raise UncoveredError(f"no gradient arrived for a use of {', '.join(missing)}")
-        for name in self.whole_tables:
+        for key, factors in self.found.items():  # some uses do not reach the loss: they add zero
+            receive(self.names[key], factors)
+        for name in self.by_autograd:
             gradient, self.parameters[name].grad = self.parameters[name].grad, None
             if gradient is not None:
                 receive(name, [Vector(gradient.flatten()[None])])  # (1, weights)
 
     def _expand(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Give every sample its own copy of indices that the batch shares (position ids)."""
+        if self.is_paused or not args or not torch.is_tensor(args[0]):
+            return None
         index = args[0]  # (batch or 1, positions)
-        if index.shape[0] == 1 and self.batch_size > 1:
+        if index.dim() > 1 and index.shape[0] == 1 and self.batch_size > 1:
             return (index.expand(self.batch_size, *index.shape[1:]), *args[1:])
         return None
 
-    def _watch(self, path: str) -> Callable[..., torch.Tensor]:
+    def _wrap(self, path: str, table: nn.Embedding) -> None:
+        """Watch the look-ups in a table that does more than look rows up (scales, shifts)."""
+        forward, see = table.forward, self._watch(path)
+
+        def look_up(index: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+            return see(table, (index,), {}, output)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if self.is_paused:
+                return forward(*args, **kwargs)
+            with _LookUps(table.weight, self.batch_size, look_up):
+                return forward(*args, **kwargs)
+
+        table.forward = watched  # type: ignore[method-assign]  # until `__exit__`
+        self.wrapped.append(table)
+
+    def _watch(self, path: str) -> Callable[..., Any]:
         """The forward hook of the module at `path`, which requests the gradient at its output."""
 
         def hook(
-            module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor
-        ) -> torch.Tensor:
-            own = {
-                name: parameter
-                for name, parameter in module.named_parameters(recurse=False)
-                if id(parameter) in self.names
-            }
-            if isinstance(module, nn.Embedding):
-                output = output.detach().requires_grad_()  # here the backward pass ends
-            if own and output.shape[0] != self.batch_size and not self.single_sample:
-                raise UncoveredError(
-                    f"{path}: called on {output.shape[0]} rows for {self.batch_size} samples"
+            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        ) -> Any:
+            if self.is_paused:
+                return output
+            own = self._own(module)
+            if not own and not isinstance(module, nn.Embedding):
+                return output
+            names = [self.names[id(parameter)] for parameter in own.values()]
+            if not torch.is_tensor(output):
+                raise RuleError(f"{path} returns a {type(output).__name__}", names)
+            if isinstance(module, nn.Embedding) and not output.requires_grad:
+                # Here the backward pass ends; a copy, because a model may change it in place
+                output = output.detach().requires_grad_().clone()
+            rows = output.shape[0] if output.dim() else 0
+            if own and rows % self.batch_size and not self.single_sample:
+                raise RuleError(
+                    f"{path}: called on {rows} rows for {self.batch_size} samples", names
                 )
+            if own and not output.requires_grad:
+                raise RuleError(f"{path}: no gradient passes through it", names)
             for parameter in own.values():
                 self.expected[id(parameter)] = self.expected.get(id(parameter), 0) + 1
-            if own and output.requires_grad:
-                x = args[0].detach()  # (batch, ..., columns)
-                output.register_hook(lambda grad: self._collect_factors(module, own, x, grad))
+            if own:
+                call = Call(_detach(args), _detach(kwargs))
+                output.register_hook(lambda grad: self._collect_factors(module, own, call, grad))
             return output
 
         return hook
@@ -245,13 +243,26 @@ class Recorder:
         self,
         module: nn.Module,
         own: dict[str, nn.Parameter],
-        x: torch.Tensor,
+        call: Call,
         grad: torch.Tensor,
     ) -> None:
         """Apply the module's rule, and pass on the parameters whose last use this was."""
-        if len(x) != self.batch_size:  # no batch dimension, in a batch of one sample
-            x, grad = x[None], grad[None]  # (1, ..., columns), (1, ..., rows)
-        factors = RULES[type(module)](module, x, grad)
+        rule = self.rules[module]
+        if len(grad) != self.batch_size:
+            call, grad = self._split_rows(call, grad)
+        self.is_paused = True
+        try:
+            with torch.no_grad():
+                factors = rule(module, call, grad.detach())
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            names = [self.names[id(parameter)] for parameter in own.values()]
+            raise RuleError(
+                f"the rule for a {type(module).__name__} failed: {error}", names
+            ) from error
+        finally:
+            self.is_paused = False
         for name, parameter in own.items():
             key = id(parameter)
             self.found.setdefault(key, []).append(factors[name])
@@ -259,9 +270,61 @@ class Recorder:
             if not self.expected[key]:
                 self.receive(self.names[key], self.found.pop(key))
 
+    def _split_rows(self, call: Call, grad: torch.Tensor) -> tuple[Call, torch.Tensor]:
+        """Give the batch its own dimension where a module is called on rows without one.
+
+        That is the case in a batch of one sample, and where tokens are flattened, (batch × tokens).
+        """
+        rows = len(grad)
+
+        def split(value: Any) -> Any:
+            if torch.is_tensor(value) and value.dim() and len(value) == rows:
+                return value.reshape(self.batch_size, -1, *value.shape[1:])
+            return value
+
+        args = tuple(map(split, call.args))
+        kwargs = {name: split(value) for name, value in call.kwargs.items()}
+        return Call(args, kwargs), split(grad)
+
+
+class _LookUps(TorchFunctionMode):
+    """Hands over every look-up in a table while a module runs."""
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        batch_size: int,
+        look_up: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> None:
+        super().__init__()
+        self.weight, self.batch_size, self.look_up = weight, batch_size, look_up
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not functional.embedding or args[1] is not self.weight:
+            return func(*args, **kwargs)
+        index = args[0]  # (batch or 1, positions)
+        if index.dim() > 1 and len(index) == 1:
+            index = index.expand(self.batch_size, *index.shape[1:])
+        return self.look_up(index, func(index, *args[1:], **kwargs))
+
+
+def _detach(value: Any) -> Any:
+    """Tensors in tuples, lists and dicts, without their history."""
+    return torch.utils._pytree.tree_map(
+        lambda each: each.detach() if torch.is_tensor(each) else each, value
+    )
+
 
 def sample_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Cross-entropy of each sample, (batch,)."""
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    logits = model(**inputs).logits.flatten(1)  # (batch, classes)
+    logits = read_logits(model, batch)  # (batch, classes)
     return functional.cross_entropy(logits, batch["labels"], reduction="none")
+
+
+def read_logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The model's answer to a batch, (batch, classes)."""
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    return model(**inputs).logits.flatten(1)

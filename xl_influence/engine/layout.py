@@ -119,7 +119,7 @@ def bytes_per_sample(model: PreTrainedModel, plan: Plan, length: int, dtype: tor
     }
     numbers = 0
     for name, parameter in trainable(model).items():
-        if parameter.dim() == 1 or name in plan.whole_tables:
+        if parameter.dim() == 1 or name in plan.by_autograd:
             numbers += parameter.numel()  # in full
         elif name in plan.first_position:
             numbers += sum(parameter.shape)  # the factors of one position

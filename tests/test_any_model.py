@@ -1,0 +1,259 @@
+"""The engine on models and samples as people bring them: exact, or refused with a reason."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import random_samples, tiny
+from torch import nn
+from truth import cosines, largest_error, plain
+
+from xl_influence.engine import rules
+from xl_influence.engine.engine import Engine
+from xl_influence.engine.gradients import UncoveredError
+from xl_influence.tracin import gradient_products, influence
+
+SIZES = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+LLAMA = SIZES | {"intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8}
+MODELS = {  # name → (class, config, parameters, in batches?)
+    "llama": ("Llama", LLAMA, True),  # RMSNorm
+    "gemma": ("Gemma", LLAMA, True),  # RMSNorm that adds 1, scaled embeddings
+    "qwen3": ("Qwen3", LLAMA, True),  # RMSNorm of every head
+    "mixtral": ("Mixtral", LLAMA | {"num_local_experts": 4}, False),  # routed experts
+    "fnet": ("FNet", SIZES | {"intermediate_size": 64}, True),  # its answer depends on padding
+    "opt": ("OPT", SIZES | {"ffn_dim": 64, "word_embed_proj_dim": 32}, True),  # shifted positions
+    "bloom": ("Bloom", SIZES | {"n_layer": 2, "n_head": 4}, True),
+    "roformer": ("RoFormer", SIZES | {"intermediate_size": 64}, True),
+    "t5": (
+        "T5",
+        {"vocab_size": 200, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+        False,  # a table of relative positions that all samples share
+    ),
+}
+
+
+def build(name, **changes):
+    kind, config, _ = MODELS[name]
+    torch.manual_seed(0)
+    settings = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2} | config | changes
+    made = getattr(transformers, f"{kind}Config")(**settings)
+    made.decoder_start_token_id = 0
+    made._experts_implementation = "eager"
+    return getattr(transformers, f"{kind}ForSequenceClassification")(made).eval()
+
+
+@pytest.fixture
+def samples():
+    """Samples of mixed length, with a duplicate; each ends with the token that BART and T5 want."""
+    train, test = random_samples(12, 1), random_samples(3, 2)
+    train.append(dict(train[0]))
+    for sample in (*train, *test):
+        sample["input_ids"] = [max(3, token) for token in sample["input_ids"]] + [2]
+    return train, test
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_today_are_exact(name, samples):
+    train, test = samples
+    model = build(name)
+    scores = gradient_products(model, train, test, max_tokens=80)
+    assert largest_error(scores, model, train, test) <= 1e-5
+    plan = Engine(model).plan
+    assert plan.single_sample != MODELS[name][2]
+    assert plan.equal_length == (name == "fnet")
+
+
+def test_parameters_outside_all_rules_come_from_autograd(samples):
+    train, test = samples
+    model = tiny("bert")
+    model.bert.shift = nn.Parameter(torch.randn(32))  # of a module that does much else
+    model.bert.register_forward_hook(
+        lambda module, args, output: type(output)(
+            last_hidden_state=output.last_hidden_state,
+            pooler_output=output.pooler_output * module.shift,
+        )
+    )
+    assert Engine(model).plan.by_autograd == {"bert.shift"}
+    scores = gradient_products(model, train, test)
+    assert largest_error(scores, model, train, test) <= 1e-5
+
+
+class Borrowing(nn.Linear):
+    """A classifier that uses another module's weight, too."""
+
+    def __init__(self, other):
+        super().__init__(32, 2)
+        self.other = other
+
+    def forward(self, x):
+        return super().forward(x) + super().forward(x @ self.other.weight)
+
+
+def test_a_weight_used_outside_its_module_comes_from_autograd(samples):
+    model = tiny("bert")
+    model.classifier = Borrowing(model.bert.pooler.dense)
+    train, test = samples
+    scores = gradient_products(model, train, test)
+    assert Engine(model).plan.by_autograd == {"bert.pooler.dense.weight"}
+    assert largest_error(scores, model, train, test) <= 1e-5
+
+
+def test_a_rule_whose_gradient_has_the_right_length_only_is_not_used(samples, monkeypatch):
+    def reversed_rows(module, call, grad):
+        found = rules.linear(module, call, grad)
+        left, right = found["weight"].left, found["weight"].right
+        return found | {"weight": rules.Outer(left.flip(-1), right)}  # as long, another direction
+
+    model, (train, test) = tiny("bert"), samples
+    weights = {f"{path}.weight" for path, m in model.named_modules() if isinstance(m, nn.Linear)}
+    monkeypatch.setitem(rules.RULES, nn.Linear, reversed_rows)
+    found = Engine(model).plan.by_autograd
+    assert found <= weights and "bert.encoder.layer.0.intermediate.dense.weight" in found
+    assert largest_error(gradient_products(model, train, test), model, train, test) <= 1e-5
+
+
+class Scale(nn.Module):
+    """A learned scale of each position's numbers, with a bend: no rule knows it."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(size))
+
+    def forward(self, x):
+        return x + torch.tanh(x * self.scale)
+
+
+def test_a_small_module_of_ones_own_goes_in_batches(samples):
+    model = tiny("bert")
+    model.bert.encoder.layer[1].output.LayerNorm = Scale(32)
+    train, test = samples
+    assert Engine(model).plan.by_autograd == frozenset() and not Engine(model).plan.single_sample
+    scores = gradient_products(model, train, test, max_tokens=80)
+    assert largest_error(scores, model, train, test) <= 1e-5
+
+
+def test_a_model_that_answers_at_random_is_refused(samples):
+    model = tiny("bert")
+    model.classifier.register_forward_hook(lambda m, args, out: out + torch.rand_like(out))
+    with pytest.raises(UncoveredError, match="gives two answers to the same sample"):
+        gradient_products(model, *samples)
+
+
+def test_the_model_comes_back_as_it_was(samples):
+    model = tiny("deberta-v2").train()
+    model.deberta.encoder.layer[0].eval()
+    next(model.parameters()).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = [(m.training, *(p.requires_grad for p in m.parameters())) for m in model.modules()]
+    gradient_products(model, *samples)
+    after = [(m.training, *(p.requires_grad for p in m.parameters())) for m in model.modules()]
+    assert after == before
+    assert all((parameter.grad == 1).all() for parameter in model.parameters())
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_gradients_left_behind_change_nothing(samples):
+    model = tiny("deberta-v2")
+    clean = influence(gradient_products(model, *samples))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert np.array_equal(influence(gradient_products(model, *samples)), clean)
+
+
+def test_a_compiled_and_a_gradient_checkpointed_model_give_the_same(samples):
+    model = tiny("bert")
+    expected = influence(gradient_products(model, *samples))
+    assert np.array_equal(influence(gradient_products(torch.compile(model), *samples)), expected)
+    model.gradient_checkpointing_enable()
+    assert np.array_equal(influence(gradient_products(model.train(), *samples)), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(samples, dtype):
+    train, test = samples
+    scores = gradient_products(tiny("bert").to(dtype), train, test, max_tokens=80)
+    assert largest_error(scores, tiny("bert"), train, test) <= 0.1
+
+
+def plain_scores(model, samples):
+    train, test = samples
+    return cosines(plain(model, test), plain(model, train))
+
+
+FORMS = {
+    "labels": lambda s: {"input_ids": s["input_ids"], "labels": s["label"]},
+    "tensors": lambda s: {
+        "input_ids": torch.tensor([s["input_ids"]]),
+        "labels": torch.tensor(s["label"]),
+    },
+    "arrays": lambda s: {
+        "input_ids": np.array(s["input_ids"], dtype=np.int32),
+        "label": np.int64(s["label"]),
+    },
+    "padded right": lambda s: {
+        "input_ids": s["input_ids"] + [1, 1],
+        "attention_mask": [1] * len(s["input_ids"]) + [0, 0],
+        "label": s["label"],
+    },
+    "padded left": lambda s: {
+        "input_ids": [1, 1, 1] + s["input_ids"],
+        "attention_mask": [0] * 3 + [1] * len(s["input_ids"]),
+        "label": s["label"],
+    },
+    "with token types": lambda s: s | {"token_type_ids": [0] * len(s["input_ids"])},
+    "with other keys": lambda s: s | {"text": "…", "idx": 3},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_samples_as_tokenizers_and_datasets_give_them(samples, form):
+    model = tiny("bert")
+    given = [[FORMS[form](sample) for sample in side] for side in samples]
+    found = influence(gradient_products(model, *given)).to_numpy()
+    assert np.abs(found - plain_scores(model, samples)).max() <= 1e-5
+
+
+def test_a_dataset_is_read(samples):
+    import datasets
+
+    model = tiny("bert")
+    columns = {
+        "input_ids": [sample["input_ids"] for sample in samples[0]],
+        "labels": [sample["label"] for sample in samples[0]],
+    }
+    train = datasets.Dataset.from_dict(columns)
+    found = gradient_products(model, train, samples[1])
+    assert found["train_label"].values.tolist() == columns["labels"]
+    assert np.abs(influence(found).to_numpy() - plain_scores(model, samples)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"input_ids": [3, 4]}, "test sample 0 has no label"),
+        ({"label": 0}, "test sample 0 has no input_ids"),
+        ({"input_ids": [3, 4], "label": 0, "labels": 1}, "label 0, 1; allowed is one"),
+        ({"input_ids": [3, 4], "label": 0.5}, r"label 0\.5; allowed is one whole number"),
+        ({"input_ids": [3.5], "label": 0}, "allowed are whole numbers"),
+        ({"input_ids": [3, 4], "label": 0, "position_ids": [1, 2]}, "has position_ids, which"),
+        ({"input_ids": [3, 4], "label": 0, "attention_mask": [1]}, "lengths differ"),
+        (
+            {"input_ids": [3, 4, 5], "label": 0, "attention_mask": [1, 0, 1]},
+            "hides tokens in the middle",
+        ),
+        ({"input_ids": [3, 4], "label": 0, "attention_mask": [0, 0]}, "0 tokens"),
+        ("text", "test sample 0 is a str; allowed is a dict"),
+    ],
+)
+def test_what_the_engine_cannot_use_is_refused(sample, message):
+    with pytest.raises(ValueError, match=message):
+        gradient_products(tiny("bert"), random_samples(2, 0), [sample])
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("xlm-roberta", 62), ("bert", 64)])
+def test_the_longest_input_is_the_models_own(kind, longest):
+    model, train = tiny(kind), random_samples(2, 0)
+    gradient_products(model, train, [{"input_ids": [5] * longest, "label": 0}])
+    with pytest.raises(ValueError, match=f"1 to {longest} tokens"):
+        gradient_products(model, train, [{"input_ids": [5] * (longest + 1), "label": 0}])

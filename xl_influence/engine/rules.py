@@ -1,0 +1,187 @@
+"""Rules: from a module's input and the gradient at its output to its per-sample gradients.
+
+There are rules for what today's models are made of: Linear, transformers' Conv1D, Embedding,
+LayerNorm and RMSNorm in its variants. For any other module of few parameters, `by_vjp`
+differentiates the module alone, sample by sample. `coverage` checks every rule on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call, vjp, vmap
+from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
+
+from .factors import Factor, Outer, Rows, Vector
+
+FEW = 1 << 18  # parameters of a module, up to which `by_vjp` builds its gradients in full
+
+
+@dataclass
+class Call:
+    """One call of a module on a batch.
+
+    Attributes
+    ----------
+    args, kwargs : tuple, dict
+        What it was called with.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def x(self) -> torch.Tensor:
+        """The module's input: the first argument, (batch, ..., columns)."""
+        return self.args[0] if self.args else next(iter(self.kwargs.values()))
+
+
+Rule = Callable[[Any, Call, torch.Tensor], dict[str, Factor]]
+
+
+def linear(module: nn.Linear, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for `torch.nn.Linear`.
+
+    Parameters
+    ----------
+    module : torch.nn.Linear
+        The module that was called.
+    call : Call
+        The call; its input is (batch, ..., columns).
+    grad : torch.Tensor
+        The gradient at its output, (batch, ..., rows).
+
+    Returns
+    -------
+    dict of factors
+        By the parameter's name in the module. All rules have this form.
+    """
+    x = _with_positions(call.x)  # (batch, positions, columns)
+    grad = _with_positions(grad)  # (batch, positions, rows)
+    factors: dict[str, Factor] = {"weight": Outer(grad, x)}
+    if module.bias is not None:
+        factors["bias"] = Vector(grad.sum(1))  # (batch, rows)
+    return factors
+
+
+def conv1d(module: Conv1D, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for `transformers.pytorch_utils.Conv1D` (GPT-2): a Linear with its weight transposed."""
+    x = _with_positions(call.x)  # (batch, positions, rows)
+    grad = _with_positions(grad)  # (batch, positions, columns)
+    return {"weight": Outer(x, grad), "bias": Vector(grad.sum(1))}
+
+
+def embedding(module: nn.Embedding, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for `torch.nn.Embedding`: indices (batch, ...), gradient (batch, ..., columns)."""
+    if call.x.dim() == 1:  # one index per sample
+        index, grad = call.x[:, None], grad[:, None]  # (batch, 1), (batch, 1, columns)
+    else:
+        index = call.x.flatten(1)  # (batch, positions)
+        grad = grad.flatten(1, -2)  # (batch, positions, columns)
+    if module.padding_idx is not None:  # autograd gives this row no gradient
+        grad = grad * (index != module.padding_idx)[..., None]  # (batch, positions, columns)
+    return {"weight": Rows(index, grad)}
+
+
+def layer_norm(module: nn.LayerNorm, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for `torch.nn.LayerNorm` over the last dimension; gradient (batch, ..., size)."""
+    normal = functional.layer_norm(call.x, module.normalized_shape, eps=module.eps)
+    factors: dict[str, Factor] = {"weight": Vector(_sum_positions(grad * normal))}  # (batch, size)
+    if module.bias is not None:
+        factors["bias"] = Vector(_sum_positions(grad))  # (batch, size)
+    return factors
+
+
+def rms_norm(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for RMSNorm over the last dimension, with a weight that scales or adds to 1."""
+    x = call.x.float() if call.x.dtype != torch.float64 else call.x  # (batch, ..., size)
+    normal = functional.rms_norm(x, x.shape[-1:], eps=_find_epsilon(module))  # (batch, ..., size)
+    return {"weight": Vector(_sum_positions(grad * normal.to(grad.dtype)))}  # (batch, size)
+
+
+def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
+    """Rule for any module: differentiate it alone, for each sample of the batch.
+
+    Tensors among its arguments whose first dimension is that of the output belong to the samples;
+    all others are shared by them.
+    """
+    own = {name: parameter.detach() for name, parameter in module.named_parameters(recurse=False)}
+    size = len(grad)
+    flat, spec = torch.utils._pytree.tree_flatten((call.args, call.kwargs))
+    split = [i for i, each in enumerate(flat) if torch.is_tensor(each) and _is_split(each, size)]
+
+    def one(sample_grad: torch.Tensor, *values: torch.Tensor) -> dict[str, torch.Tensor]:
+        inputs = list(flat)
+        for i, value in zip(split, values, strict=True):
+            inputs[i] = value[None]
+
+        def forward(parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            args, kwargs = torch.utils._pytree.tree_unflatten(inputs, spec)
+            return functional_call(module, dict(parameters), args, kwargs)
+
+        _, pull_back = vjp(forward, own)
+        return pull_back(sample_grad[None])[0]
+
+    values = [flat[i].detach() for i in split]
+    try:
+        found = vmap(one)(grad, *values)  # name → (batch, *shape)
+    except RuntimeError:  # what vmap cannot do, a loop can
+        each = [one(grad[b], *(value[b] for value in values)) for b in range(size)]
+        found = {name: torch.stack([one[name] for one in each]) for name in own}
+    return {name: Vector(gradient.flatten(1)) for name, gradient in found.items()}
+
+
+RULES: dict[type[nn.Module], Rule] = {
+    nn.Linear: linear,
+    Conv1D: conv1d,
+    nn.Embedding: embedding,
+    nn.LayerNorm: layer_norm,
+    nn.RMSNorm: rms_norm,
+}
+
+
+def find_rule(module: nn.Module) -> Rule | None:
+    """Find the rule for a module by its type; None if it has too many parameters for `by_vjp`.
+
+    A subclass that inherits its `forward` has the rule of its base. A norm of root mean squares is
+    known by its parameters. Whether a rule is right for a model, the check in `coverage` decides.
+    """
+    for kind, rule in RULES.items():
+        if isinstance(module, kind) and type(module).forward is kind.forward:
+            return rule
+    own = dict(module.named_parameters(recurse=False))
+    if isinstance(module, nn.Embedding):  # `Recorder` watches the look-ups inside it
+        return embedding
+    if set(own) == {"weight"} and own["weight"].dim() == 1 and _find_epsilon(module) is not None:
+        return rms_norm
+    return by_vjp if sum(each.numel() for each in own.values()) <= FEW else None
+
+
+def _find_epsilon(module: nn.Module) -> float | None:
+    """The number that a norm adds to a mean square; None if the module has none."""
+    for name in ("eps", "variance_epsilon", "epsilon", "norm_eps"):
+        value = getattr(module, name, None)
+        if isinstance(value, float):
+            return value
+    return None
+
+
+def _is_split(tensor: torch.Tensor, size: int) -> bool:
+    """Whether a tensor holds one part for each of `size` samples."""
+    return tensor.dim() > 0 and len(tensor) == size and size > 0
+
+
+def _with_positions(x: torch.Tensor) -> torch.Tensor:
+    """(batch, ..., size) as (batch, positions, size); no dimension in between is one position."""
+    return x.flatten(1, -2) if x.dim() > 2 else x[:, None]
+
+
+def _sum_positions(x: torch.Tensor) -> torch.Tensor:
+    """(batch, ..., size) summed to (batch, size)."""
+    middle = tuple(range(1, x.dim() - 1))
+    return x.sum(middle) if middle else x

@@ -1,0 +1,126 @@
+"""Samples as tokenizers and `datasets` give them, read into the form that the engine takes.
+
+Whatever a sample holds is used or refused: padding marked by an attention mask is taken off, and an
+input of the model that the engine does not pass on is an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from .batches import Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LABELS = ("label", "labels")
+READ = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
+
+
+def read_samples(samples: Sequence[Sample], model: PreTrainedModel, side: str) -> list[Sample]:
+    """Read samples into dicts with `input_ids`, `label` and, if given, `token_type_ids`.
+
+    Parameters
+    ----------
+    samples : sequence of dict
+        `input_ids` and `label` or `labels`; optionally `attention_mask` and `token_type_ids`. Each
+        is a list, an array or a tensor, also of shape (1, tokens). A `datasets.Dataset` will do.
+        Keys that the model's `forward` does not know are ignored.
+    model : transformers sequence classifier
+        The model that they are for.
+    side : {'train', 'test'}
+        What messages call them.
+
+    Raises
+    ------
+    ValueError
+        A sample is no dict, lacks something, or holds an input that the engine does not use; the
+        message names the first such sample.
+    """
+    refused = set(inspect.signature(model.forward).parameters) - {*READ}
+    return [_read(sample, f"{side} sample {row}", refused) for row, sample in enumerate(samples)]
+
+
+def _read(sample: Sample, name: str, refused: set[str]) -> Sample:
+    if not isinstance(sample, Mapping):
+        raise ValueError(f"{name} is a {type(sample).__name__}; allowed is a dict")
+    unused = sorted(refused & set(sample))
+    if unused:
+        raise ValueError(
+            f"{name} has {', '.join(unused)}, which the engine does not pass to the model; allowed "
+            f"are {', '.join(READ)}"
+        )
+    if "input_ids" not in sample:
+        raise ValueError(f"{name} has no input_ids; it has {', '.join(sample)}")
+    rows = {
+        key: _read_row(sample[key], f"{name}: {key}")
+        for key in ("input_ids", "attention_mask", "token_type_ids")
+        if sample.get(key) is not None
+    }
+    lengths = {key: len(row) for key, row in rows.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{name}: lengths differ: {lengths}")
+    mask = rows.pop("attention_mask", None)
+    if mask is not None:
+        start, stop = _find_tokens(mask, name)
+        rows = {key: row[start:stop] for key, row in rows.items()}
+    return {**rows, "label": _read_label(sample, name)}
+
+
+def _read_row(values: Any, name: str) -> list[int]:
+    array = np.asarray(values)  # (tokens,) or (1, tokens)
+    if array.ndim == 2 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
+        raise ValueError(
+            f"{name} has shape {array.shape} and type {array.dtype}; allowed are whole numbers, "
+            f"one per token"
+        )
+    return array.astype(int).tolist()
+
+
+def _find_tokens(mask: list[int], name: str) -> tuple[int, int]:
+    """Where the tokens begin and end that the attention mask does not hide."""
+    shown = np.flatnonzero(mask)
+    start, stop = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+    if set(mask) - {0, 1} or stop - start != len(shown):
+        raise ValueError(
+            f"{name}: the attention mask hides tokens in the middle; allowed are zeros at the "
+            f"beginning and the end, for padding"
+        )
+    return start, stop
+
+
+def _read_label(sample: Sample, name: str) -> int:
+    given = [np.asarray(sample[key]) for key in LABELS if sample.get(key) is not None]
+    if not given:
+        raise ValueError(f"{name} has no label (or labels); it has {', '.join(sample)}")
+    values = {each.item() if each.size == 1 else None for each in given}
+    label = values.pop()
+    if values or not isinstance(label, int | bool):
+        raise ValueError(
+            f"{name}: label {', '.join(map(str, given))}; allowed is one whole number, the class"
+        )
+    return int(label)
+
+
+def find_longest_input(model: PreTrainedModel) -> float:
+    """The most tokens that a model takes; infinite if nothing limits them.
+
+    Tables of positions that begin after the padding token's (RoBERTa, XLM-R) have fewer places than
+    rows.
+    """
+    config: Any = model.config
+    limit = getattr(config, "max_position_embeddings", None)
+    limits = [limit] if isinstance(limit, int) and limit > 0 else []
+    for path, module in model.named_modules():
+        is_table = isinstance(module, nn.Embedding) and "position" in path.rpartition(".")[2]
+        if is_table and module.padding_idx is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)
+    return min(limits, default=math.inf)
