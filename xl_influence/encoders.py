@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import e5parts, e5small, prepared, sources, vocabulary
+from . import e5parts, e5small, hub, prepared, vocabulary
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _count_layers(params: dict[str, Any], available: int) -> int:
 def _one_clear_error(name: str) -> Iterator[None]:
     """Turn whatever goes wrong while this encoder is loaded into an `EncoderError`."""
     if not Path(name).exists():
-        sources.go_offline_if_unreachable()
+        hub.go_offline_if_unreachable("models", name)
     try:
         yield
     except EncoderError:
