@@ -241,5 +241,5 @@ def test_a_language_with_fewer_items_than_the_others_is_named(tmp_path, short):
     def shorten(lang, split, frame):
         return frame.head(ROWS - 3) if lang == short else frame
 
-    _, uneven = data.load_for_variants(merged(xnli_clone(tmp_path, shorten)))
+    _, uneven, _ = data.load_for_variants(merged(xnli_clone(tmp_path, shorten)))
     assert uneven == ([short] if short else [])

@@ -22,7 +22,8 @@ EXCEPTIONS = {
     "prepared": "gives the same samples as the data sets",
     "device": "says where to compute, not what",
     "imbalance_percents": "says how much `make prepare` stores",
-    "test_seed": "counts only with planted translations (fingerprints.finetuned)",
+    "test_seed": "counts with planted translations (fingerprints.finetuned) and as test_pool does",
+    "test_pool": "says which test samples are tokenized (fingerprints.is_finetuned)",
 }
 
 

@@ -69,7 +69,7 @@ def load_and_count(
         frames, left = _read_languages(params, task, by_language, split)
         if left:
             untranslated[split] = left
-        samples[split] = _draw(params, task, split, frames, by_language)
+        samples[split] = _draw(params, task, split, frames, by_language, untranslated=left)
     if params["planted"]:
         samples = plant(params, task, samples)
     return samples, untranslated
@@ -103,7 +103,9 @@ def load_for_variants(
             untranslated[split] = left
         most = size + size * percent // 100 if split == "train" else 0
         by_language = dict.fromkeys(frames, size)
-        samples[split] = _draw(params, task, split, frames, by_language, most=most)
+        samples[split] = _draw(
+            params, task, split, frames, by_language, most=most, untranslated=left
+        )
         if split == "train" and task.parallel:
             uneven = _find_uneven({lang: set(frame.index) for lang, frame in frames.items()})
     return samples, uneven, untranslated
@@ -273,6 +275,7 @@ def _draw(
     sizes: dict[str, int],
     *,
     most: int = 0,
+    untranslated: Untranslated | None = None,
 ) -> pd.DataFrame:
     """Draw samples from the frames of all languages.
 
@@ -288,6 +291,8 @@ def _draw(
         Language → rows to draw, 0 for all.
     most
         Draw up to this many rows where there are more than `sizes` asks for.
+    untranslated
+        How many items left before, for the error.
     """
     shared: list[int] = []
     if task.parallel:
@@ -299,6 +304,7 @@ def _draw(
         items = shared if task.parallel else sorted(frame.index)
         if len(items) < size:
             what = "items that every language has" if task.parallel else f"rows in {lang}"
+            what += _describe_untranslated(untranslated)
             raise DataError(
                 f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}"
             )
@@ -306,22 +312,38 @@ def _draw(
         stream = 0 if task.parallel else params["languages"].index(lang)
         rng = np.random.default_rng([params["data_seed"], SPLITS.index(split), stream])
         chosen = rng.permutation(items)[: max(size, most) or None]
-        part = frame.loc[chosen].reset_index(names="item")
+        part = frame.loc[chosen].drop(columns=sources.SOURCE_LABEL, errors="ignore")
+        part = part.reset_index(names="item")
         part.insert(0, "lang", lang)
         part.insert(0, "uid", lang + part["item"].astype(str))
         drawn.append(part)
     return pd.concat(drawn, ignore_index=True)
 
 
+def _describe_untranslated(counts: Untranslated | None) -> str:
+    """Say how many items left because they were never translated; '' if none did."""
+    if not counts or not counts["items"]:
+        return ""
+    rows = ", ".join(f"{n} in {lang}" for lang, n in counts["rows"].items() if n)
+    return f" ({counts['items']} left: blank or untranslated, or without a label: {rows})"
+
+
 def _check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:
-    """Raise `DataError` unless equal items have equal labels in every language."""
+    """Raise `DataError` unless equal items have equal labels in every language.
+
+    Classes come first, then the labels of the data, of which several may be one class.
+    """
     (first, reference), *others = frames.items()
-    for lang, frame in others:
-        both = reference[["label"]].join(frame["label"], how="inner", rsuffix="_other")
-        wrong = both[both["label"] != both["label_other"]]
-        if len(wrong):
-            item, pair = wrong.index[0], wrong.iloc[0]
-            raise DataError(
-                f"{split}: misaligned translations: item {item} is labelled {pair['label']} in "
-                f"{first} and {pair['label_other']} in {lang} ({len(wrong)} such items)"
-            )
+    for column in ("label", sources.SOURCE_LABEL):
+        for lang, frame in others:
+            if column not in frame or column not in reference:
+                continue
+            both = reference[[column]].join(frame[column], how="inner", rsuffix="_other")
+            one, other = both[column], both[f"{column}_other"]
+            wrong = both.index[one != other]
+            if len(wrong):
+                item = wrong[0]
+                raise DataError(
+                    f"{split}: misaligned translations: item {item} is labelled {one[item]} in "
+                    f"{first} and {other[item]} in {lang} ({len(wrong)} such items)"
+                )

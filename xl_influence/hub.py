@@ -51,7 +51,9 @@ def read_split(source: str, config: str | None, split: str, withdrawn: str = "")
             raise HubError(f"no such language or split: {error}") from error
         if _is_gone(error):
             reason = withdrawn or "it was removed, renamed or is open to some accounts only"
-            raise HubError(f"the hub does not give it out ({first.rstrip('.')}): {reason}") from error
+            raise HubError(
+                f"the hub does not give it out ({first.rstrip('.')}): {reason}"
+            ) from error
         raise HubError(
             f"cannot be read ({type(error).__name__}: {first.rstrip('.')}). "
             f"Without a connection to the hub, {CLONES}"

@@ -16,8 +16,8 @@ import pandas as pd
 from . import demo, hub, prepared, runs, tasks, translations
 from .tasks import Task
 
-
 UNTRANSLATED = -1  # in place of a class
+SOURCE_LABEL = "source_label"  # column: the label in the data, where several are one class
 
 
 class DataError(ValueError):
@@ -52,7 +52,7 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
         Indexed by `item`: `label` (class number), `text_a`, `text_b`, and for the demo corpora
         `template` and `phenomenon`; without the rows whose label the study leaves out. In the
         parallel data sets of the hub, rows that were never translated have the label
-        `UNTRANSLATED`.
+        `UNTRANSLATED`, and the labels of the data are in `SOURCE_LABEL` if several are one class.
 
     Raises
     ------
@@ -65,6 +65,8 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     if has_translations(params, task):
         paired = task.columns[1] is not None
         lacking = translations.find_untranslated(frame, task.untranslated, paired)
+        if len(set(classes.values())) < len(classes):
+            frame = frame.assign(**{SOURCE_LABEL: frame["label"]})
         frame, untranslated = frame[~lacking], frame[lacking].assign(label=UNTRANSLATED)
     unknown = sorted(set(frame["label"]) - set(classes))
     if unknown:
