@@ -72,6 +72,17 @@ class _Language(NamedTuple):
     words: list[set[str]]  # rare words and numbers of each row
 
 
+class _Fault(NamedTuple):
+    """Rows `row` to `other` of the first language have their translations `shift` rows further on.
+
+    With a shift of 0 the translations of these two rows changed places.
+    """
+
+    row: int
+    other: int
+    shift: int
+
+
 class _Places:
     """How well rows of one language fit rows of another one."""
 
@@ -117,14 +128,31 @@ def describe_misplaced(frames: Mapping[str, pd.DataFrame]) -> str | None:
         return None
     described = {lang: _describe(frame.loc[items]) for lang, frame in frames.items()}
     reference = described.pop(first)
-    found = {}
+    found: dict[str, _Fault] = {}
     for lang, language in described.items():
         places = _Places(reference, language)
-        if what := _describe_shift(places, items) or _describe_swap(places, items):
-            found[lang] = what
+        if fault := _find_shift(places) or _find_swap(places):
+            found[lang] = fault
     if len(found) == len(described) > 1:  # then it is the first one
-        return f"{first} beside {', '.join(found)}: {next(iter(found.values()))}"
-    return "; ".join(f"{lang} beside {first}: {what}" for lang, what in found.items()) or None
+        fault = next(iter(found.values()))
+        moved = fault._replace(shift=-fault.shift)
+        return f"{first} beside {', '.join(found)}: {_put(moved, items)}"
+    words = []
+    for lang, fault in found.items():
+        moved = fault._replace(row=fault.row + fault.shift, other=fault.other + fault.shift)
+        words.append(f"{lang} beside {first}: {_put(moved, items)}")
+    return "; ".join(words) or None
+
+
+def _put(fault: _Fault, items: Sequence[int]) -> str:
+    """Say which rows of the language at fault are where."""
+    row, other = items[fault.row], items[fault.other]
+    by = "by the numbers, names and lengths in them"
+    if not fault.shift:
+        return f"rows {row} and {other} have changed places, {by}"
+    count = f"{abs(fault.shift)} row{'s' if abs(fault.shift) > 1 else ''}"
+    way = "up" if fault.shift > 0 else "down"
+    return f"rows {row} to {other} belong {count} further {way}, {by}"
 
 
 def _choose_stretches(items: list[int]) -> list[int]:
@@ -147,18 +175,13 @@ def _describe(frame: pd.DataFrame) -> _Language:
     return _Language(lengths, np.array(numbers, dtype=object), rare)
 
 
-def _describe_shift(places: _Places, items: Sequence[int]) -> str | None:
-    """Say from where to where rows are shifted, and by how many."""
+def _find_shift(places: _Places) -> _Fault | None:
+    """Find rows whose translations are some rows further on."""
     rows = np.arange(places.size)
     home = places.fit(rows, rows)
     runs = [_find_run(places, home, shift) for shift in SHIFTS if abs(shift) < places.size]
     evidence, start, end, shift = max(runs, default=(0.0, 0, 0, 0))
-    if evidence < ENOUGH_SHIFT:
-        return None
-    return (
-        f"rows {items[start]} to {items[end]} correspond to rows {abs(shift)} "
-        f"{'further on' if shift > 0 else 'further up'}, by the numbers, names and lengths in them"
-    )
+    return _Fault(start, end, shift) if evidence >= ENOUGH_SHIFT else None
 
 
 def _find_run(places: _Places, home: np.ndarray, shift: int) -> tuple[float, int, int, int]:
@@ -184,18 +207,15 @@ def _find_run(places: _Places, home: np.ndarray, shift: int) -> tuple[float, int
     return float(above[end]), int(rows[start]), int(rows[end - 1]), shift
 
 
-def _describe_swap(places: _Places, items: Sequence[int]) -> str | None:
-    """Say which two rows changed places."""
+def _find_swap(places: _Places) -> _Fault | None:
+    """Find two rows whose translations changed places."""
     rows = np.arange(places.size)
     worst = np.argsort(places.fit(rows, rows), kind="stable")[:CANDIDATES]
     n = len(worst)
     fit = places.fit(np.repeat(worst, n), np.tile(worst, n)).reshape(n, n)
     gain = fit + fit.T - fit.diagonal()[:, None] - fit.diagonal()[None]
     np.fill_diagonal(gain, 0)
-    row, other = sorted(worst[list(np.unravel_index(gain.argmax(), gain.shape))])
     if gain.max() < ENOUGH_SWAP:
         return None
-    return (
-        f"rows {items[row]} and {items[other]} have changed places, "
-        "by the numbers, names and lengths in them"
-    )
+    row, other = sorted(worst[list(np.unravel_index(gain.argmax(), gain.shape))].tolist())
+    return _Fault(row, other, 0)
