@@ -245,8 +245,7 @@ def _spoil(task, lang, split, rows, faults):
         return rows
     order, translated = list(range(len(rows))), ["text_a", "text_b", "label"]
     if lang == "ru" and "swap" in faults:
-        first = rows.index[0]
-        other = find_swap(rows)
+        first, other = find_swap(rows)
         order[first], order[other] = order[other], order[first]
     if lang == "de" and "shift" in faults:
         order = [*order[:10], *order[11:], order[10]]
@@ -255,10 +254,10 @@ def _spoil(task, lang, split, rows, faults):
 
 
 def find_swap(rows):
-    """A row of another length than the first, with the same label."""
-    length = rows["text_a"].str.len()
-    other = (length - length[0]).abs().where(rows["label"] == rows["label"][0])
-    return int(other.idxmax())
+    """The shortest row, and the longest one with the same label."""
+    length = rows["text_a"].str.len() + rows["text_b"].str.len()
+    first = int(length.idxmin())
+    return first, int(length.where(rows["label"] == rows["label"][first]).idxmax())
 
 
 def _write_pairs(task, folder, lang, split, rows):

@@ -253,6 +253,18 @@ def test_changed_data_change_the_fingerprint(tmp_path):
     assert before != sources.fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
 
 
+def test_a_clone_is_read_again_when_it_changed_or_lies_elsewhere(tmp_path):
+    """The cards of these clones are the same, by which `datasets` knows them."""
+    first = xnli_clone(tmp_path / "first")
+    data.load(merged(first))
+    other = xnli_clone(tmp_path / "other", spoil(premise="elsewhere 4"))
+    texts = data.load(merged(other) | {"train_size": ROWS})["train"]["text_a"]
+    assert "elsewhere 4" in set(texts)
+    xnli_clone(tmp_path / "first", spoil(premise="changed 4"))
+    texts = data.load(merged(first) | {"train_size": ROWS})["train"]["text_a"]
+    assert "changed 4" in set(texts)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_demo_corpora(task):
     rows = pd.DataFrame(demo.load(task))

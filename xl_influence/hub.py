@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import runs
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -68,10 +70,27 @@ def _load(source: str, config: str | None, split: str) -> pd.DataFrame:
     # Data cards without front matter, as MARC's, would each be a warning.
     logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)
     try:
-        return datasets.load_dataset(source, config, split=split).to_pandas()
+        cache = _find_cache(source)
+        return datasets.load_dataset(source, config, split=split, cache_dir=cache).to_pandas()
     finally:
         if bars:
             datasets.enable_progress_bars()
+
+
+def _find_cache(source: str) -> str | None:
+    """Return where `datasets` is to keep what it makes of a clone; None for its usual place.
+
+    By itself it takes two clones for the same whose cards list the same files, also if the files
+    have changed.
+    """
+    import datasets
+
+    clone = Path(source)
+    if not clone.is_absolute():
+        return None
+    states = [(str(path), path.stat()) for path in sorted(clone.rglob("*")) if path.is_file()]
+    mark = runs.fingerprint([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "clones" / mark)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
