@@ -130,9 +130,9 @@ def _status(error: BaseException) -> int | None:
 
 def is_offline() -> bool:
     """Whether we use only what is cached."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    return bool(huggingface_hub.constants.HF_HUB_OFFLINE)
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 @functools.cache
@@ -149,11 +149,11 @@ def go_offline_if_unreachable(kind: str, repository: str) -> None:
     repository
         Its name. Each is asked for once per process.
     """
-    import huggingface_hub
+    from huggingface_hub import constants
 
     if is_offline():
         return
-    hub, prefix = huggingface_hub.constants.ENDPOINT, "datasets/" if kind == "datasets" else ""
+    hub, prefix = constants.ENDPOINT, "datasets/" if kind == "datasets" else ""
     addresses = (
         f"{hub}/api/{kind}/{repository}",
         f"{hub}/{prefix}{repository}/resolve/main/README.md",
@@ -169,16 +169,15 @@ def go_offline_if_unreachable(kind: str, repository: str) -> None:
 
 def _ask(address: str) -> int:
     """Return the HTTP status of the hub's answer."""
-    import huggingface_hub
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import build_hf_headers
 
-    headers = huggingface_hub.utils.build_hf_headers()
-    session = huggingface_hub.get_session()
-    return session.head(address, timeout=PATIENCE, headers=headers).status_code
+    return get_session().head(address, timeout=PATIENCE, headers=build_hf_headers()).status_code
 
 
 def _go_offline() -> None:
     import datasets
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    constants.HF_HUB_OFFLINE = True
     datasets.config.HF_HUB_OFFLINE = True
