@@ -222,7 +222,7 @@ def write_datasets(root, begin="", faults=()):
     """Write the three tasks' repositories from the demo corpora, in the real ones' layout.
 
     Every text begins with `begin`. `faults`: 'untranslated' (in PAWS-X, see `UNTRANSLATED`), 'swap'
-    (two Russian training rows of XNLI), 'shift' (from the tenth German training row of XNLI on).
+    (two Spanish training rows of XNLI), 'shift' (from the tenth German training row of XNLI on).
     """
     for task in TASKS.values():
         rows = pd.DataFrame(demo.load(task.name))
@@ -244,7 +244,7 @@ def _spoil(task, lang, split, rows, faults):
     if task != "xnli" or split != "train":
         return rows
     order, translated = list(range(len(rows))), ["text_a", "text_b", "label"]
-    if lang == "ru" and "swap" in faults:
+    if lang == "es" and "swap" in faults:
         first, other = find_swap(rows)
         order[first], order[other] = order[other], order[first]
     if lang == "de" and "shift" in faults:
@@ -254,10 +254,11 @@ def _spoil(task, lang, split, rows, faults):
 
 
 def find_swap(rows):
-    """The shortest row, and the longest one with the same label."""
-    length = rows["text_a"].str.len() + rows["text_b"].str.len()
-    first = int(length.idxmin())
-    return first, int(length.where(rows["label"] == rows["label"][first]).idxmax())
+    """The first row with a number, and the last one with the same label and other numbers."""
+    numbers = rows["text_a"].str.findall(r"\d+").str.join(" ")
+    first = int(numbers.ne("").idxmax())
+    fits = numbers.ne("") & numbers.ne(numbers[first]) & rows["label"].eq(rows["label"][first])
+    return first, int(fits[::-1].idxmax())
 
 
 def _write_pairs(task, folder, lang, split, rows):

@@ -239,7 +239,7 @@ def _cut_sample(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length
     cutting: dict[str, Any] = {"truncation": True, "max_length": max_length}
     if not tokenizer.is_fast:  # knows no places in the text
         ids = tokenizer(texts[0], pair, **cutting)["input_ids"]
-        return [tokenizer.decode(ids), *texts[1:2]]
+        return [str(tokenizer.decode(ids)), *texts[1:2]]
     read = tokenizer(texts[0], pair, **cutting, return_offsets_mapping=True)
     parts, found = read.sequence_ids(0), []
     for number, text in enumerate(texts):
