@@ -5,6 +5,10 @@ demo corpora. The encoder has XLM-R's architecture, tokenizer and vocabulary, wi
 of random weights. It answers what `datasets` and `transformers` ask: facts about a repository, its
 tree, and its files. (The real hub redirects to a CDN for large files; here there are none.)
 
+It has the real hub's faults too, where a test asks for them: PAWS-X with rows that were never
+translated, XNLI with rows in the wrong place, repositories that were withdrawn (`hub.gone`), and a
+hub that fails or hangs (`hub.broken`).
+
 By hand: `python tests/standin_hub.py FOLDER` fills the folder, prints the `export` line for a
 second terminal and serves until interrupted. In tests: `with serve(root) as hub`, then `hub.url`
 and `hub.requests`.
@@ -38,9 +42,10 @@ class _NotFoundError(Exception):
     The clients tell cases apart by the hub's code.
     """
 
-    def __init__(self, code, what, headers=None):
+    def __init__(self, code, what, headers=None, status=404):
         super().__init__(code, what)
         self.headers = headers or {}
+        self.status = status
 
     def __str__(self):
         return ": ".join(self.args)
@@ -85,7 +90,11 @@ class Repo:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves the repositories under `root`; `requests` is the log: (method, path, status)."""
+    """Serves the repositories under `root`.
+
+    `requests` is the log: (method, path, status). `gone` maps repositories, as (kind, name), to the
+    status that they answer with. `broken` is a status for everything, or 'hang'.
+    """
 
     daemon_threads = True
 
@@ -93,6 +102,9 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.requests = []
+        self.gone = {}
+        self.broken = None
+        self.closing = threading.Event()
         self.repos = {
             (kind, f"{folder.parent.name}/{folder.name}"): Repo(folder)
             for kind in ("datasets", "models")
@@ -104,6 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open, so every answer must state its length
 
     def do_GET(self):
+        if self.server.broken == "hang":
+            self.server.closing.wait()
+            self.close_connection = True
+        elif self.server.broken:
+            self._send(self.server.broken, {}, b"try again later")
+        else:
+            self._answer()
+
+    def _answer(self):
         url = urlsplit(self.path)
         try:
             if match := FILE.fullmatch(url.path):
@@ -118,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _NotFoundError("RouteNotFound", self.path)
         except _NotFoundError as error:
             headers = {"X-Error-Code": error.args[0], "X-Error-Message": str(error)} | error.headers
-            answer = 404, headers, json.dumps({"error": str(error)}).encode()
+            answer = error.status, headers, json.dumps({"error": str(error)}).encode()
         self._send(*answer)
 
     do_HEAD = do_GET  # noqa: N815, the name that http.server looks for
@@ -127,6 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, int(code)))
 
     def _repo(self, kind, name, revision):
+        if status := self.server.gone.get((kind, name)):
+            # Like the real one, it says 401 to those who are not logged in.
+            raise _NotFoundError("RepoNotFound", name, status=status)
         if (kind, name) not in self.server.repos:
             raise _NotFoundError("RepoNotFound", name)
         repo = self.server.repos[kind, name]
@@ -179,23 +203,62 @@ def serve(root):
         try:
             yield hub
         finally:
+            hub.closing.set()
             hub.shutdown()
 
 
-def write_datasets(root, begin=""):
+# Rows of PAWS-X that were never translated, in every split: language → row → what stands there. In
+# the real one that is one text or both, the label is then often 0, and missing labels are -1.
+UNTRANSLATED = {
+    "de": {2: {"text_a": "NS", "text_b": "NS", "label": 0}, 3: {"text_b": "NS", "label": 0}},
+    "es": {6: {"label": -1}},
+    "fr": {5: {"text_a": "ns", "text_b": "WL", "label": 0}},
+    "ko": {4: {"text_a": "", "text_b": " "}},
+}
+N_UNTRANSLATED = sum(map(len, UNTRANSLATED.values()))  # items
+
+
+def write_datasets(root, begin="", faults=()):
     """Write the three tasks' repositories from the demo corpora, in the real ones' layout.
 
-    Every text begins with `begin`.
+    Every text begins with `begin`. `faults`: 'untranslated' (in PAWS-X, see `UNTRANSLATED`), 'swap'
+    (two Spanish training rows of XNLI), 'shift' (from the tenth German training row of XNLI on).
     """
     for task in TASKS.values():
         rows = pd.DataFrame(demo.load(task.name))
         rows["text_a"] = begin + rows["text_a"]
         for (lang, split), part in rows.groupby(["lang", "split"]):
+            part = _spoil(task.name, lang, split, part.reset_index(drop=True), faults)
             folder = Path(root) / "datasets" / task.hub.format(lang=lang)
             write = _write_pairs if task.config_is_language else _write_reviews
             write(task, folder, lang, split, part)
         if task.config_is_language:
             (folder / "README.md").write_text(_card(rows["lang"].unique()))
+
+
+def _spoil(task, lang, split, rows, faults):
+    """The rows of one language and split with the faults asked for."""
+    if task == "pawsx" and "untranslated" in faults:
+        for row, values in UNTRANSLATED.get(lang, {}).items():
+            rows.loc[row, list(values)] = list(values.values())
+    if task != "xnli" or split != "train":
+        return rows
+    order, translated = list(range(len(rows))), ["text_a", "text_b", "label"]
+    if lang == "es" and "swap" in faults:
+        first, other = find_swap(rows)
+        order[first], order[other] = order[other], order[first]
+    if lang == "de" and "shift" in faults:
+        order = [*order[:10], *order[11:], order[10]]
+    rows[translated] = rows.loc[order, translated].to_numpy()
+    return rows
+
+
+def find_swap(rows):
+    """The first row with a number, and the last one with the same label and other numbers."""
+    numbers = rows["text_a"].str.findall(r"\d+").str.join(" ")
+    first = int(numbers.ne("").idxmax())
+    fits = numbers.ne("") & numbers.ne(numbers[first]) & rows["label"].eq(rows["label"][first])
+    return first, int(fits[::-1].idxmax())
 
 
 def _write_pairs(task, folder, lang, split, rows):
@@ -260,7 +323,7 @@ def write_encoder(root):
 
 
 def main(root):
-    write_datasets(root)
+    write_datasets(root, faults=("untranslated",))
     write_encoder(root)
     with serve(root) as hub, contextlib.suppress(KeyboardInterrupt):
         print(f"export HF_ENDPOINT={hub.url}", flush=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import standin_hub
 from conftest import ROOT
 
-from xl_influence import data, demo, params, sources
+from xl_influence import data, demo, params, sources, translations
 from xl_influence.tasks import SPLITS, TASKS
 
 BESIDE = ROOT.parent / "shared" / "data"  # a folder of clones beside the checkout
@@ -131,8 +132,8 @@ def spoil(**columns):
         ),
         (spoil(label=7), "XNLI, de, train .*unknown label 7; allowed are 0, 1, 2"),
         (spoil(label=0), "misaligned translations: item 4 is labelled 0 in en and 1 in de"),
-        (spoil(hypothesis="  "), "empty text in text_b, item 4"),
-        (spoil(premise=None), "empty text in text_a, item 4"),
+        # neutral and contradiction are one class, but not the same
+        (spoil(label=2), "item 4 is labelled 1 in en and 2 in de"),
         (
             lambda lang, split, frame: frame.drop(columns="label"),
             "no column 'label'; there are premise, hypothesis",
@@ -142,6 +143,99 @@ def spoil(**columns):
 def test_bad_data_are_refused_with_the_place(tmp_path, change, message):
     with pytest.raises(data.DataError, match=message):
         data.load(merged(xnli_clone(tmp_path, change)))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"hypothesis": "  "},
+        {"premise": None},
+        {"premise": "\u200b\ufeff"},  # invisible
+        {"premise": "\u00a0\u3000"},
+        {"label": -1},
+    ],
+)
+def test_an_item_that_one_language_lacks_leaves_in_all_and_is_counted(tmp_path, columns):
+    samples, untranslated = data.load_and_count(merged(xnli_clone(tmp_path, spoil(**columns))))
+    assert untranslated["train"] == {"items": 1, "rows": dict.fromkeys(XNLI, 0) | {"de": 1}}
+    assert untranslated["test"] == {"items": 0, "rows": dict.fromkeys(XNLI, 0)}
+    assert 4 not in set(samples["train"]["item"]) and 4 in set(samples["test"]["item"])
+
+
+def pawsx_clone(root, rows=30):
+    """A clone of PAWS-X as the hub has it, see `standin_hub.UNTRANSLATED`."""
+    folder = root / "google-research-datasets" / "paws-x"
+    card = ["---", "configs:"]
+    for lang in ("en", "de", "es", "fr", "ko"):
+        (folder / lang).mkdir(parents=True)
+        card += [f"- config_name: {lang}", "  data_files:"]
+        for split in SPLITS:
+            frame = pd.DataFrame({"id": range(1, rows + 1), "label": [0, 1] * (rows // 2)})
+            frame["text_a"] = lang + " one " + frame["id"].astype(str)
+            frame["text_b"] = lang + " two " + frame["id"].astype(str)
+            for row, values in standin_hub.UNTRANSLATED.get(lang, {}).items():
+                frame.loc[row, list(values)] = list(values.values())
+            frame = frame.rename(columns={"text_a": "sentence1", "text_b": "sentence2"})
+            frame.to_json(folder / lang / f"{split}.jsonl", orient="records", lines=True)
+            card += [f"  - split: {split}", f"    path: {lang}/{split}.jsonl"]
+    (folder / "README.md").write_text("\n".join([*card, "---", ""]))
+    return root
+
+
+def test_rows_of_pawsx_that_were_never_translated_leave_in_all_languages(tmp_path):
+    given = merged(pawsx_clone(tmp_path), task="pawsx")
+    samples, untranslated = data.load_and_count(given)
+    rows = {"en": 0, "de": 2, "es": 1, "fr": 1, "ko": 1}
+    assert untranslated == {split: {"items": 5, "rows": rows} for split in SPLITS}
+    left = {3, 4, 5, 6, 7}  # `id` begins at 1
+    for lang, part in samples["test"].groupby("lang"):
+        assert set(part["item"]) == set(range(1, 31)) - left, lang
+    # A run without a language draws the same items as the others, and so does `make prepare`.
+    without = data.load(params.with_variant(given, "without-ko"))["train"]
+    train = samples["train"]
+    pd.testing.assert_frame_equal(without, train[train["lang"] != "ko"].reset_index(drop=True))
+    _, uneven, counted = data.load_for_variants(given)
+    assert (uneven, counted) == ([], untranslated)
+    message = r"26 samples .* 25 items .*\(5 left: .*: 2 in de, 1 in es, 1 in fr, 1 in ko\)"
+    with pytest.raises(data.DataError, match=message):
+        data.load(given | {"train_size": 26})
+
+
+def reorder(order):
+    """A change to the places of German training rows; the labels stay where they are."""
+
+    def change(lang, split, frame):
+        if (lang, split) == ("de", "train"):
+            texts = ["premise", "hypothesis"]
+            frame[texts] = frame.loc[order(len(frame)), texts].to_numpy()
+        return frame
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (
+            lambda n: [*range(3, n), 0, 1, 2],
+            "de beside en: rows 0 to 26 belong 3 rows further down",
+        ),
+        (lambda n: [n - 1, *range(n - 1)], "de beside en: rows 1 to 29 belong 1 row further up"),
+        (lambda n: [*range(5), 8, 6, 7, 5, *range(9, n)], "rows 5 and 8 have changed places"),
+    ],
+)
+def test_rows_in_the_wrong_place_are_named(tmp_path, order, message):
+    """XNLI has only their order, and equal labels do not tell."""
+    with pytest.raises(data.DataError, match=f"XNLI, train: misaligned translations: .*{message}"):
+        data.load(merged(xnli_clone(tmp_path, reorder(order))))
+
+
+def test_the_order_of_one_language_beside_all_others_is_that_languages_fault():
+    texts = pd.DataFrame({"text_a": [f"Premise {i}" for i in range(40)], "text_b": None})
+    moved = texts.loc[[39, *range(39)]].reset_index(drop=True)
+    found = translations.describe_misplaced({"en": moved, "de": texts, "fr": texts})
+    assert found.startswith("en beside de, fr: rows 1 to 39 belong 1 row further up")
+    assert translations.describe_misplaced({"en": texts, "de": texts, "fr": texts}) is None
 
 
 def test_a_missing_language_and_a_missing_clone_are_named(tmp_path):
@@ -157,6 +251,18 @@ def test_changed_data_change_the_fingerprint(tmp_path):
     before = sources.fingerprint(merged(xnli_clone(tmp_path)))
     assert before == sources.fingerprint(merged(xnli_clone(tmp_path)))
     assert before != sources.fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
+
+
+def test_a_clone_is_read_again_when_it_changed_or_lies_elsewhere(tmp_path):
+    """The cards of these clones are the same, by which `datasets` knows them."""
+    first = xnli_clone(tmp_path / "first")
+    data.load(merged(first))
+    other = xnli_clone(tmp_path / "other", spoil(premise="elsewhere 4"))
+    texts = data.load(merged(other) | {"train_size": ROWS})["train"]["text_a"]
+    assert "elsewhere 4" in set(texts)
+    xnli_clone(tmp_path / "first", spoil(premise="changed 4"))
+    texts = data.load(merged(first) | {"train_size": ROWS})["train"]["text_a"]
+    assert "changed 4" in set(texts)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -241,5 +347,5 @@ def test_a_language_with_fewer_items_than_the_others_is_named(tmp_path, short):
     def shorten(lang, split, frame):
         return frame.head(ROWS - 3) if lang == short else frame
 
-    _, uneven = data.load_for_variants(merged(xnli_clone(tmp_path, shorten)))
+    _, uneven, _ = data.load_for_variants(merged(xnli_clone(tmp_path, shorten)))
     assert uneven == ([short] if short else [])

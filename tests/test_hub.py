@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import standin_hub
 import xarray as xr
+from conftest import ROOT
 from transformers import AutoModelForSequenceClassification
 
-from xl_influence import params
+from xl_influence import data, params
+from xl_influence import hub as hub_module
 from xl_influence.manifest import read_manifest
-from xl_influence.tasks import TASKS
+from xl_influence.tasks import SPLITS, TASKS
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +47,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
-    standin_hub.write_datasets(root)
+    standin_hub.write_datasets(root, faults=("untranslated",))
     standin_hub.write_encoder(root)
     with standin_hub.serve(root) as hub:
         yield hub
@@ -72,17 +74,120 @@ def served(processes):
     return processes.served.runs_root
 
 
-def start(url, folder, tasks):
-    """Run this file as a script, with `url` as the hub and an empty cache."""
+READ = """
+import time
+from xl_influence import data, params
+start = time.time()
+try:
+    given = params.merge({"study": "smoke", "task": "TASK", "data": "hub"})
+    print(data.fingerprint(data.load(given)))
+except data.DataError as error:
+    print("DataError:", error)
+print(time.time() - start)
+"""
+
+
+def read(url, cache, task="xnli"):
+    """Read a task's data in a process of its own: (fingerprint or message, seconds)."""
+    environment = find_environment(url, cache)
+    done = subprocess.run(
+        [sys.executable, "-c", READ.replace("TASK", task)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    *_, found, seconds = done.stdout.strip().splitlines()
+    return found, float(seconds)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A hub of its own, which a test may break."""
+    standin_hub.write_datasets(tmp_path)
+    with standin_hub.serve(tmp_path) as hub:
+        yield hub
+
+
+def test_a_hub_that_fails_or_hangs_is_replaced_by_the_cache(small, tmp_path):
+    cache = tmp_path / "cache"
+    expected, _ = read(small.url, cache)
+    assert "Error" not in expected
+    for broken in (500, 503, "hang"):
+        small.broken = broken
+        found, seconds = read(small.url, cache)
+        assert found == expected and seconds < 30, broken
+    small.broken = 504
+    message, seconds = read(small.url, tmp_path / "none")
+    assert message.startswith("DataError: XNLI, en, train (facebook/xnli): cannot be read")
+    assert message.endswith("set data_root to a folder with clones of the data sets")
+    assert seconds < 30
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_data_that_were_withdrawn_are_said_to_be(small, tmp_path, status):
+    small.gone = {("datasets", TASKS["marc"].hub.format(lang="en")): status}
+    message, _ = read(small.url, tmp_path / "cache", "marc")
+    assert message.startswith(
+        "DataError: MARC, en, train (SetFit/amazon_reviews_multi_en): the hub"
+    )
+    for part in ("MARC was withdrawn", "academic research only, no republication", "data_root"):
+        assert part in message
+    small.gone = {("datasets", "facebook/xnli"): status}
+    message, _ = read(small.url, tmp_path / "cache")
+    assert "XNLI, en, train (facebook/xnli): the hub does not give it out" in message
+    assert "withdrawn" not in message and "removed, renamed" in message
+
+
+@pytest.mark.parametrize(
+    ("broken", "offline"),
+    [(None, False), (404, False), (429, False)]
+    + [(status, True) for status in range(500, 505)]
+    + [("hang", True)],
+)
+def test_when_the_hub_counts_as_unreachable(small, monkeypatch, broken, offline):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", small.url)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub_module, "PATIENCE", 0.5)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    small.broken = broken
+    hub_module.go_offline_if_unreachable.__wrapped__("datasets", "facebook/xnli")
+    assert hub_module.is_offline() == offline
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("swap", "XNLI, train: .*es beside en: rows .* have changed places"),
+        ("shift", "XNLI, train: .*de beside en"),
+    ],
+)
+def test_rows_of_xnli_in_the_wrong_place_are_named(tmp_path, fault, words):
+    standin_hub.write_datasets(tmp_path, faults=(fault,))
+    given = params.merge({"study": "smoke", "data": "hub", "data_root": str(tmp_path / "datasets")})
+    with pytest.raises(data.DataError, match=words):
+        data.load(given)
+
+
+def find_environment(url, cache):
+    """The environment of a process with `url` as the hub and a cache of its own."""
     foreign = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    environment |= {
+    return environment | {
         "HF_ENDPOINT": url,
-        "HF_HOME": str(folder / "cache"),
+        "HF_HOME": str(cache),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def start(url, folder, tasks):
+    """Run this file as a script, with `url` as the hub and an empty cache."""
+    environment = find_environment(url, folder / "cache")
     runs_root, log = folder / "runs", folder / "log.txt"
     with log.open("w") as output:
         command = [sys.executable, __file__, str(runs_root), *tasks]
@@ -116,6 +221,15 @@ def test_manifest_tells_data_encoder_and_accuracy(served, hub, task):
     assert manifest["rows"]["train"] == len(languages) * SMALL["train_size"]
     assert [row["epoch"] for row in manifest["dev_accuracy"]] == list(range(1, EPOCHS + 1))
     assert all(0 <= row[lang] <= 1 for row in manifest["dev_accuracy"] for lang in languages)
+    lacking = {lang: len(rows) for lang, rows in standin_hub.UNTRANSLATED.items()}
+    if task == "marc":
+        lacking = {}
+    else:
+        lacking = dict.fromkeys(languages, 0) | (lacking if task == "pawsx" else {})
+    left = {"items": sum(lacking.values()), "rows": lacking}
+    assert manifest["untranslated"] == (dict.fromkeys(SPLITS, left) if lacking else {})
+    assert manifest["test_tokenized"] == [SMALL["test_pool"], 0]
+    assert set(manifest["unknown_tokens"]) == set(languages)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -44,3 +44,28 @@ def test_parameters_are_those_that_the_cells_set():
         ["study", "smoke", "given"],
         ["top_k", "10", "studies/smoke.yaml"],
     ]
+
+
+def test_counts_tell_what_was_left_out_and_cut():
+    counts = {"en": {"0": 3, "1": 1}, "ko": {"0": 2, "1": 2}}
+    manifest = {
+        "class_counts": {"train": counts, "validation": counts},
+        "rows": {"train": 8, "validation": 8},
+        "parameters": {"max_length": 48},
+        "inputs_cut_to_max_length": {"train": 2, "validation": 1, "test": 9},
+    }
+    plain = status.sample_counts(manifest, ("no", "yes"))
+    assert plain.loc["en"].tolist() == [4, "25%", 4, "25%"]
+    assert status.describe_samples(manifest) == (
+        "3 of the 16 training and development samples are longer than 48 tokens and are cut."
+    )
+    left = {"items": 3, "rows": {"en": 0, "ko": 3}}
+    none = {"items": 0, "rows": {"en": 0, "ko": 0}}
+    manifest |= {
+        "untranslated": {"train": left, "validation": none},
+        "unknown_tokens": {"en": 0.0, "ko": 0.251},
+    }
+    table = status.sample_counts(manifest, ("no", "yes"))
+    assert list(table)[4:] == ["untranslated: train", "unknown tokens"]
+    assert table.loc["ko"].tolist()[4:] == [3, "25.1%"]
+    assert "in all languages: 3 of train. 3 of the 16" in status.describe_samples(manifest)

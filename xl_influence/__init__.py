@@ -16,6 +16,8 @@ notebook_cells  parameters cells, written from params/base.yaml
 prose      numbers and names as prose has them
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost
+hub        the hub: whether it answers, and its data sets
+translations  rows that were never translated, and rows in the wrong place
 sources    where samples come from: the hub, clones, the demo corpora, your own files
 data       the samples of a task, drawn from their source
 sizes      whether your own files have enough rows for a run

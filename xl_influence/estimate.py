@@ -174,7 +174,7 @@ def _find_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_finetuned(params: dict[str, Any]) -> bool:
-    return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params))
+    return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
 
 
 def _count_checkpoints(params: dict[str, Any]) -> int:

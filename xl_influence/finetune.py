@@ -1,9 +1,10 @@
 """Fine-tuning on all languages at once (section 4.1), with Hugging Face's Trainer.
 
 `finetune(params)` writes to the run's folder: `train.parquet`, `pool.parquet` (all test samples),
-`inputs.parquet` (token ids of every sample), `checkpoints/epoch-<e>/` for e = 1 … the chosen epoch,
-`checkpoints/vocabulary.npy`, and its part of `manifest.json`. The chosen epoch is the one with the
-best development accuracy; training stops `patience` epochs later.
+`inputs.parquet` (token ids, of test samples as far as `test_pool` needs them),
+`checkpoints/epoch-<e>/` for e = 1 … the chosen epoch, `checkpoints/vocabulary.npy`, and its part of
+`manifest.json`. The chosen epoch is the one with the best development accuracy; training stops
+`patience` epochs later.
 """
 
 from __future__ import annotations
@@ -40,6 +41,20 @@ class _Training:
         """The Trainer's own folder, which exists until training is finished."""
         return self.run / ".finetune"
 
+    @property
+    def tokenized(self) -> list[int]:
+        """How many test samples per language are tokenized (0: all), and the seed of their order.
+
+        The vocabulary, and so the checkpoints, depend on it.
+        """
+        return [self.params[key] for key in ("test_pool", "test_seed")]
+
+    @property
+    def mark(self) -> str:
+        """What unfinished checkpoints depend on."""
+        pool = "-".join(map(str, self.tokenized)) if self.params["test_pool"] else ""
+        return f"{self.fingerprint} {pool}".strip()
+
 
 @dataclass(frozen=True)
 class _Trained:
@@ -72,14 +87,14 @@ def finetune(params: dict[str, Any], progress: bool = True) -> Path:
     if fingerprints.is_published(run, params):
         return run
     training = _Training(params, run, fingerprints.finetuned(params), progress)
-    if fingerprints.is_finetuned(run, training.fingerprint):
+    if fingerprints.is_finetuned(run, training.fingerprint, params):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
         _train(training)
         return run
     _check_data(params, run)
     with runs.lock(run, "fine-tuning"):
-        if not fingerprints.is_finetuned(run, training.fingerprint):
+        if not fingerprints.is_finetuned(run, training.fingerprint, params):
             _train(training)
     return run
 
@@ -137,10 +152,10 @@ def _prepare(training: _Training) -> list[int]:
     from .trainer import complete_steps
 
     work, stored = training.work, training.work / "fingerprint"
-    if not stored.exists() or stored.read_text() != training.fingerprint:
+    if not stored.exists() or stored.read_text() != training.mark:
         runs.remove(work)
         work.mkdir(parents=True)
-        stored.write_text(training.fingerprint)
+        stored.write_text(training.mark)
     steps = complete_steps(work)
     for checkpoint in work.glob("checkpoint-*"):
         if int(checkpoint.name.split("-")[1]) not in steps:
@@ -226,6 +241,9 @@ def _publish(training: _Training, trained: _Trained) -> None:
         class_counts=data.class_counts(samples),
         majority_share=majority,
         inputs_cut_to_max_length=trained.inputs.n_cut,
+        untranslated=trained.inputs.untranslated,
+        unknown_tokens=trained.inputs.unknown,
+        test_tokenized=training.tokenized,
         vocabulary_size=len(trained.inputs.kept),
         dev_accuracy=log,
         chosen_epoch=chosen,
@@ -252,11 +270,11 @@ def _write_checkpoints(
 
 def _write_samples(run: Path, found: Inputs) -> None:
     """Write the training samples, all test samples, and the token ids of both."""
-    parts = []
     for split, name in (("train", "train.parquet"), ("test", "pool.parquet")):
-        frame = found.samples[split]
         with runs.write_atomically(run / name) as path:
-            frame.to_parquet(path, index=False)
+            found.samples[split].to_parquet(path, index=False)
+    parts = []
+    for split, frame in (("train", found.samples["train"]), ("test", found.pool)):
         part = frame[["uid", "lang", "item", "label"]]
         parts.append(part.assign(split=split, input_ids=found.sequences[split]))
     with runs.write_atomically(run / "inputs.parquet") as path:

@@ -72,8 +72,11 @@ def scored(params: dict[str, Any], borrowed: Sequence[str] | None = None) -> str
     return runs.fingerprint("scores", FORMATS["scores"], *parts)
 
 
-def is_finetuned(run: Path, fingerprint: str) -> bool:
-    """Whether fine-tuning finished in this folder.
+def is_finetuned(run: Path, fingerprint: str, params: dict[str, Any]) -> bool:
+    """Whether fine-tuning finished in this folder, with the test samples that `test_pool` wants.
+
+    Only these were tokenized, and the model has embeddings for no others. Runs that do not say
+    which they were tokenized all.
 
     Parameters
     ----------
@@ -81,8 +84,13 @@ def is_finetuned(run: Path, fingerprint: str) -> bool:
         The run's folder.
     fingerprint
         What `finetuned` gives for the parameters wanted.
+    params
+        The parameters wanted.
     """
-    return read_manifest(run).get("finetune_fingerprint") == fingerprint
+    manifest = read_manifest(run)
+    size, seed = manifest.get("test_tokenized", (0, None))
+    covered = not size or (params["test_seed"] == seed and 0 < params["test_pool"] <= size)
+    return manifest.get("finetune_fingerprint") == fingerprint and covered
 
 
 def is_scored(run: Path, fingerprint: str) -> bool:

@@ -55,7 +55,7 @@ def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
     place = Path(target).expanduser() if target else root() / "prepared"
     place = place / params["study"] / name_folder(params)
     tokenizer = encoders.load_tokenizer(params)
-    samples, uneven = data.load_for_variants(params)
+    samples, uneven, untranslated = data.load_for_variants(params)
     frame = _make_rows(samples, tokenizer, params["max_length"])
     special, pad = sorted(tokenizer.all_special_ids), tokenizer.pad_token_id
     kept = vocabulary.tokens_in_use(frame["input_ids"], special, pad)
@@ -63,9 +63,11 @@ def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
     about = _describe_task(params) | {
         "special_ids": special,
         "pad_id": pad,
+        "unknown_id": tokenizer.unk_token_id,
         "vocabulary_size": len(kept),
         "mean_tokens": float(frame["input_ids"].map(len).mean()),
         "uneven": uneven,
+        "untranslated": untranslated,
         "rows": {
             split: part["lang"].value_counts(sort=False).to_dict()
             for split, part in samples.items()

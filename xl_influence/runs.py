@@ -183,7 +183,7 @@ def read_inputs(run: str | Path, split: str) -> pd.DataFrame:
     run
         The run's folder.
     split
-        'train' or 'test'; 'test' has all test samples, not only the chosen ones.
+        'train' or 'test'; 'test' has all test samples that `test_pool` lets the study choose from.
 
     Returns
     -------

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from . import data, encoders, runs, tasks
+from . import encoders, inputs, runs, tasks
 from .engine.arithmetic import arithmetic
 from .engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
 
@@ -61,10 +61,10 @@ def choose_test(
         Too few correct samples in a language.
     """
     pool = _draw_pool(params, run, borrowed)
-    inputs = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
+    ids = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method without its types
-    sequences = inputs.loc[pool["uid"]].tolist()
+    sequences = ids.loc[pool["uid"]].tolist()
     probability = predict(model, sequences, params["max_tokens"])  # (samples, classes)
     pool = pool.assign(
         confidence=probability[np.arange(len(pool)), pool["label"]],
@@ -80,13 +80,7 @@ def _draw_pool(params: dict[str, Any], run: Path, borrowed: Sequence[str] | None
     pool = pd.read_parquet(run / "pool.parquet")
     if borrowed is not None:
         pool = pool[pool["uid"].isin(borrowed)]
-    if tasks.find(params).parallel:
-        order = data.test_order(pool["item"].unique(), params["test_seed"])
-        pool["place"] = pool["item"].map(order)
-    else:
-        rng = np.random.default_rng(params["test_seed"])
-        by_language = pool.groupby("lang")["item"]
-        pool["place"] = by_language.transform(lambda items: rng.permutation(len(items)))
+    pool["place"] = inputs.find_places(params, pool)
     if params["test_pool"] and borrowed is None:
         pool = pool[pool["place"] < params["test_pool"]]
     return pool

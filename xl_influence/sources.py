@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from . import demo, prepared, runs, tasks
+from . import demo, hub, prepared, runs, tasks, translations
 from .tasks import Task
+
+UNTRANSLATED = -1  # in place of a class
+SOURCE_LABEL = "source_label"  # column: the label in the data, where several are one class
 
 
 class DataError(ValueError):
@@ -48,7 +50,9 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     -------
     pandas.DataFrame
         Indexed by `item`: `label` (class number), `text_a`, `text_b`, and for the demo corpora
-        `template` and `phenomenon`; without the rows whose label the study leaves out.
+        `template` and `phenomenon`; without the rows whose label the study leaves out. In the
+        parallel data sets of the hub, rows that were never translated have the label
+        `UNTRANSLATED`, and the labels of the data are in `SOURCE_LABEL` if several are one class.
 
     Raises
     ------
@@ -57,6 +61,13 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     """
     read_source = _choose_source(params, task)
     frame, where, classes = read_source(params, task, lang, split)
+    untranslated = frame.iloc[:0]
+    if has_translations(params, task):
+        paired = task.columns[1] is not None
+        lacking = translations.find_untranslated(frame, task.untranslated, paired)
+        if len(set(classes.values())) < len(classes):
+            frame = frame.assign(**{SOURCE_LABEL: frame["label"]})
+        frame, untranslated = frame[~lacking], frame[lacking].assign(label=UNTRANSLATED)
     unknown = sorted(set(frame["label"]) - set(classes))
     if unknown:
         allowed = ", ".join(map(str, classes))
@@ -64,10 +75,17 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     frame = frame.assign(label=frame["label"].map(classes))
     frame = frame.dropna(subset="label").astype({"label": int})
     _check_texts(frame, ("text_a", "text_b") if task.columns[1] else ("text_a",), where)
+    if len(untranslated):
+        frame = pd.concat([frame, untranslated])
     repeated = frame.index[frame.index.duplicated()]
     if len(repeated):
         raise DataError(f"{where}: item {repeated[0]} occurs more than once")
     return frame
+
+
+def has_translations(params: dict[str, Any], task: Task) -> bool:
+    """Whether the samples come from a parallel data set of the hub, or a clone of it."""
+    return task.name != "own" and params["data"] == "hub" and task.parallel
 
 
 def _choose_source(params: dict[str, Any], task: Task) -> Callable[..., _Rows]:
@@ -131,8 +149,12 @@ def _read_hub(params: dict[str, Any], task: Task, lang: str, split: str) -> _Row
             )
         source = str(clone)
     else:
-        go_offline_if_unreachable()
-    table = _load_dataset(source, lang if task.config_is_language else None, split, where)
+        hub.go_offline_if_unreachable("datasets", repository)
+    config = lang if task.config_is_language else None
+    try:
+        table = hub.read_split(source, config, split, task.withdrawn)
+    except hub.HubError as error:
+        raise DataError(f"{where}: {error}") from error
     wanted = [column for column in (*task.columns, task.item_column, "label") if column]
     missing = [column for column in wanted if column not in table]
     if missing:
@@ -141,48 +163,6 @@ def _read_hub(params: dict[str, Any], task: Task, lang: str, split: str) -> _Row
     text_a, text_b = (table[column] if column else None for column in task.columns)
     frame = pd.DataFrame({"label": table["label"], "text_a": text_a, "text_b": text_b})
     return _Rows(frame.set_index(pd.Index(items, name="item")), where, task.classes)
-
-
-def _load_dataset(source: str, config: str | None, split: str, where: str) -> pd.DataFrame:
-    """Load a data set by `datasets`, without its progress bars."""
-    import datasets
-
-    bars = datasets.utils.logging.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        table = datasets.load_dataset(source, config, split=split)
-    except Exception as error:  # network errors among them, which share no class
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        if isinstance(error, ValueError) and first.startswith(("BuilderConfig", "Unknown split")):
-            raise DataError(f"{where}: no such language or split: {error}") from error
-        raise DataError(
-            f"{where}: cannot be read ({type(error).__name__}: {first}). "
-            "Without a connection to the hub, set data_root to a folder with clones of the data "
-            "sets"
-        ) from error
-    finally:
-        if bars:
-            datasets.enable_progress_bars()
-    return table.to_pandas()
-
-
-@functools.cache
-def go_offline_if_unreachable() -> None:
-    """Ask the hub once per process; if it does not answer, use only what is cached.
-
-    Otherwise the hub's libraries try every file six times. That takes 23 s for every language and
-    split, even if it is cached.
-    """
-    import datasets
-    import huggingface_hub
-
-    # MARC's data cards have no front matter, and each would be a warning
-    logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)
-    try:
-        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-    except Exception:  # for whatever reason, there is no hub
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
-        datasets.config.HF_HUB_OFFLINE = True
 
 
 def fingerprint(params: dict[str, Any]) -> str:

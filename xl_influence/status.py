@@ -15,6 +15,7 @@ from .own_task import count_left_out
 __all__ = [
     "class_counts",
     "count_left_out",
+    "describe_samples",
     "majority",
     "parameters",
     "rows_left_out",
@@ -23,6 +24,7 @@ __all__ = [
     "versions",
 ]
 
+LEAST_UNKNOWN = 0.005  # share of unknown tokens that is shown
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
 
@@ -117,7 +119,8 @@ def sample_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd
     -------
     pandas.DataFrame
         Indexed by language: for each split the number of samples, then the share of each class but
-        the first, as text.
+        the first, as text. Where there are any: for each split the items that were never
+        translated, and the share of unknown tokens, as text.
     """
     titles = {"train": "training samples", "validation": "development samples"}
     columns = {}
@@ -126,7 +129,41 @@ def sample_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd
         columns[title] = counts.sum(axis=1)
         for name in list(class_names)[1:]:
             columns[f"{title}: {name}"] = (counts[name] / columns[title]).map("{:.0%}".format)
-    return pd.DataFrame(columns)
+    for split, counts in manifest.get("untranslated", {}).items():
+        if counts["items"]:
+            columns[f"untranslated: {split}"] = pd.Series(counts["rows"])
+    unknown = manifest.get("unknown_tokens", {})
+    if any(share >= LEAST_UNKNOWN for share in unknown.values()):
+        columns["unknown tokens"] = pd.Series(unknown).map("{:.1%}".format)
+    table = pd.DataFrame(columns)
+    return table.reindex(list(manifest["class_counts"]["validation"]))
+
+
+def describe_samples(manifest: Mapping[str, Any]) -> str:
+    """Say what was left out and cut before the model saw the samples.
+
+    Parameters
+    ----------
+    manifest
+        Of a run.
+    """
+    counts = manifest.get("untranslated", {})
+    left = [f"{part['items']} of {split}" for split, part in counts.items() if part["items"]]
+    cut = manifest["inputs_cut_to_max_length"]
+    length = manifest["parameters"]["max_length"]
+    n_cut = cut["train"] + cut["validation"]
+    n = manifest["rows"]["train"] + manifest["rows"]["validation"]
+    sentences = [
+        f"{n_cut} of the {n} training and development samples are longer than {length} tokens and "
+        "are cut."
+    ]
+    if left:
+        sentences.insert(
+            0,
+            f"Items that some language lacks, untranslated, blank or without a label, are left out "
+            f"in all languages: {', '.join(left)}.",
+        )
+    return " ".join(sentences)
 
 
 def class_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:

@@ -40,6 +40,8 @@ class Task:
     languages: tuple[str, ...]  # those that the data set has; (): unknown
     demo_classes: dict[int, int | None] | None = None  # for a demo corpus with other labels
     demo_title: str = ""  # the name of the demo corpus, which is not the data set
+    untranslated: tuple[str, ...] = ()  # what stands in place of a text that was not translated
+    withdrawn: str = ""  # what to say if the hub no longer has the data set
 
 
 TASKS = {
@@ -84,6 +86,7 @@ TASKS = {
         parallel=True,
         languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
         demo_title="demo-paraphrase",
+        untranslated=("NS", "WL"),
     ),
     "marc": Task(
         name="marc",
@@ -97,6 +100,12 @@ TASKS = {
         parallel=False,
         languages=("de", "en", "es", "fr", "ja", "zh"),
         demo_classes={1: 0, 2: 0, 3: None, 4: 1, 5: 1},  # stars
+        withdrawn=(
+            "MARC was withdrawn. Amazon no longer gives it out, and its licence (academic research "
+            "only, no republication) allows no one else to. If you have it, set data_root to a "
+            "folder with SetFit/amazon_reviews_multi_<language>/train.jsonl, validation.jsonl and "
+            "test.jsonl; each line has text and label (stars minus 1)"
+        ),
         demo_title="demo-reviews",
     ),
 }

@@ -44,6 +44,12 @@ def renumber(sequences: Iterable[Sequence[int]], kept: np.ndarray) -> list[list[
     return [np.searchsorted(kept, sample).tolist() for sample in sequences]
 
 
+def count_rows(model: PreTrainedModel) -> int:
+    """Return how many tokens a model has embeddings for."""
+    embedding: Any = model.get_input_embeddings()  # (tokens, dim)
+    return len(embedding.weight)
+
+
 def cut(model: PreTrainedModel, kept: np.ndarray) -> None:
     """Cut a model's embeddings to some rows; changes the model in place.
 
