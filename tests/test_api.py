@@ -54,7 +54,7 @@ def documented(tmp_path_factory):
     for page in re.findall(r"\]\((\S+\.md)\)", PAGE):
         (source / page).write_text("---\norphan: true\n---\n# Another page\n")
     settings = {key: CONFIG[key] for key in OWN} | {
-        "extensions": ["myst_parser", "sphinx_design", "api_reference"],
+        "extensions": ["myst_parser", "sphinx_design", "api_reference", "architectures"],
         "myst_enable_extensions": ["colon_fence"],
         "nitpicky": True,
     }

@@ -19,6 +19,7 @@ manifest   what a run says of itself: accuracy, environment, cost
 hub        the hub: whether it answers, and its data sets
 translations  rows that were never translated, and rows in the wrong place
 sources    where samples come from: the hub, clones, the demo corpora, your own files
+items      checks of the items that languages share
 data       the samples of a task, drawn from their source
 sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on

@@ -14,11 +14,16 @@ import numpy as np
 import pandas as pd
 
 from . import runs, sources, tasks, translations
+from .items import (
+    Untranslated,
+    check_aligned,
+    check_uids,
+    describe_items,
+    describe_untranslated,
+)
 from .own_task import COLUMNS
 from .sources import DataError
 from .tasks import SPLITS, Task
-
-Untranslated = dict[str, Any]  # see `load_and_count`
 
 # What a draw depends on, and what changes it further (no effect if empty or 0).
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
@@ -297,17 +302,17 @@ def _draw(
     """
     shared: list[int] = []
     if task.parallel:
-        _check_aligned(frames, split)
+        check_aligned(frames, split)
         shared = sorted(set.intersection(*(set(frame.index) for frame in frames.values())))
         if not shared:
-            raise DataError(_describe_items(task, split, frames))
+            raise DataError(describe_items(task, split, frames))
     drawn = []
     for lang, frame in frames.items():
         size = sizes[lang]
         items = shared if task.parallel else sorted(frame.index)
         if len(items) < size:
             what = "items that every language has" if task.parallel else f"rows in {lang}"
-            what += _describe_untranslated(untranslated)
+            what += describe_untranslated(untranslated)
             raise DataError(
                 f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}"
             )
@@ -320,58 +325,4 @@ def _draw(
         part.insert(0, "lang", lang)
         part.insert(0, "uid", lang + part["item"].astype(str))
         drawn.append(part)
-    return _check_uids(pd.concat(drawn, ignore_index=True))
-
-
-def _describe_items(task: Task, split: str, frames: dict[str, pd.DataFrame]) -> str:
-    """Say that no item is in all languages, and which items there are."""
-    items = [
-        f"{lang} has {', '.join(map(str, frame.index[:3]))}{', …' if len(frame) > 3 else ''}"
-        for lang, frame in frames.items()
-    ]
-    return (
-        f"{task.title}, {split}: no item is in every language ({'; '.join(items)}). Equal items "
-        "are translations of each other"
-    )
-
-
-def _check_uids(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame; `DataError` if language and item do not tell its samples apart."""
-    again = frame["uid"].duplicated(keep=False)
-    if again.any():
-        rows = frame[again]
-        pairs = " and ".join(
-            f"{row.lang}, item {row.item}"
-            for row in rows[rows["uid"] == rows["uid"].iloc[0]].itertuples()
-        )
-        raise DataError(f"{pairs}: both would be named {rows['uid'].iloc[0]!r}; rename the items")
-    return frame
-
-
-def _describe_untranslated(counts: Untranslated | None) -> str:
-    """Say how many items left because they were never translated; '' if none did."""
-    if not counts or not counts["items"]:
-        return ""
-    rows = ", ".join(f"{n} in {lang}" for lang, n in counts["rows"].items() if n)
-    return f" ({counts['items']} left: blank or untranslated, or without a label: {rows})"
-
-
-def _check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:
-    """Raise `DataError` unless equal items have equal labels in every language.
-
-    Classes come first, then the labels of the data, of which several may be one class.
-    """
-    (first, reference), *others = frames.items()
-    for column in ("label", sources.SOURCE_LABEL):
-        for lang, frame in others:
-            if column not in frame or column not in reference:
-                continue
-            both = reference[[column]].join(frame[column], how="inner", rsuffix="_other")
-            one, other = both[column], both[f"{column}_other"]
-            wrong = both.index[one != other]
-            if len(wrong):
-                item = wrong[0]
-                raise DataError(
-                    f"{split}: misaligned translations: item {item} is labelled {one[item]} in "
-                    f"{first} and {other[item]} in {lang} ({len(wrong)} such items)"
-                )
+    return check_uids(pd.concat(drawn, ignore_index=True))

@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-FILE = Path("benchmarks") / "architectures.json"
+FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "architectures.json"
 
 
 class Architectures(SphinxDirective):
@@ -22,9 +22,8 @@ class Architectures(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Make the sentence and the table."""
-        path = Path(self.env.srcdir) / FILE
-        self.env.note_dependency(str(path))
-        found = json.loads(path.read_text(encoding="utf-8"))
+        self.env.note_dependency(str(FILE))
+        found = json.loads(FILE.read_text(encoding="utf-8"))
         return self.parse_text_to_nodes("\n".join(describe(found)))
 
 

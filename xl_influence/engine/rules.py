@@ -124,7 +124,7 @@ def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Facto
             args, kwargs = torch.utils._pytree.tree_unflatten(inputs, spec)
             return functional_call(module, dict(parameters), args, kwargs)
 
-        _, pull_back = vjp(forward, own)
+        pull_back = vjp(forward, own)[1]
         return pull_back(sample_grad[None])[0]
 
     values = [flat[i].detach() for i in split]
