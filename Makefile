@@ -18,7 +18,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 # the study of the book's main pages: the published one, and the demo as long as there is none
-STUDY ?= $(if $(wildcard results/real),real,demo)
+STUDY ?= $(if $(wildcard results/real/*/base/influence.zarr),real,demo)
 TASK ?= xnli pawsx marc
 VARIANT ?= base
 DATA_ROOT ?=
@@ -50,7 +50,7 @@ SETTINGS = $(subst $(comma)$(empty) ,$(comma),$(SET))
 DATA = $(if $(DATA_ROOT),data_root="$(DATA_ROOT)")
 CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(DATA) $(SETTINGS)
 # Where the book's main study lies: published in results/, or computed here in runs/
-ROOT = $(if $(wildcard results/$(STUDY)),results,runs)
+ROOT = $(if $(wildcard results/$(STUDY)/*/base/influence.zarr),results,runs)
 
 book: .venv/installed
 	$(SNAKE) --config study=demo once=

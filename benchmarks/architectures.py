@@ -59,9 +59,19 @@ LATENT = {  # attention with latent keys and values, and routed experts
     "first_k_dense_replace": 1,
     "head_dim": 8,
 }
+HYBRID = {  # linear attention in three layers of four
+    "num_hidden_layers": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+}
 OWN: dict[str, dict[str, Any]] = {  # what a tiny version of a model needs besides
     **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "minicpm3", "mistral4"), LATENT),
-    **{key: {"num_hidden_layers": 8} for key in ("jamba", "qwen3_next", "qwen3_5_text")},
+    "jamba": {"num_hidden_layers": 8},
+    **dict.fromkeys(("qwen3_next", "qwen3_5_text"), HYBRID),
     **{key: {"head_dim": 8} for key in ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")},
     **{key: {"decoder_start_token_id": 0} for key in ("t5", "mt5", "umt5")},
     "esm": {"position_embedding_type": "absolute", "mask_token_id": 3},
