@@ -191,6 +191,8 @@ def site(smoke, hostile, tmp_path_factory):
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("runs"))
+    (source / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "architectures.json", source / "benchmarks")
     target = source / "book" / "runs"
     pages.gather("smoke", runs_root=str(smoke), target=target, demo="smoke", demo_root=str(smoke))
     notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
