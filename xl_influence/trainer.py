@@ -46,7 +46,9 @@ def complete_steps(work: str | Path) -> list[int]:
 class _Samples(Dataset):
     """Token ids and labels; the collator pads them."""
 
-    def __init__(self, sequences: Sequence[Sequence[int]], labels: Sequence[int] | pd.Series):
+    def __init__(
+        self, sequences: Sequence[Sequence[int]], labels: Sequence[int] | pd.Series
+    ) -> None:
         self.sequences, self.labels = sequences, list(labels)
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class _EpochSampler(LengthGroupedSampler):
     So a run that is resumed sees the same batches.
     """
 
-    def __init__(self, batch_size: int, lengths: list[int], seed: int):
+    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
         super().__init__(batch_size=batch_size, lengths=lengths, generator=torch.Generator())
         self.seed = seed
         self.set_epoch(0)
@@ -107,7 +109,7 @@ class _Keeper(TrainerCallback):
 class _Stop(TrainerCallback):
     """Ends training after an epoch; the learning rate falls as if training continued."""
 
-    def __init__(self, epoch: int):
+    def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
     def on_epoch_end(
@@ -122,7 +124,7 @@ class _Progress(TrainerCallback):
     It names the task because others may run at the same time.
     """
 
-    def __init__(self, task: str):
+    def __init__(self, task: str) -> None:
         self.task = task
 
     def on_train_begin(
@@ -156,7 +158,7 @@ class _Progress(TrainerCallback):
 class _Accuracy:
     """The accuracy in each language, and over all languages that the model is trained on."""
 
-    def __init__(self, languages: np.ndarray, trained_on: np.ndarray):
+    def __init__(self, languages: np.ndarray, trained_on: np.ndarray) -> None:
         self.languages = languages  # (development samples,) in the order of the predictions
         self.trained_on = trained_on
 
