@@ -16,7 +16,9 @@ from typing import Any, Literal, get_origin
 from . import params
 from .schema import Parameters, check_names
 
-FIRST = f"{params.CELL}. None stands for the value that the files in params/ give."
+FIRST = (
+    f"{params.CELL}. None: as the files in params/ say. Any key of params/base.yaml may be added."
+)
 WIDTH = 100  # of a line
 
 
