@@ -132,6 +132,71 @@ def test_a_small_module_of_ones_own_goes_in_batches(samples):
     assert largest_error(scores, model, train, test) <= 1e-5
 
 
+class Shift(nn.Module):
+    """Adds a table of positions, which all samples share, through a learned bend."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(size))
+
+    def forward(self, x, table):
+        return x + torch.tanh(table * self.scale) * x
+
+
+class Shifted(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.shift = Shift(size)
+        self.register_buffer("table", torch.randn(64, size))
+
+    def forward(self, x):
+        return self.shift(x, self.table[: x.shape[1]])
+
+
+@pytest.mark.parametrize("length", [4, 5, 6])
+def test_a_table_that_is_as_long_as_the_batch_is_still_shared(length):
+    train = [s for s in random_samples(300, 3) if len(s["input_ids"]) == length][:5]
+    model = tiny("bert")
+    model.bert.encoder.layer[1].output.LayerNorm = Shifted(32)
+    assert len(train) == 5 and not Engine(model).plan.single_sample
+    scores = gradient_products(model, train, train[:2], max_tokens=5 * length)  # one batch of five
+    assert largest_error(scores, model, train, train[:2]) <= 1e-5
+
+
+class Picked(nn.Module):
+    """A layer for some of the tokens only, an even number of them."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.layer = nn.Linear(size, size)
+
+    def forward(self, x):
+        tokens = x.flatten(0, 1)  # (batch × positions, size)
+        chosen = tokens[:, 0].argsort()[-2 * (len(tokens) // 4) :]  # the same number, by value
+        return tokens.index_add(0, chosen, self.layer(tokens[chosen])).view_as(x)
+
+
+def test_a_layer_called_on_some_of_the_tokens_is_not_given_the_wrong_samples():
+    model = tiny("bert")
+    model.bert.encoder.layer[1].output.LayerNorm = Picked(32)
+    assert Engine(model).plan.single_sample
+    train = random_samples(8, 5)
+    scores = gradient_products(model, train, train[:2], max_tokens=80)
+    assert largest_error(scores, model, train, train[:2]) <= 1e-5
+
+
+def test_a_forward_of_ones_own_is_put_back():
+    model = tiny("bert")
+    table = model.bert.embeddings.word_embeddings
+    table.__class__ = type("Table", (nn.Embedding,), {"forward": lambda self, x: self.look(x)})
+    table.look = nn.Embedding.forward.__get__(table)
+    own = table.forward = lambda x: 2 * table.look(x)
+    train = random_samples(4, 1)
+    expected = influence(gradient_products(model, train, train)).to_numpy()
+    assert vars(table)["forward"] is own
+    assert np.array_equal(influence(gradient_products(model, train, train)), expected)
+
+
 def test_a_model_that_answers_at_random_is_refused(samples):
     model = tiny("bert")
     model.classifier.register_forward_hook(lambda m, args, out: out + torch.rand_like(out))

@@ -12,8 +12,8 @@ of one sample. A model that fails the second gets batches of equal length, or of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,12 +61,15 @@ class Plan:
         The model's answer depends on padding, so the samples of a batch are of equal length.
     first_position : frozenset of str
         Parameters whose gradient at the output is zero after the first position.
+    split : mapping of str to tuple of int
+        What belongs to the samples among the arguments of modules; see `Recorder`.
     """
 
     by_autograd: frozenset[str] = frozenset()
     single_sample: bool = False
     equal_length: bool = False
     first_position: frozenset[str] = frozenset()
+    split: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) -> Plan:
@@ -102,15 +105,15 @@ def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) 
     alone = [pad(group) for group in (long, short, other)]
     truth = [_gradients(model, batch) for batch in alone]
     by_autograd = _find_uncovered(model, alone[0], truth[0])
-    plan = Plan(by_autograd, bool(by_autograd))
     if by_autograd:
-        return _add_first_position(model, plan, alone[0])
+        return _add_first_position(model, Plan(by_autograd, single_sample=True), alone[0])
     for equal_length, pair, expected in (
         (False, [*long, *short], [truth[0], truth[1]]),
         (True, [*long, *other], [truth[0], truth[2]]),
     ):
-        plan = Plan(equal_length=equal_length)
-        if _holds_in_batches(model, plan, pad(pair), expected):
+        split = _holds_in_batches(model, pad(pair), expected)
+        if split is not None:
+            plan = Plan(equal_length=equal_length, split=split)
             return _add_first_position(model, plan, alone[0])
     return _add_first_position(model, Plan(single_sample=True), alone[0])
 
@@ -119,7 +122,8 @@ def _check_answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> No
     """Raise `UncoveredError` if the model answers differently when asked twice."""
     with evaluating(model), torch.no_grad():
         first, second = (read_logits(model, batch) for _ in range(2))  # (1, classes)
-    if not torch.allclose(first, second, rtol=TOLERANCE[first.dtype], atol=0):
+    largest = float(first.abs().max())
+    if not float((first - second).abs().max()) <= TOLERANCE[first.dtype] * largest:
         raise UncoveredError(
             f"{type(model).__name__} gives two answers to the same sample, {first[0].tolist()} and "
             f"{second[0].tolist()}: its gradients are random too. Turn off what draws at random"
@@ -133,39 +137,39 @@ def _find_uncovered(
     uncovered: frozenset[str] = frozenset()
     while True:
         try:
-            found, _ = _by_rule(model, Plan(uncovered, single_sample=True), batch)
+            found, _, _ = _by_rule(model, Plan(uncovered, single_sample=True), batch)
         except RuleError as error:
             wrong = error.names
         else:
-            wrong = _find_wrong([found[0]], [truth]) if found else frozenset()
+            wrong = _find_wrong(found, [truth])
         if not wrong - uncovered:
             return uncovered
         uncovered |= wrong
 
 
 def _holds_in_batches(
-    model: PreTrainedModel,
-    plan: Plan,
-    batch: dict[str, torch.Tensor],
-    truth: list[dict[str, torch.Tensor]],
-) -> bool:
-    """Whether each sample of a batch has the gradients that it has alone."""
+    model: PreTrainedModel, batch: dict[str, torch.Tensor], truth: list[dict[str, torch.Tensor]]
+) -> dict[str, tuple[int, ...]] | None:
+    """None unless each sample of a batch has the gradients that it has alone.
+
+    Returns the `split` of a plan.
+    """
     try:
-        found, _ = _by_rule(model, plan, batch)
+        found, _, split = _by_rule(model, Plan(), batch)
     except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
-        return False
-    return not _find_wrong(found, truth)
+        return None
+    return None if _find_wrong(found, truth) else split
 
 
 def _add_first_position(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> Plan:
-    _, first_position = _by_rule(model, replace(plan, single_sample=True), batch)
+    _, first_position, _ = _by_rule(model, replace(plan, single_sample=True), batch)
     return replace(plan, first_position=first_position)
 
 
 def _by_rule(
     model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]
-) -> tuple[list[dict[str, torch.Tensor]], frozenset[str]]:
-    """Each sample's gradients as the plan gives them, and what has the first position only."""
+) -> tuple[list[dict[str, torch.Tensor]], frozenset[str], dict[str, tuple[int, ...]]]:
+    """Each sample's gradients as the plan gives them, its `first_position` and its `split`."""
     parameters = trainable(model)
     size = len(batch["labels"])
     found = [
@@ -184,7 +188,7 @@ def _by_rule(
 
     with Recorder(model, plan.by_autograd, plan.single_sample) as recorder:
         recorder.run(batch, receive)
-    return found, frozenset(first_position)
+    return found, frozenset(first_position), recorder.split
 
 
 def _find_wrong(

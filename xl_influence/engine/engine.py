@@ -271,7 +271,7 @@ class Engine:
         """
         plan = self.plan
         store = Store(self.shapes, self.dtype, self.device, plan.first_position, storage)
-        recorder = Recorder(self.model, plan.by_autograd, plan.single_sample)
+        recorder = Recorder(self.model, plan.by_autograd, plan.single_sample, plan.split)
         with self.timer(PASSES):
             with recorder, arithmetic(self.device, self.precision, passes=True):
                 for number, rows in enumerate(batches):

@@ -11,7 +11,7 @@ says which parameters these are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .factors import Factor, Vector
-from .rules import Call, Rule, find_rule
+from .rules import Call, Rule, by_vjp, find_rule
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -78,22 +78,38 @@ class Recorder:
         Names of the parameters whose gradients plain autograd gives, which takes batches of one
         sample.
     single_sample : bool
-        A batch must be one sample: plain autograd is needed, or samples share tensors.
+        A batch must be one sample: samples share tensors. So must it be with `by_autograd`.
+    split : mapping of str to tuple of int, optional
+        Path of a module → which of the tensors that it is called with hold one part per sample; for
+        modules that are not named, those whose first dimension is the batch's. A tensor that all
+        samples share can have that length by chance, so `coverage` notes it in a small batch.
+
+    Attributes
+    ----------
+    split : dict
+        The same, with what this recorder has seen in batches of several samples.
     """
 
     def __init__(
-        self, model: PreTrainedModel, by_autograd: Iterable[str] = (), single_sample: bool = False
+        self,
+        model: PreTrainedModel,
+        by_autograd: Iterable[str] = (),
+        single_sample: bool = False,
+        split: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
-        self.model, self.single_sample = model, single_sample
+        self.model = model
         self.by_autograd = frozenset(by_autograd)
+        self.single_sample = single_sample or bool(self.by_autograd)
+        self.split = dict(split or {})
         self.parameters = trainable(model)
         self.names = {id(parameter): name for name, parameter in self.parameters.items()}
+        self.own = {module: self._find_own(module) for module in model.modules()}
         self.rules = self._find_rules()
         self.mode = evaluating(model)
         self.gradients: dict[str, torch.Tensor | None] = {}
         self.handles: list[RemovableHandle] = []
-        self.wrapped: list[nn.Module] = []  # modules whose `forward` is replaced
-        self.batch_size = 0
+        self.wrapped: dict[nn.Module, Any] = {}  # module → its own `forward`, None: its class's
+        self.batch_size, self.n_tokens = 0, 0  # of the batch, padding included
         self.is_paused = False  # while a rule calls a module itself
         self.receive: Receive
         self.expected: dict[int, int] = {}  # parameter's id → uses without a gradient yet
@@ -104,24 +120,25 @@ class Recorder:
         rules: dict[nn.Module, Rule] = {}
         missing = {}
         for path, module in self.model.named_modules():
-            own = self._own(module)
+            own = self.own[module]
             rule = find_rule(module) if own else None
             if rule:
                 rules[module] = rule
             for name in own:
                 missing[f"{path}.{name}"] = self.names[id(own[name])]
-        covered = {self.names[id(p)] for module in rules for p in self._own(module).values()}
+        covered = {self.names[id(p)] for module in rules for p in self.own[module].values()}
         without = {path: name for path, name in missing.items() if name not in covered}
         if without:
             raise RuleError(f"no rule for {', '.join(without)}", without.values())
         return rules
 
-    def _own(self, module: nn.Module) -> dict[str, nn.Parameter]:
+    def _find_own(self, module: nn.Module) -> dict[str, nn.Parameter]:
         """The module's own parameters whose gradients come from a rule."""
+        by_rule = self.parameters.keys() - self.by_autograd
         return {
             name: parameter
             for name, parameter in module.named_parameters(recurse=False)
-            if self.names.get(id(parameter), "") not in ("", *self.by_autograd)
+            if self.names.get(id(parameter)) in by_rule
         }
 
     def __enter__(self) -> Recorder:
@@ -149,9 +166,11 @@ class Recorder:
         for name, parameter in self.parameters.items():
             parameter.requires_grad_(True)
             parameter.grad = self.gradients[name]
-        for module in self.wrapped:
+        for module, forward in self.wrapped.items():
             del module.forward
-        self.wrapped = []
+            if forward is not None:
+                module.forward = forward
+        self.wrapped = {}
         self.mode.__exit__(None, None, None)
         self.gradients = {}
 
@@ -168,9 +187,9 @@ class Recorder:
         receive : callable
             Called as `receive(parameter name, [factors of each use])` for every parameter.
         """
-        self.batch_size = len(batch["labels"])
+        self.batch_size, self.n_tokens = len(batch["labels"]), batch["input_ids"].numel()
         self.expected, self.found, self.receive = {}, {}, receive
-        if (self.single_sample or self.by_autograd) and self.batch_size > 1:
+        if self.single_sample and self.batch_size > 1:
             raise ValueError("a batch of this model must be one sample")
         with torch.enable_grad():
             sample_losses(self.model, batch).sum().backward()
@@ -203,8 +222,8 @@ class Recorder:
             with _LookUps(table.weight, self.batch_size, look_up):
                 return forward(*args, **kwargs)
 
+        self.wrapped[table] = vars(table).get("forward")
         table.forward = watched  # type: ignore[method-assign]  # until `__exit__`
-        self.wrapped.append(table)
 
     def _watch(self, path: str) -> Callable[..., Any]:
         """The forward hook of the module at `path`, which requests the gradient at its output."""
@@ -214,7 +233,7 @@ class Recorder:
         ) -> Any:
             if self.is_paused:
                 return output
-            own = self._own(module)
+            own = self.own[module]
             if not own and not isinstance(module, nn.Embedding):
                 return output
             names = [self.names[id(parameter)] for parameter in own.values()]
@@ -224,7 +243,8 @@ class Recorder:
                 # Here the backward pass ends; a copy, because a model may change it in place
                 output = output.detach().requires_grad_().clone()
             rows = output.shape[0] if output.dim() else 0
-            if own and rows % self.batch_size and not self.single_sample:
+            is_batch = rows == self.batch_size or rows % self.n_tokens == 0
+            if own and not is_batch and not self.single_sample:  # whose rows they are is not known
                 raise RuleError(
                     f"{path}: called on {rows} rows for {self.batch_size} samples", names
                 )
@@ -234,22 +254,20 @@ class Recorder:
                 self.expected[id(parameter)] = self.expected.get(id(parameter), 0) + 1
             if own:
                 call = Call(_detach(args), _detach(kwargs))
-                output.register_hook(lambda grad: self._collect_factors(module, own, call, grad))
+                output.register_hook(lambda grad: self._collect_factors(path, module, call, grad))
             return output
 
         return hook
 
     def _collect_factors(
-        self,
-        module: nn.Module,
-        own: dict[str, nn.Parameter],
-        call: Call,
-        grad: torch.Tensor,
+        self, path: str, module: nn.Module, call: Call, grad: torch.Tensor
     ) -> None:
         """Apply the module's rule, and pass on the parameters whose last use this was."""
-        rule = self.rules[module]
+        rule, own = self.rules[module], self.own[module]
         if len(grad) != self.batch_size:
             call, grad = self._split_rows(call, grad)
+        if rule is by_vjp and self.batch_size > 1:
+            call.split = self.split.setdefault(path, call.find_split(self.batch_size))
         self.is_paused = True
         try:
             with torch.no_grad():

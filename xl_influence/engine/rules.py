@@ -30,15 +30,25 @@ class Call:
     ----------
     args, kwargs : tuple, dict
         What it was called with.
+    split : tuple of int, optional
+        Which of the values in them hold one part for each sample; default: as `find_split` finds.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    split: tuple[int, ...] | None = None
 
     @property
     def x(self) -> torch.Tensor:
         """The module's input: the first argument, (batch, ..., columns)."""
         return self.args[0] if self.args else next(iter(self.kwargs.values()))
+
+    def find_split(self, size: int) -> tuple[int, ...]:
+        """Find the values whose first dimension is that of the batch."""
+        flat, _ = torch.utils._pytree.tree_flatten((self.args, self.kwargs))
+        return tuple(
+            i for i, each in enumerate(flat) if torch.is_tensor(each) and each.shape[:1] == (size,)
+        )
 
 
 Rule = Callable[[Any, Call, torch.Tensor], dict[str, Factor]]
@@ -107,13 +117,11 @@ def rms_norm(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Fac
 def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
     """Rule for any module: differentiate it alone, for each sample of the batch.
 
-    Tensors among its arguments whose first dimension is that of the output belong to the samples;
-    all others are shared by them.
+    `call.split` says which of its arguments belong to the samples; they share all others.
     """
     own = {name: parameter.detach() for name, parameter in module.named_parameters(recurse=False)}
-    size = len(grad)
     flat, spec = torch.utils._pytree.tree_flatten((call.args, call.kwargs))
-    split = [i for i, each in enumerate(flat) if torch.is_tensor(each) and _is_split(each, size)]
+    split = call.find_split(len(grad)) if call.split is None else call.split
 
     def one(sample_grad: torch.Tensor, *values: torch.Tensor) -> dict[str, torch.Tensor]:
         inputs = list(flat)
@@ -131,7 +139,7 @@ def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Facto
     try:
         found = vmap(one)(grad, *values)  # name → (batch, *shape)
     except RuntimeError:  # what vmap cannot do, a loop can
-        each = [one(grad[b], *(value[b] for value in values)) for b in range(size)]
+        each = [one(grad[b], *(value[b] for value in values)) for b in range(len(grad))]
         found = {name: torch.stack([one[name] for one in each]) for name in own}
     return {name: Vector(gradient.flatten(1)) for name, gradient in found.items()}
 
@@ -169,11 +177,6 @@ def _find_epsilon(module: nn.Module) -> float | None:
         if isinstance(value, float):
             return value
     return None
-
-
-def _is_split(tensor: torch.Tensor, size: int) -> bool:
-    """Whether a tensor holds one part for each of `size` samples."""
-    return tensor.dim() > 0 and len(tensor) == size and size > 0
 
 
 def _with_positions(x: torch.Tensor) -> torch.Tensor:
