@@ -9,6 +9,8 @@ from conftest import run_python
 from xl_influence import charts, paper
 from xl_influence.manifest import is_at_chance, weak_languages
 
+NONE = float("nan")
+
 
 def test_importing_the_package_changes_nothing_in_the_process():
     code = """if True:
@@ -64,30 +66,25 @@ def test_markup_in_a_text_shows_as_text():
         assert "<script" not in shown and "&lt;" in shown and "&amp;" in shown
 
 
-def test_the_scoreboard_shows_verdicts_in_words():
-    none = float("nan")
-    numbers = ["paper_value", "value", "ci_low", "ci_high"]
-    claims = pd.DataFrame(
+def make_board(rows):
+    """A scoreboard of the real study alone: statement, unit, of, paper, value, ends, verdict."""
+    names = ["statement", "unit", "real_of", "paper_value"]
+    names += ["real_value", "real_low", "real_high", "verdict"]
+    board = pd.DataFrame(rows, columns=names).assign(section="7")
+    return board.assign(**dict.fromkeys(["demo_value", "demo_low", "demo_high", "demo_of"], NONE))
+
+
+def test_the_scoreboard_shows_values_in_their_units_and_verdicts_in_words():
+    board = make_board(
         [
-            ["a", "7", "It is so.", 0.5, 0.6, 0.55, 0.65, "holds"],
-            ["b", "8", "It is not.", none, none, none, none, "cannot be tested here"],
-        ],
-        columns=["claim", "section", "statement", *numbers, "holds"],
+            ["It is so.", "count", 5, 0.8, 0.6, 0.4, 0.8, "inconclusive"],
+            ["More.", "points", NONE, NONE, -0.051, -0.1, -0.02, ""],
+            ["Much.", "share", NONE, 0.14, 0.1, 0.06, 0.15, "holds"],
+            ["Always.", "count", 10, 1.0, 1.0, 1.0, 1.0, "does not hold"],
+            ["Unknown.", "share", NONE, NONE, NONE, NONE, NONE, "cannot be tested here"],
+        ]
     )
-    shown = charts.show_scoreboard(claims).to_html()
-    for part in ("✓ holds", "– cannot be tested here", "0.55 to 0.65", ">–</td>"):
-        assert part in shown
-
-
-def test_counts_are_shown_as_counts_and_differences_in_points():
-    none = float("nan")
-    rows = [
-        ["a", "7", "It is so.", 0.8, 0.6, 0.4, 0.8, "inconclusive", "count", 5, 0.2, ""],
-        ["b", "8", "More.", none, -0.051, -0.1, -0.02, "", "points", none, none, ""],
-        ["c", "8", "Much.", 0.14, 0.1, 0.06, 0.15, "holds", "share", none, 0.05, ""],
-        ["d", "8", "Always.", 1.0, 1.0, 1.0, 1.0, "holds", "count", 10, none, ""],
-    ]
-    shown = charts.show_scoreboard(pd.DataFrame(rows, columns=paper.COLUMNS)).to_html()
+    shown = charts.show_scoreboards(board).to_html()
     texts = (
         "4 of 5",
         "3 of 5",
@@ -95,11 +92,19 @@ def test_counts_are_shown_as_counts_and_differences_in_points():
         "−5.1 points",
         "10\u00a0%",
         "6\u00a0% to 15\u00a0%",
+        ">all</td>",
+        "10 of 10 to 10 of 10",
         "? inconclusive",
+        "✓ holds",
+        "✗ does not hold",
+        "– cannot be tested here",
+        ">–</td>",
     )
     for part in texts:
         assert part in shown, part
-    assert ">all</td>" in shown and "10 of 10 to 10 of 10" in shown
+
+
+def test_the_scoreboard_of_no_run_says_that_nothing_can_be_tested():
     board = paper.scoreboard({"real": paper.claims("marc", {})}, "marc")
     assert "– cannot be tested here" in charts.show_scoreboards(board).to_html()
 

@@ -24,7 +24,6 @@ from .tables import (
     show_pairs,
     show_percents,
     show_samples,
-    show_scoreboard,
     show_scoreboards,
     show_side_by_side,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "show_pairs",
     "show_percents",
     "show_samples",
-    "show_scoreboard",
     "show_scoreboards",
     "show_side_by_side",
     "show_ways",

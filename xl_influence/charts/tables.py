@@ -232,21 +232,6 @@ def show_side_by_side(table: pd.DataFrame, row: str, column: str) -> Styler:
     return wide.rename_axis(index="this run (paper)", columns=None).style
 
 
-def show_scoreboard(claims: pd.DataFrame) -> Styler:
-    """The paper's claims with the values of this run and the verdicts (`paper.claims`)."""
-    if "unit" not in claims:
-        claims = claims.assign(unit="", of=math.nan)
-    shown = claims[["section", "statement"]].assign(
-        **{
-            "paper": _show_paper_values(claims),
-            "this run": _show_values(claims, "value", "of"),
-            "interval": _show_intervals(claims, "ci_low", "ci_high", "of"),
-            "verdict": claims["holds"].map(VERDICTS),
-        }
-    )
-    return _style_sentences(shown)
-
-
 def show_scoreboards(board: pd.DataFrame) -> Styler:
     """The claims in the paper, in the real study with its verdicts, and in the demo.
 
@@ -259,12 +244,7 @@ def show_scoreboards(board: pd.DataFrame) -> Styler:
         shown[f"{study}: interval"] = _show_intervals(board, f"{study}_low", f"{study}_high", of)
         if study == "real":
             shown["verdict on real"] = board["verdict"].map(VERDICTS)
-    return _style_sentences(shown)
-
-
-def _style_sentences(table: pd.DataFrame) -> Styler:
-    """The table in the style of those that have sentences in their cells."""
-    return table.style.hide().set_table_attributes('class="sentences"')
+    return shown.style.hide().set_table_attributes('class="sentences"')
 
 
 def _show_intervals(table: pd.DataFrame, low: str, high: str, of: str) -> list[str]:
@@ -298,9 +278,7 @@ def _show_value(value: float, unit: str, of: float) -> str:
         return f"{100 * value:+.1f} points".replace("-", "\u2212")
     if unit == "count":
         return f"{value * of:.0f} of {of:.0f}"
-    if unit == "share":
-        return f"{100 * value:.0f}\u00a0%"
-    return f"{value:.2f}"
+    return f"{100 * value:.0f}\u00a0%"
 
 
 def show_percents(table: pd.DataFrame, **formats: str) -> Styler:
