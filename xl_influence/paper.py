@@ -107,8 +107,9 @@ def verdict(found: Estimate, expect: str, said: float) -> str:
     - A claim about a threshold holds if the interval lies beyond the threshold, does not hold if it
       lies on the other side, and is inconclusive if the threshold is inside.
     - A claim about a number holds if the number is in the interval; otherwise it does not hold.
-    - What random scores would show as well does not count as evidence: with chance in the interval
-      a claim is inconclusive instead of holding.
+    - What random scores would show as well does not count as evidence. A claim is inconclusive
+      instead of holding if chance is in the interval, or if chance would meet the threshold as
+      well and by a wider margin than the run does.
 
     Parameters
     ----------
@@ -136,7 +137,9 @@ def verdict(found: Estimate, expect: str, said: float) -> str:
         return yes if _is_inside(said, low, high) else no
     sign, threshold = (">", said) if expect == "at least" else (expect[0], float(expect[1:]))
     if sign == "<":  # the same as '>' with all signs changed, which swaps the ends
-        low, high, threshold = -high, -low, -threshold
+        low, high, threshold, chance = -high, -low, -threshold, -chance
+    if chance > high:
+        yes = unknown
     if low > threshold or (expect == "at least" and low >= threshold - ROUNDING):
         return yes
     return no if high < threshold or low == high else unknown
