@@ -274,6 +274,22 @@ def test_items_are_counted_once_in_parallel_tasks_only():
     )  # within a language: no difference
 
 
+def test_numbers_that_two_languages_share_do_not_make_a_task_parallel():
+    """In reviews, row 3 has the same label in two languages by accident."""
+    scores, train, test = many(8)
+    assert sharing.parallel(train)
+    assert not sharing.parallel(train.assign(item=train["uid"]))
+    assert not sharing.parallel(train[train["lang"] == "en"])
+    row = lookup(
+        sharing.cross_language(
+            scores, train.assign(item=train["uid"]), test.assign(item=test["uid"]), top_k=5
+        ),
+        test_lang="all",
+        sign="positive",
+    )
+    assert (row["test_samples"], row["items"]) == (16, 16)
+
+
 def test_share_by_k_by_hand(small):
     # en7: en0 1.0, de0 .6, en1 .5, de1 -.9; de7: de0 1.0, de1 .6, en0 .4, en1 -.1
     table = sharing.share_by_k(*small, bootstrap=sharing.Bootstrap(50))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import xarray as xr
 
-from . import fingerprints, runs, texts
+from . import fingerprints, runs, tasks, texts
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
@@ -113,7 +113,7 @@ def read(params: dict[str, Any]) -> Scored:
     """Read a finished run; never computes anything.
 
     The samples of a published run have no texts, unless `data_root` holds the data from which it
-    was computed.
+    was computed. In a task that is not parallel, each sample is its own `item`.
 
     Parameters
     ----------
@@ -143,6 +143,8 @@ def read(params: dict[str, Any]) -> Scored:
     if runs.is_published(run) and params["data_root"]:
         samples = texts.draw_again(params, manifest)
         train, test = texts.insert(train, samples["train"]), texts.insert(test, samples["test"])
+    if not tasks.find(params).parallel:  # equal numbers in two languages are different items
+        train, test = (frame.assign(item=frame["uid"]) for frame in (train, test))
     return Scored(cube, train, test, manifest)
 
 

@@ -225,7 +225,7 @@ def samples_of(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     Samples of the same `item` are translations of each other; in a task that is not parallel every
     sample is its own item.
     """
-    shared = parallel(train) and ("label" not in test or parallel(test))
+    shared = _labels_agree(train) and ("label" not in test or _labels_agree(test))
     columns = {
         "test": test["uid"],
         "item": test["item" if shared else "uid"].astype(str),
@@ -274,8 +274,13 @@ def by_sign(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def parallel(train: pd.DataFrame) -> bool:
-    """Whether equal items can be translations of each other, which means: their labels agree."""
-    return bool((train.groupby("item")["label"].nunique() <= 1).all())
+    """Whether samples are translations of each other: languages share items, and labels agree."""
+    return bool(train["item"].duplicated().any()) and _labels_agree(train)
+
+
+def _labels_agree(samples: pd.DataFrame) -> bool:
+    """Whether samples of the same item have the same label, as translations do."""
+    return bool((samples.groupby("item")["label"].nunique() <= 1).all())
 
 
 def by_checkpoint(scores: xr.Dataset) -> Iterator[tuple[int, np.ndarray]]:

@@ -86,10 +86,10 @@ def reinforcement_by_sample(
         Equal items are not translations of each other, as in MARC.
     """
     check(scores, train, test)
-    if not parallel(train):
+    if train["lang"].nunique() > 1 and not parallel(train):
         raise SharingError(
-            "samples of one item have different labels, so they are not translations of each "
-            "other: this analysis needs a parallel task"
+            "no training samples are translations of each other: languages share no items, or "
+            "samples of one item have different labels; this analysis needs a parallel task"
         )
     values, samples = influence(scores).to_numpy(), samples_of(train, test)
     lang, item = train["lang"].to_numpy(), train["item"].to_numpy()

@@ -222,7 +222,7 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
         )
     if (train_unseen["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
-    is_parallel = parallel(train_seen) and train_seen["item"].duplicated().any()
+    is_parallel = parallel(train_seen)
     rows = []
     for sign in SIGNS:
         before = top_samples(values_seen, top_k, sign)  # (test, k)
