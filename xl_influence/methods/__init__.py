@@ -1,14 +1,23 @@
 """Would another method say the same? Methods as parameters of one function, and what compares them.
 
-`compute(name, given)` returns one method's values (test, train) for a run. `from_values` turns them
-into a cube that every analysis of `sharing` takes. `compare` puts the same questions to all of
-them, `answers` the paper's five.
+`compute(name, given)` returns one method's values (test, train) for a run, and `compute_all` those
+of every method that the run has the means for. `compare` puts the same questions to all of them,
+`answers` the paper's five. The other functions ask what is left of influence when language
+(`take_out`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what agrees
+with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
+(`nearest_first`).
 """
 
+from .answers import Runs, answers, count_answers, questions, same_as_paper
 from .base import Given, NotAvailableError
 from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, methods_of
+from .centring import centre, take_out, taken_out
 from .compare import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
+from .labels import compare_pools, label_share, within_label
+from .leakage import leakage
+from .matrices import accuracy_lost, correlate, language_matrix
+from .nearest import nearest_first
 
 __all__ = [
     "MEASURES",
@@ -17,11 +26,27 @@ __all__ = [
     "Given",
     "Method",
     "NotAvailableError",
+    "Runs",
+    "accuracy_lost",
+    "answers",
+    "centre",
     "compare",
+    "compare_pools",
     "compute",
     "compute_all",
     "compute_random_weights",
+    "correlate",
     "correlate_ranks",
+    "count_answers",
     "describe",
+    "label_share",
+    "language_matrix",
+    "leakage",
     "methods_of",
+    "nearest_first",
+    "questions",
+    "same_as_paper",
+    "take_out",
+    "taken_out",
+    "within_label",
 ]

@@ -111,7 +111,10 @@ def methods_of(given: Given) -> dict[str, Method]:
     place = names.index("mean rank of layers")
     layers = {
         layer: Method(
-            "gradients", "the cosine over this layer", CUBE, partial(gradients.cosine, groups=[layer])
+            "gradients",
+            "the cosine over this layer",
+            CUBE,
+            partial(gradients.cosine, groups=[layer]),
         )
         for layer in given.layers
     }

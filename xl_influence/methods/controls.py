@@ -38,7 +38,7 @@ def random_scores(given: Given, seed: int = 0) -> np.ndarray:
 
 
 def shuffled(given: Given, seed: int = 0) -> np.ndarray:
-    """Compute the paper's cosine and give each training sample the scores of another: (test, train).
+    """Give each training sample the cosines of another: (test, train).
 
     Scores keep their distribution, and test samples what they have in common. Languages, labels
     and items of the training samples are shuffled together.
