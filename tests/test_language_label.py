@@ -20,7 +20,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("by", ["language", "language and label"])
+@pytest.mark.parametrize("by", ["language", "language + label"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_centring_the_products_is_centring_the_gradients(by, normalize):
     given, gradients = given_at_random(seed=3)
@@ -69,7 +69,7 @@ def test_taking_language_out_removes_its_direction():
     table = methods.compare(values, given, ks=(10,), bootstrap=FEW)
     shares = table[table["measure"] == "other languages"].set_index("method")
     assert shares.loc["cosine", "value"] < 0.05
-    row = shares.loc["cosine, without language (both)"]
+    row = shares.loc["cosine, language out, both"]
     assert row["ci_low"] - 0.05 < row["chance"] < row["ci_high"] + 0.05
     assert not reasons
 

@@ -16,8 +16,9 @@ from .compare import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
 from .labels import compare_pools, label_share, within_label
 from .leakage import leakage
-from .matrices import accuracy_lost, correlate, language_matrix
+from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
+from .study import mostly_repeats, read_given, read_runs
 
 __all__ = [
     "MEASURES",
@@ -43,9 +44,13 @@ __all__ = [
     "language_matrix",
     "leakage",
     "methods_of",
+    "mostly_repeats",
     "nearest_first",
     "questions",
+    "read_given",
+    "read_runs",
     "same_as_paper",
+    "side_by_side",
     "take_out",
     "taken_out",
     "within_label",

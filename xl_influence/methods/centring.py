@@ -17,7 +17,8 @@ from ..sharing import SharingError
 from .base import Given, NotAvailableError
 from .gradients import cosine, dot_product
 
-BY = {"language": ("lang",), "language and label": ("lang", "label")}
+BY = {"language": ("lang",), "language + label": ("lang", "label")}
+ENDING = {"training": "", "both": ", both"}  # of a name, by side
 SIDES = {"training": False, "both": True}  # which gradients are centred → test gradients too?
 
 
@@ -78,7 +79,7 @@ def taken_out(given: Given, by: str, side: str, *, normalize: bool = True) -> np
     given : Given
         The run.
     by : str
-        'language' or 'language and label'.
+        'language' or 'language + label'.
     side : str
         'training': only training gradients are centred; 'both': test gradients too.
     normalize : bool
@@ -122,15 +123,15 @@ def take_out(given: Given) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     Returns
     -------
     values : dict
-        'cosine' and 'dot product', alone and as in 'cosine, without language (both)' → (test,
-        train).
+        'cosine' and 'dot product', alone and as in 'cosine, language out' (of the training
+        gradients) and 'cosine, language out, both' (of the test gradients too) → (test, train).
     reasons : dict
         Name → why it is not available, for all others.
     """
     values, reasons = {}, {}
     for name, normalize in (("cosine", True), ("dot product", False)):
-        for by, side in [("", ""), *((by, side) for by in BY for side in SIDES)]:
-            full = f"{name}, without {by} ({side})" if by else name
+        for by, side in [("", "training"), *((by, side) for by in BY for side in SIDES)]:
+            full = f"{name}, {by} out{ENDING[side]}" if by else name
             try:
                 values[full] = (
                     taken_out(given, by, side, normalize=normalize)

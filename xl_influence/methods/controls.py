@@ -126,5 +126,5 @@ def _pass(folder: Path, seed: int) -> xr.Dataset:
 
 def _bare(found: xr.DataArray) -> xr.Dataset:
     """Keep the values and the uids of the samples."""
-    coords = {dim: found[dim].values.astype(str) for dim in ("test", "train")}
+    coords = {dim: found[dim].values.astype(object) for dim in ("test", "train")}
     return xr.Dataset({"influence": (("test", "train"), found.to_numpy())}, coords=coords)

@@ -115,6 +115,25 @@ def correlate(a: pd.DataFrame, b: pd.DataFrame, *, diagonal: bool = False) -> di
     }
 
 
+def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Correlate the matrix of influence with others of the same run, off the diagonal.
+
+    Parameters
+    ----------
+    influence : pandas.DataFrame
+        From `language_matrix`.
+    others : mapping of str to pandas.DataFrame
+        Name → matrix of the same languages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `matrix`, `correlation`, `p`, `cells`, `permutations`, as from `correlate`.
+    """
+    rows = [{"matrix": name} | correlate(influence, other) for name, other in others.items()]
+    return pd.DataFrame(rows, columns=["matrix", "correlation", "p", "cells", "permutations"])
+
+
 def _orders(n: int) -> Iterator[list[int]]:
     """Yield the orders of n languages, the present one first: all, or some drawn at random."""
     if math.factorial(n) <= PERMUTATIONS:
