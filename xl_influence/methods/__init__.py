@@ -5,7 +5,8 @@ of every method that the run has the means for. `compare` puts the same question
 `answers` the paper's five. The other functions ask what is left of influence when language
 (`take_out`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what agrees
 with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
-(`nearest_first`).
+(`nearest_first`). `lds` says how well a method predicts retraining on subsets, `find_flipped` how
+well a score finds changed labels; `subsets` does the trainings.
 """
 
 from .answers import Runs, answers, count_answers, questions, same_as_paper
@@ -14,7 +15,9 @@ from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, m
 from .centring import centre, take_out, taken_out
 from .compare import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
+from .detection import auroc, find_flipped, flip_labels, squared_lengths
 from .labels import compare_pools, label_share, within_label
+from .lds import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .leakage import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
@@ -30,6 +33,7 @@ __all__ = [
     "Runs",
     "accuracy_lost",
     "answers",
+    "auroc",
     "centre",
     "compare",
     "compare_pools",
@@ -40,9 +44,15 @@ __all__ = [
     "correlate_ranks",
     "count_answers",
     "describe",
+    "draw_language_subsets",
+    "draw_subsets",
+    "find_flipped",
+    "flip_labels",
     "label_share",
     "language_matrix",
+    "lds",
     "leakage",
+    "log_odds",
     "methods_of",
     "mostly_repeats",
     "nearest_first",
@@ -51,6 +61,8 @@ __all__ = [
     "read_runs",
     "same_as_paper",
     "side_by_side",
+    "split_half_ceiling",
+    "squared_lengths",
     "take_out",
     "taken_out",
     "within_label",
