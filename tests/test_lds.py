@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from xl_influence import methods
-from xl_influence.methods import detection, lds, subsets
+from xl_influence.methods import datamodels as lds
+from xl_influence.methods import detection, subsets
 from xl_influence.sharing import Bootstrap
 
 FEW = Bootstrap(100)

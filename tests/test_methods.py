@@ -11,7 +11,14 @@ from scipy import sparse
 
 from xl_influence import charts, methods
 from xl_influence.influence import from_values, influence
-from xl_influence.methods import answers, catalogue, compare, controls, representations, words
+from xl_influence.methods import (
+    catalogue,
+    comparison,
+    controls,
+    five_questions,
+    representations,
+    words,
+)
 from xl_influence.sharing import Bootstrap
 from xl_influence.tracin import gradient_products
 
@@ -276,7 +283,7 @@ def test_controls_do_not_agree_with_the_cosine(compared, control):
 
 def test_every_row_has_chance_and_counts(compared):
     assert not compared.drop(columns=["ci_low", "ci_high"]).isna().any().any()
-    assert set(compared["measure"]) == set(compare.MEASURES)
+    assert set(compared["measure"]) == set(comparison.MEASURES)
     drawn = charts.plot_methods(compared, {"cosine": "gradients"}, ["other languages"]).to_dict()
     assert [layer["mark"]["type"] for layer in drawn["spec"]["layer"]] == ["tick", "rule", "point"]
 
@@ -315,7 +322,7 @@ def test_answers_are_those_of_the_numbers():
 
 def test_change_of_the_own_share_is_between_the_epochs():
     given, _ = given_at_random(epochs=2)
-    each = answers._change_of_own("cosine", methods.Runs(given))
+    each = five_questions._change_of_own("cosine", methods.Runs(given))
     own = {}
     for epoch in (1, 2):
         values = influence(given.cube.sel(checkpoint=epoch)).to_numpy()

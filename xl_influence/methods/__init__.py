@@ -9,16 +9,16 @@ with influence between languages (`correlate`), and what a nearest-neighbour sho
 well a score finds changed labels; `subsets` does the trainings.
 """
 
-from .answers import Runs, answers, count_answers, questions, same_as_paper
 from .base import Given, NotAvailableError
 from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, methods_of
 from .centring import centre, take_out, taken_out
-from .compare import MEASURES, compare, correlate_ranks
+from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
+from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .detection import auroc, find_flipped, flip_labels, squared_lengths
+from .five_questions import Runs, answers, count_answers, questions, same_as_paper
 from .labels import compare_pools, label_share, within_label
-from .lds import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
-from .leakage import leakage
+from .leaks import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
 from .study import mostly_repeats, read_given, read_runs

@@ -1,4 +1,4 @@
-"""Who hurts whom: does a score find the training samples whose labels were changed?"""
+"""Who hurts whom: how well a score finds the training samples whose labels were changed."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 from .. import params, runs, scores
 from ..manifest import is_at_chance
 from ..paper import reported
-from .answers import Runs
 from .base import Given
+from .five_questions import Runs
 
 
 def read_given(config: Mapping[str, Any]) -> Given:

@@ -21,7 +21,7 @@ from ..retraining import Retrainer
 from ..sharing import Bootstrap, top_samples
 from .base import Given
 from .catalogue import compute_all
-from .lds import draw_language_subsets, draw_subsets, lds, log_odds
+from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
 

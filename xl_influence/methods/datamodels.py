@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
-from .compare import correlate_ranks
+from .comparison import correlate_ranks
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1
