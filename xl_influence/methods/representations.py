@@ -9,11 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import runs
 from .base import Given, NotAvailableError, cosines
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BATCH = 64  # samples in a forward pass
 
@@ -54,7 +58,9 @@ def _encode(
     return encode(model, [list(ids) for ids in inputs])
 
 
-def encode(model: object, samples: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def encode(
+    model: PreTrainedModel, samples: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the representations of samples by the model's last layer.
 
     Parameters
@@ -71,8 +77,8 @@ def encode(model: object, samples: Sequence[Sequence[int]]) -> tuple[np.ndarray,
     """
     import torch
 
-    encoder = model.base_model  # type: ignore[attr-defined]
-    pad = model.config.pad_token_id or 0  # type: ignore[attr-defined]
+    encoder: Any = model.base_model
+    pad = getattr(model.config, "pad_token_id", None) or 0
     order = sorted(range(len(samples)), key=lambda row: len(samples[row]))
     first, mean = [], []
     for start in range(0, len(order), BATCH):
