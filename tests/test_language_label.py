@@ -107,7 +107,8 @@ def test_within_the_label_only_its_samples_are_ranked():
 
 def test_items_that_are_no_translations_stay_apart_within_a_label():
     given = planted_run()
-    train = given.train.assign(label=np.arange(len(given.train)) % 2)  # labels differ in an item
+    label = (given.train["item"] + pd.factorize(given.train["lang"])[0]) % 2
+    train = given.train.assign(label=label)  # labels differ within an item
     assert not sharing.parallel(train)
     each = labels.within_label(
         sharing.cross_language_by_sample, given.cube, train, given.test, top_k=5
@@ -245,5 +246,6 @@ def test_a_random_neighbourhood_finds_its_share():
     given = planted_run()
     near = {"random": np.random.default_rng(0).normal(size=(len(given.test), len(given.train)))}
     table = methods.nearest_first(near, given, top_k=20, fractions=(0.2, 0.5), bootstrap=FEW)
-    assert np.allclose(table["share"], table["chance"], atol=0.15)
+    blind = table[~table["what"].str.startswith("top k")]
+    assert np.allclose(blind["share"], blind["chance"], atol=0.15)
     assert charts.plot_nearest(table).to_dict()["columns"] == 2
