@@ -201,6 +201,8 @@ def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> 
 
 def _scores(name: str, given: Given) -> xr.Dataset:
     """Return one method's values as a cube that the analyses take."""
+    if name not in methods_of(given):
+        raise NotAvailableError("the models compared have no such layer")
     return from_values(compute(name, given), given.train, given.test)
 
 
