@@ -319,7 +319,7 @@ def test_answers_are_those_of_the_numbers():
     assert first["of"] == len(asked) - 1
     assert first["same"] == (asked["verdict"] == paper["verdict"]).sum() - 1
     assert len(methods.same_as_paper(counts)) == 5
-    assert "cannot be put to this run" in methods.same_as_paper(counts)[1]
+    assert "This run cannot test it" in methods.same_as_paper(counts)[1]
 
 
 def test_change_of_the_own_share_is_between_the_epochs():

@@ -276,7 +276,7 @@ def _coming_back(name: str, runs: Runs) -> pd.DataFrame:
 
 
 def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
-    """Say for each question, in one sentence, under how many methods the same answer holds.
+    """Say for each question what was tested, and how many methods give the cosine's verdict.
 
     Parameters
     ----------
@@ -284,13 +284,14 @@ def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
         From `count_answers`.
     """
     sentences = []
-    for number, row in enumerate(counts.itertuples(), start=1):
+    for row in counts.itertuples():
         if row.by_cosine == HOLDS[-1]:
-            sentences.append(f"Question {number} cannot be put to this run.")
+            sentences.append(f"{row.statement} This run cannot test it.")
             continue
-        layers = f", and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
+        layers = f" and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
+        verb = "is inconclusive" if row.by_cosine == HOLDS[2] else row.by_cosine
         sentences.append(
-            f"Question {number}: by the cosine, the paper's answer “{row.by_cosine}”; "
-            f"{row.same} of {row.of} other methods{layers} say the same."
+            f"{row.statement} By the cosine, this {verb} in this run; {row.same} of {row.of} other "
+            f"methods{layers} give the same verdict."
         )
     return sentences

@@ -205,11 +205,16 @@ def _share(row: pd.Series) -> str:
 
 def _value(row: pd.Series, is_share: bool) -> str:
     """Write a value with its interval in brackets."""
-    write = percent if is_share else "{:.2f}".format
-    ends = "" if pd.isna(row["ci_low"]) else f" ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
-    if is_share and ends:
-        ends = f" ({interval(row['ci_low'], row['ci_high'])})"
-    return f"{write(row['value'])}{ends}"
+    if is_share:
+        ends = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
+        return f"{percent(row['value'])}{ends}"
+    value, low, high = (_number(row[name]) for name in ("value", "ci_low", "ci_high"))
+    return value if pd.isna(row["ci_low"]) else f"{value} ({low} to {high})"
+
+
+def _number(value: float) -> str:
+    """Write a number with two decimals and a real minus; zero has none."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
 
 
 def _listed(parts: Sequence[str]) -> str:
