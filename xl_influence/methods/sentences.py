@@ -85,8 +85,8 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame) -> str:
     whole, within = rows.loc["all samples"], rows.loc["same label"]
     return (
         f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
-        f"{percent(row['chance'])}). From other languages come {_share(whole)} of them, and "
-        f"{_share(within)} if only samples with that label are ranked; chance is "
+        f"{percent(row['chance'])}). Of the helpful samples, {_share(whole)} come from other "
+        f"languages, and {_share(within)} if only samples with that label are ranked; chance is "
         f"{percent(whole['chance'])} and {percent(within['chance'])}."
     )
 
@@ -128,31 +128,34 @@ def nearest(table: pd.DataFrame) -> str:
         shares = part.set_index("what")
         own, other = (f"found, {source}" for source in ("own language", "other languages"))
         if {own, other} <= set(shares.index):
-            parts.append(
-                f"by {name}, {_share(shares.loc[own])} of the helpful samples in the test language "
-                f"and {_share(shares.loc[other])} of those in other languages"
-            )
-    return f"The nearest {percent(SHOWN_FRACTION)} of the training samples hold {_listed(parts)}."
+            parts.append(f"by {name}, {_share(shares.loc[own])} and {_share(shares.loc[other])}")
+    return (
+        f"Of the helpful samples in the test language and in other languages, the nearest "
+        f"{percent(SHOWN_FRACTION)} of the training samples hold, {_listed(parts)}. Chance is "
+        f"{percent(SHOWN_FRACTION)}."
+    )
 
 
 def pool_numbers(pools: pd.DataFrame) -> dict[str, str]:
-    """Write the shares of helpful samples among all and within the label.
+    """Write the shares among all training samples and within the label.
 
-    Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label`, and each with `_chance`.
+    Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label` for helpful samples, the same
+    after `harm_` for harmful ones, and each with `_chance`.
 
     Parameters
     ----------
     pools : pandas.DataFrame
         From `labels.compare_pools`.
     """
-    rows = pools[(pools["test_lang"] == "all") & (pools["sign"] == "positive")]
-    rows = rows.set_index(["what", "pool"])
+    rows = pools[pools["test_lang"] == "all"].set_index(["sign", "what", "pool"])
     found = {}
-    for what, start in (("other languages", "cross"), ("reinforcing", "repeat")):
-        for pool, end in (("all samples", "all"), ("same label", "label")):
-            row = rows.loc[(what, pool)] if (what, pool) in rows.index else None
-            found[f"{start}_{end}"] = NONE if row is None else _share(row)
-            found[f"{start}_{end}_chance"] = NONE if row is None else percent(row["chance"])
+    for sign, begin in (("positive", ""), ("negative", "harm_")):
+        for what, start in (("other languages", "cross"), ("reinforcing", "repeat")):
+            for pool, end in (("all samples", "all"), ("same label", "label")):
+                key, place = f"{begin}{start}_{end}", (sign, what, pool)
+                row = rows.loc[place] if place in rows.index else None
+                found[key] = NONE if row is None else _share(row)
+                found[f"{key}_chance"] = NONE if row is None else percent(row["chance"])
     return found
 
 
@@ -190,7 +193,7 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     rows = table[where & (table["k"] == SHOWN_K)].set_index("what")
     for what, key in names.items():
         found[key] = _share(rows.loc[what])
-        found[f"{key}_chance"] = percent(rows.loc[what, "chance"])
+        found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
 
