@@ -84,7 +84,7 @@ METHODS = {
     ),
     "random scores": Method("control", "numbers drawn at random", "none", controls.random_scores),
     "shuffled samples": Method(
-        "control", "the cosine, given to other training samples", CUBE, controls.shuffled
+        "control", "the cosine, shuffled for each test sample", CUBE, controls.shuffled
     ),
 }
 AVERAGED = ("random scores", "shuffled samples")  # over `controls.DRAWS` draws

@@ -38,10 +38,9 @@ def random_scores(given: Given, seed: int = 0) -> np.ndarray:
 
 
 def shuffled(given: Given, seed: int = 0) -> np.ndarray:
-    """Give each training sample the cosines of another: (test, train).
+    """Shuffle each test sample's cosines among the training samples: (test, train).
 
-    Scores keep their distribution, and test samples what they have in common. Languages, labels
-    and items of the training samples are shuffled together.
+    Scores keep their distribution, and lose what they say of language, label and item.
 
     Parameters
     ----------
@@ -50,8 +49,7 @@ def shuffled(given: Given, seed: int = 0) -> np.ndarray:
     seed : int
         Seed of the shuffle.
     """
-    order = np.random.default_rng(seed).permutation(len(given.train))
-    return cosine(given)[:, order]
+    return np.random.default_rng(seed).permuted(cosine(given), axis=1)
 
 
 def random_weights(given: Given) -> np.ndarray:
