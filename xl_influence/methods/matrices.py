@@ -43,13 +43,13 @@ def language_matrix(values: np.ndarray, train: pd.DataFrame, test: pd.DataFrame)
 
 
 def accuracy_lost(
-    base: Mapping[str, Any], without: Mapping[str, Mapping[str, Any]], languages: list[str]
+    base: dict[str, Any], without: Mapping[str, dict[str, Any]], languages: list[str]
 ) -> pd.DataFrame:
     """Compute how much development accuracy each language loses if one is left out.
 
     Parameters
     ----------
-    base : mapping
+    base : dict
         The manifest of the run trained on all languages.
     without : mapping
         Language left out → the manifest of the run without it.
