@@ -35,18 +35,19 @@ def plot_methods(
     table
         From `methods.compare`.
     kinds
-        Method → its kind, in the order of the rows.
+        Method → its kind.
     measures
         The measures to draw.
     """
     part = table[table["measure"].isin(measures)].copy()
     pairs = zip(part["measure"], part["k"], strict=True)
     part["panel"] = [PANELS[measure].format(k=k) for measure, k in pairs]
-    part["kind"] = part["method"].map(kinds)
+    part["kind"] = part["method"].map(kinds).fillna("gradients")  # single layers, if published
     scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
+    order = list(dict.fromkeys(part["method"]))
     return _plot_dots(
         part,
-        row=alt.Y("method:N", sort=list(kinds), title=None, axis=alt.Axis(labelLimit=200)),
+        row=alt.Y("method:N", sort=order, title=None, axis=alt.Axis(labelLimit=200)),
         color=alt.Color("kind:N", scale=scale, title=None),
         names=["method"],
         panels=list(dict.fromkeys(part["panel"])),

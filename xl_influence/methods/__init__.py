@@ -16,7 +16,7 @@ from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .detection import auroc, find_flipped, flip_labels, squared_lengths
-from .five_questions import Runs, answers, count_answers, questions, same_as_paper
+from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
 from .labels import compare_pools, label_share, within_label
 from .leaks import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
@@ -30,6 +30,7 @@ __all__ = [
     "Given",
     "Method",
     "NotAvailableError",
+    "Question",
     "Runs",
     "accuracy_lost",
     "answers",
