@@ -49,7 +49,7 @@ def read_runs(
         The variants that were left out for that.
     """
     other = params.switch_study(config, source, "variants_study")
-    if not scores.is_done(other):
+    if not _is_there(other):
         return Runs(base), []
     seen, most = scores.read(other), max(other["imbalance_percents"])
     named = {
@@ -61,7 +61,7 @@ def read_runs(
     for kind, names in named.items():
         for lang, name in zip(other["languages"], names, strict=True):
             variant = params.with_variant(other, name)
-            if len(other["languages"]) == 1 or not scores.is_done(variant):
+            if len(other["languages"]) == 1 or not _is_there(variant):
                 continue
             run = scores.read(variant)
             if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
@@ -69,6 +69,11 @@ def read_runs(
                 continue
             found[kind][lang] = read_given(variant)
     return Runs(base, read_given(other), found["more"], found["without"]), weak
+
+
+def _is_there(config: dict[str, Any]) -> bool:
+    """Whether a run is finished; in a folder of published runs, whether it is published."""
+    return runs.can_load(config) and scores.is_done(config)
 
 
 def mostly_repeats(task: str) -> bool:
