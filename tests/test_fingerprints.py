@@ -68,6 +68,7 @@ def test_there_is_no_exception_too_many():
         ({"test_seed": 1}, False),  # the demo study plants translations
         ({"device": "cuda"}, True),
         ({"top_k": 3}, True),
+        ({"random_weights": True}, True),
         ({"test_size": 1}, True),
     ],
 )

@@ -74,6 +74,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"train_size": True}, ["train_size=True"]),
         ({"train_size": 5.0}, ["train_size=5.0 (given): allowed is a whole number from 1"]),
         ({"bf16": 1}, ["bf16=1 (given): allowed is true or false"]),
+        ({"random_weights": "no"}, ["random_weights='no' (given): allowed is true or false"]),
         ({"learning_rate": True}, ["learning_rate=True"]),
         ({"learning_rate": "fast"}, ["learning_rate='fast'", "less than 1"]),
         ({"precision": "float16"}, ["precision='float16'", "float32, tf32 or bf16"]),

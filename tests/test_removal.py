@@ -96,7 +96,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
     )
     scores.make(merged, progress=False)
     _, train, test, manifest = scores.read(merged)
-    again = retraining._Retrainer(merged, train, test, manifest["chosen_epoch"])
+    again = retraining.Retrainer(merged, train, test, manifest["chosen_epoch"])
     assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )
@@ -112,7 +112,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
         len(kept) == 7
     )  # one test sample: of two signs the top, labels and languages; the random draw is shared
     assert set(json.loads(kept[0].read_text())) == set(test["uid"])
-    monkeypatch.setattr(retraining._Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     pd.testing.assert_frame_equal(retraining.retrain(merged, progress=False), found)
     kept[0].unlink()
     with pytest.raises(pytest.fail.Exception, match="trained again"):

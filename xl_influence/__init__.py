@@ -47,6 +47,7 @@ removal    how confidence changes when influential samples are removed (section 
 found      what the paper's claims read from a run's tables: values with intervals
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
+methods    other methods beside the paper's, and influence without language and label
 leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text

@@ -173,7 +173,7 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
     sizes = {"ks": params["removal_ks"], "samples": params["removal_samples"]}
     removals = plan(cube, train, test, **sizes, seeds=seeds)
     sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
-    trainer = _Retrainer(params, train, test, manifest["chosen_epoch"])
+    trainer = Retrainer(params, train, test, manifest["chosen_epoch"])
     title = f"{params['task']}: retraining"
     bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
     confidence = {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
@@ -186,8 +186,18 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-class _Retrainer:
-    """Trains the model of a run again, on a part of its samples."""
+class Retrainer:
+    """Trains the model of a run again, on a part of its samples.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the run.
+    train, test : pandas.DataFrame
+        Its samples.
+    epochs : int
+        After how many epochs to stop: the run's chosen epoch.
+    """
 
     def __init__(
         self, params: dict[str, Any], train: pd.DataFrame, test: pd.DataFrame, epochs: int
@@ -200,7 +210,16 @@ class _Retrainer:
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
 
     def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
-        """Map test uids to the probability of the gold class, trained without rows `removed`."""
+        """Map test uids to the probability of the gold class, trained without rows `removed`.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the training.
+        removed : tuple of int
+            Row numbers of the training samples to leave out, in order. Results are kept in the
+            run's folder, so equal sets are trained once.
+        """
         if not removed and seed == self.params["seed"]:  # the run itself
             return dict(zip(self.test["uid"], self.test["confidence"], strict=True))
         mark = runs.fingerprint(

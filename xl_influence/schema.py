@@ -155,8 +155,9 @@ class Influence(Section):
 
 
 class Analysis(Section):
-    """Sections 6 to 8 of the paper."""
+    """Sections 6 to 8 of the paper, and what goes beyond."""
 
+    random_weights: Annotated[bool, Field(description="true or false")]
     top_k: FromOne
     removal_study: Study
     variants_study: Study

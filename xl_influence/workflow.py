@@ -25,6 +25,8 @@ PER_TASK = {  # notebook → the notebooks whose results it needs
         "08-imbalance",
     ],
     "10-where-in-the-network": ["02-influence"],
+    "14-methods": ["02-influence"],
+    "15-language-and-label": ["02-influence"],
 }
 TRAINED_AGAIN = ("07-zero-shot", "08-imbalance")  # these compare models, so need more than one
 ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
@@ -49,10 +51,14 @@ def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, lis
     extra = other["imbalance_languages"] or other["languages"]
     without = [f"without-{lang}" for lang in left_out if len(other["languages"]) > 1]
     plus = [f"plus-{percent}-{lang}" for lang in extra for percent in other["imbalance_percents"]]
+    most = [f"plus-{max(other['imbalance_percents'])}-{lang}" for lang in extra]
+    asked = [*without, *most] if len(other["languages"]) > 1 else []  # by the five questions
     return {
         "03-quality": [retrained],
         "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
         "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
+        "14-methods": [other, *(params.with_variant(other, name) for name in asked)],
+        "15-language-and-label": [other, *(params.with_variant(other, name) for name in without)],
     }
 
 

@@ -15,6 +15,7 @@ from .languages import (
     plot_share_by_k,
     plot_shares,
 )
+from .methods import plot_leakage, plot_methods, plot_nearest, plot_pools
 from .tables import (
     mark_differences,
     show_at_chance,
@@ -42,7 +43,11 @@ __all__ = [
     "plot_dynamics",
     "plot_growth",
     "plot_imbalance",
+    "plot_leakage",
+    "plot_methods",
+    "plot_nearest",
     "plot_own_share",
+    "plot_pools",
     "plot_rates",
     "plot_removal",
     "plot_share_by_k",

@@ -19,7 +19,7 @@ from .base import (
     top_samples,
 )
 from .epochs import epoch_tests
-from .examples import influential_samples, planted
+from .examples import influential_samples, planted, planted_by_sample
 from .languages import (
     KS,
     composition,
@@ -33,7 +33,12 @@ from .letters import scripts, wholly_in_script
 from .network import by_group, contributions, shared_tokens, token_kinds
 from .seeds import over_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
-from .translations import reinforcement, reinforcement_by_sample, translation_rank
+from .translations import (
+    reinforcement,
+    reinforcement_by_sample,
+    translation_rank,
+    translation_rank_by_sample,
+)
 from .variants import (
     imbalance,
     imbalance_by_sample,
@@ -69,6 +74,7 @@ __all__ = [
     "over_seeds",
     "parallel",
     "planted",
+    "planted_by_sample",
     "reinforcement",
     "reinforcement_by_sample",
     "scripts",
@@ -81,6 +87,7 @@ __all__ = [
     "token_kinds",
     "top_samples",
     "translation_rank",
+    "translation_rank_by_sample",
     "wholly_in_script",
     "zero_shot",
     "zero_shot_by_sample",

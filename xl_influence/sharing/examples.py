@@ -96,6 +96,32 @@ def planted(
     SharingError
         The samples have no column `phenomenon`.
     """
+    each = planted_by_sample(scores, train, test, top_k=top_k)
+    return summary(each, ["what", "sign"], bootstrap)
+
+
+def planted_by_sample(
+    scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame, *, top_k: int
+) -> pd.DataFrame:
+    """Measure how much of each test sample's top k shares its phenomenon, its label, and both.
+
+    `planted` is the mean of this table.
+
+    Parameters
+    ----------
+    scores, train, test, top_k
+        As for `planted`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test` (uid), `item`, `test_lang`, `what`, `sign`, `share`, `chance`.
+
+    Raises
+    ------
+    SharingError
+        The samples have no column `phenomenon`.
+    """
     check(scores, train, test)
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
@@ -111,4 +137,4 @@ def planted(
         for what, equal in same.items():
             share = np.take_along_axis(equal, top, 1).mean(1)  # (test,)
             tables.append(samples.assign(what=what, sign=sign, share=share, chance=equal.mean(1)))
-    return summary(pd.concat(tables), ["what", "sign"], bootstrap)
+    return pd.concat(tables, ignore_index=True)

@@ -135,6 +135,29 @@ def translation_rank(
         `test_samples`, `items` (those not skipped). Empty if all test samples are skipped or the
         task is not parallel.
     """
+    each = translation_rank_by_sample(scores, train, test).assign(which="all")
+    table = summary(each, ["which"], bootstrap, value="mean_reciprocal_rank")
+    return table.drop(columns="which")
+
+
+def translation_rank_by_sample(
+    scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame
+) -> pd.DataFrame:
+    """Rank each test sample's own translation among the training samples of other languages.
+
+    `translation_rank` is the mean of this table.
+
+    Parameters
+    ----------
+    scores, train, test
+        As for `translation_rank`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test` (uid), `item`, `mean_reciprocal_rank` (of this sample: 1 / rank), `chance`; only of
+        test samples that have a translation.
+    """
     check(scores, train, test)
     values, rows = influence(scores).to_numpy(), []
     for row, sample in enumerate(test.itertuples() if parallel(train) else []):
@@ -144,10 +167,8 @@ def translation_rank(
             scored = values[row][other]
             found = 1 / (1 + (scored > scored[translates].max()).sum())
             chance = _reciprocal_rank(translates.sum(), len(translates))
-            rows.append(["all", str(sample.item), found, chance])
-    each = pd.DataFrame(rows, columns=["which", "item", "mean_reciprocal_rank", "chance"])
-    table = summary(each, ["which"], bootstrap, value="mean_reciprocal_rank")
-    return table.drop(columns="which")
+            rows.append([sample.uid, str(sample.item), found, chance])
+    return pd.DataFrame(rows, columns=["test", "item", "mean_reciprocal_rank", "chance"])
 
 
 def _reciprocal_rank(hits: int, n: int) -> float:

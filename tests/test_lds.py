@@ -1,0 +1,133 @@
+"""Predicting retraining: on outcomes that follow from the scores, with noise that is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xl_influence import methods
+from xl_influence.methods import datamodels as lds
+from xl_influence.methods import detection, subsets
+from xl_influence.sharing import Bootstrap
+
+FEW = Bootstrap(100)
+
+
+@pytest.fixture
+def outcomes():
+    """(values, masks, outcomes): each subset's outcome is its sum of values, plus noise by seed."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(8, 60))
+    masks = lds.draw_subsets(60, 80)
+    clean = masks @ values.T  # (subset, test)
+    noise = clean.std(0) * rng.normal(size=(2, *clean.shape))
+    return values, masks, clean + noise
+
+
+def test_subsets_are_halves_and_differ():
+    masks = lds.draw_subsets(61, 20, share=0.5)
+    assert (masks.sum(1) == 30).all() and len(np.unique(masks, axis=0)) == 20
+    assert (lds.draw_subsets(61, 20) == masks).all(), "the seed decides"
+    with pytest.raises(ValueError, match="share=1: 10 of 10 samples"):
+        lds.draw_subsets(10, 2, share=1)
+
+
+def test_language_subsets_lack_a_part_of_one_language_only():
+    lang = pd.Series(["en"] * 8 + ["de"] * 8 + ["es"] * 8)
+    masks = lds.draw_language_subsets(lang, 12)
+    for number, mask in enumerate(masks):
+        lost = lang[~mask].value_counts()
+        assert list(lost.index) == [["en", "de", "es"][number % 3]]
+        assert lost.iloc[0] == [2, 4, 6, 8][number // 3]
+    with pytest.raises(ValueError, match="two or more languages"):
+        lds.draw_language_subsets(pd.Series(["en"] * 4), 2)
+
+
+def test_lds_is_one_for_the_truth_and_zero_for_random_scores(outcomes):
+    values, masks, noisy = outcomes
+    assert lds.lds_by_sample(values, masks, masks @ values.T) == pytest.approx(1)
+    random = np.random.default_rng(1).normal(size=(40, *values.shape))
+    items = pd.Series(range(8)).astype(str)
+    found = methods.lds({"truth": values, "random": random}, masks, noisy, items, bootstrap=FEW)
+    found = found.set_index("method")
+    assert abs(found.loc["random", "lds"]) < 0.05
+    assert found.loc["truth", "ci_low"] > 0.6
+    assert found.loc["truth", ["subsets", "seeds", "test_samples", "items"]].tolist() == [
+        *(80, 2),
+        *(8, 8),
+    ]
+    with pytest.raises(ValueError, match="allowed are"):
+        lds.lds_by_sample(values, masks[:, :-1], noisy[0])
+
+
+def test_the_ceiling_is_what_the_truth_reaches(outcomes):
+    values, masks, noisy = outcomes
+    # signal and noise have equal variance: r = 1/2, reliability of two seeds 2/3, its root 0.816
+    assert lds.split_half_ceiling(noisy).mean() == pytest.approx(np.sqrt(2 / 3), abs=0.07)
+    items = pd.Series(range(8)).astype(str)
+    found = methods.lds({"truth": values}, masks, noisy, items, bootstrap=FEW)
+    assert found["of_ceiling"].iloc[0] == pytest.approx(1, abs=0.08)
+    assert lds.split_half_ceiling(np.stack([noisy[0], noisy[0]])) == pytest.approx(1)
+    with pytest.raises(ValueError, match="two seeds"):
+        lds.split_half_ceiling(noisy[:1])
+
+
+def test_probabilities_of_zero_and_one_have_finite_log_odds():
+    found = lds.log_odds(np.array([0, 0.5, 1]))
+    assert np.isfinite(found).all() and found[0] == pytest.approx(-found[2]) and found[1] == 0
+
+
+def test_auroc_by_hand():
+    scores, marked = np.array([3.0, 1.0, 2.0, 1.0]), np.array([True, True, False, False])
+    # pairs: 3 > 2, 3 > 1, 1 < 2, 1 = 1: (2 + 0 + 0.5) / 4
+    assert methods.auroc(scores, marked) == pytest.approx(0.625)
+    assert np.isnan(methods.auroc(scores, np.zeros(4, bool)))
+
+
+def test_labels_are_flipped_in_one_language_and_found_within_it():
+    rng = np.random.default_rng(0)
+    lang = pd.Series(["en"] * 100 + ["de"] * 100)
+    labels = pd.Series(rng.integers(3, size=200))
+    new, flipped = methods.flip_labels(labels, lang, "de", share=0.2)
+    assert flipped.sum() == 20 and (lang[flipped] == "de").all()
+    assert ((new != labels) == flipped).all()
+    scores = {"knows": flipped * 2.0, "constant": np.ones(200), "random": rng.normal(size=200)}
+    found = methods.find_flipped(scores, lang, flipped, bootstrap=FEW).set_index("score")
+    assert found["language"].tolist() == ["de"] * 3 and found["samples"].tolist() == [100] * 3
+    assert found["auroc"].loc[["knows", "constant"]].tolist() == [1, 0.5]
+    row = found.loc["random"]
+    assert row["ci_low"] < 0.5 < row["ci_high"]
+    with pytest.raises(ValueError, match="in 'fr'"):
+        methods.flip_labels(labels, lang, "fr")
+
+
+def test_self_influence_of_the_cosine_finds_nothing():
+    from test_methods import given_at_random
+
+    given, gradients = given_at_random()
+    expected = sum((part[1] ** 2).sum((0, 2)) for part in gradients.values())
+    assert np.allclose(detection.squared_lengths(given.cube), expected)
+
+
+def test_the_smallest_flip_is_the_first_k_that_makes_the_model_wrong():
+    values, asked = np.array([0.1, 0.9, 0.5, 0.7]), []
+
+    def is_right(rows):
+        asked.append(rows)
+        return len(rows) < 2
+
+    assert subsets.smallest_flip(values, [1, 2, 3], is_right) == 2
+    assert asked == [(1,), (1, 3)]
+    assert subsets.smallest_flip(values, [1], is_right) is None
+
+
+@pytest.mark.slow
+def test_subsets_are_trained_once(smoke, monkeypatch):
+    from xl_influence import params, retraining
+
+    merged = params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
+    masks = lds.draw_subsets(5 * merged["train_size"], 2)
+    first = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
+    assert first.shape == (2, 2, 5 * merged["test_size"])
+    monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    again = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
+    assert (first == again).all()

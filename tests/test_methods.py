@@ -1,0 +1,335 @@
+"""Methods beside the paper's cosine: each by hand on a small cube, and the controls at chance."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import random_samples, tiny
+from scipy import sparse
+
+from xl_influence import charts, methods
+from xl_influence.influence import from_values, influence
+from xl_influence.methods import (
+    catalogue,
+    comparison,
+    controls,
+    five_questions,
+    representations,
+    words,
+)
+from xl_influence.sharing import Bootstrap
+from xl_influence.tracin import gradient_products
+
+FEW = Bootstrap(100)
+
+
+def make_samples(languages, items, seed=0, labels=2, prefix=""):
+    """Parallel samples: every item in every language, with the same label."""
+    rng = np.random.default_rng(seed)
+    label = dict(zip(items, rng.integers(labels, size=len(items)), strict=True))
+    rows = [
+        {"uid": f"{prefix}{lang}{item}", "lang": lang, "item": item, "label": int(label[item])}
+        for lang in languages
+        for item in items
+    ]
+    return pd.DataFrame(rows)
+
+
+def make_cube(gradients, epochs=1):
+    """The cube of gradients: group → (test, train) arrays of shape (epoch, sample, dim)."""
+    parts = [
+        {
+            "dot": np.einsum("eid,ejd->eij", test, train),
+            "test_sqnorm": (test**2).sum(-1),
+            "train_sqnorm": (train**2).sum(-1),
+        }
+        for test, train in gradients.values()
+    ]
+    dims = {
+        "dot": ("checkpoint", "group", "test", "train"),
+        "test_sqnorm": ("checkpoint", "group", "test"),
+        "train_sqnorm": ("checkpoint", "group", "train"),
+    }
+    arrays = {name: (dims[name], np.stack([part[name] for part in parts], 1)) for name in dims}
+    coords = {"checkpoint": range(1, epochs + 1), "group": list(gradients)}
+    return xr.Dataset(arrays, coords=coords)
+
+
+def given_at_random(seed=0, groups=("embeddings", "layer-00", "layer-01", "head"), epochs=2):
+    """A run of random gradients: 3 languages, 20 training items and 6 test items."""
+    rng = np.random.default_rng(seed)
+    train = make_samples(["en", "de", "es"], range(20), seed)
+    test = make_samples(["en", "de", "es"], range(100, 106), seed + 1)
+    gradients = {
+        group: (rng.normal(size=(epochs, len(test), 5)), rng.normal(size=(epochs, len(train), 5)))
+        for group in groups
+    }
+    cube = make_cube(gradients, epochs)
+    cube = cube.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
+    return methods.Given(cube, train, test, top_k=10), gradients
+
+
+def cosines(a, b):
+    return a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+
+
+# ----------------------------------------------------------------- from the cube
+
+
+def test_methods_of_the_cube_are_the_gradients_own():
+    given, gradients = given_at_random()
+    whole = [np.concatenate([part[side] for part in gradients.values()], -1) for side in (0, 1)]
+    paper = sum(cosines(whole[0][epoch], whole[1][epoch]) for epoch in (0, 1))
+    assert np.allclose(methods.compute("cosine", given), paper)
+    last = cosines(whole[0][1], whole[1][1])
+    assert np.allclose(methods.compute("last checkpoint", given), last)
+    dot = sum(whole[0][epoch] @ whole[1][epoch].T for epoch in (0, 1))
+    assert np.allclose(methods.compute("dot product", given), dot)
+    head = sum(cosines(*(side[epoch] for side in gradients["head"])) for epoch in (0, 1))
+    assert np.allclose(methods.compute("head", given), head)
+    rest = [
+        np.concatenate([part[side] for name, part in gradients.items() if name != "embeddings"], -1)
+        for side in (0, 1)
+    ]
+    expected = sum(cosines(rest[0][epoch], rest[1][epoch]) for epoch in (0, 1))
+    assert np.allclose(methods.compute("all but embeddings", given), expected)
+
+
+def test_ranks_and_votes_of_layers_by_hand():
+    # cosines with the one test gradient: layer-00 .8, .6, 0; layer-01 .6, 1, -1
+    test = np.array([[[1.0, 0.0]]])
+    first = np.array([[[0.8, 0.6], [0.6, 0.8], [0.0, 1.0]]])
+    second = np.array([[[0.6, 0.8], [1.0, 0.0], [-1.0, 0.0]]])
+    cube = make_cube({"layer-00": (test, first), "layer-01": (test, second)})
+    train = pd.DataFrame({"uid": list("abc"), "lang": "en", "item": range(3), "label": 0})
+    one = pd.DataFrame({"uid": ["t"], "lang": "en", "item": 9, "label": 0})
+    given = methods.Given(cube, train, one, top_k=1)
+    # ranks 3, 2, 1 and 2, 3, 1: means 2.5, 2.5, 1, over 3
+    assert np.allclose(methods.compute("mean rank of layers", given), [[2.5 / 3, 2.5 / 3, 1 / 3]])
+    # the top 1 is a, then b; the bottom 1 is c, twice
+    expected = [[1 + 2.5 / 3, 1 + 2.5 / 3, -2 + 1 / 3]]
+    assert np.allclose(methods.compute("votes of layers", given), expected)
+
+
+def test_every_layer_is_a_method_and_an_unknown_one_is_refused():
+    given, gradients = given_at_random()
+    assert {"layer-00", "layer-01"} < set(methods.methods_of(given))
+    layer = sum(cosines(*(side[epoch] for side in gradients["layer-01"])) for epoch in (0, 1))
+    assert np.allclose(methods.compute("layer-01", given), layer)
+    with pytest.raises(ValueError, match=r"unknown method 'cosin'; allowed are cosine, dot"):
+        methods.compute("cosin", given)
+
+
+def test_a_published_run_says_what_it_cannot_do():
+    given, _ = given_at_random()
+    published = from_values(influence(given.cube), given.train, given.test)
+    values, reasons = methods.compute_all(methods.Given(published, given.train, given.test))
+    assert set(values) == {"cosine", "random scores", "shuffled samples"}
+    assert np.allclose(values["cosine"], methods.compute("cosine", given))
+    assert "by parameter group" in reasons["dot product"]
+    assert "their sum only" in reasons["last checkpoint"]
+    assert "token ids" in reasons["BM25"]
+    assert "checkpoints" in reasons["first token"]
+    assert "random_weights=true" in reasons["random weights"]
+    table = methods.describe(given, reasons)
+    assert (table["not_available"] != "").sum() == len(reasons) + len(catalogue.NOT_COMPUTED)
+
+
+def test_with_one_checkpoint_the_last_is_no_method_of_its_own():
+    given, _ = given_at_random(epochs=1)
+    with pytest.raises(methods.NotAvailableError, match="one checkpoint"):
+        methods.compute("last checkpoint", given)
+
+
+# --------------------------------------------------------------------- from texts
+
+
+def test_bm25_by_hand():
+    documents = sparse.csr_array(np.array([[2, 0, 1], [1, 1, 0]]))
+    queries = sparse.csr_array(np.array([[0, 1, 0], [0, 0, 2]]))
+    # lengths 3 and 2, mean 2.5; tokens 1 and 2 are in one of two documents: idf = log(1 + 1.5/1.5)
+    idf = np.log(2)
+    b_in_second = idf * 1 * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 2 / 2.5))
+    c_in_first = 2 * idf * 1 * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 3 / 2.5))
+    expected = [[0, b_in_second], [c_in_first, 0]]
+    assert np.allclose(words.score_bm25(documents, queries), expected)
+
+
+@pytest.fixture
+def with_inputs(tmp_path):
+    """A run with token ids: two training samples and a test sample."""
+    rows = [
+        ["en0", "train", [0, 5, 6, 2]],
+        ["de0", "train", [0, 7, 2]],
+        ["en9", "test", [0, 5, 2]],
+    ]
+    inputs = pd.DataFrame(rows, columns=["uid", "split", "input_ids"])
+    inputs.to_parquet(tmp_path / "inputs.parquet")
+    train = pd.DataFrame({"uid": ["en0", "de0"], "lang": ["en", "de"], "item": 0, "label": 0})
+    test = pd.DataFrame({"uid": ["en9"], "lang": "en", "item": 9, "label": 0})
+    cube = from_values([[0.5, 0.1]], train, test)
+    return methods.Given(cube, train, test, folder=tmp_path)
+
+
+def test_token_overlap_counts_no_token_that_all_samples_have(with_inputs):
+    # {5} and {5, 6}: one of two; {5} and {7}: none
+    assert methods.compute("token overlap", with_inputs).tolist() == [[0.5, 0.0]]
+    bm25 = methods.compute("BM25", with_inputs)
+    assert bm25[0, 0] > 0 and bm25[0, 1] == 0
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_representations_do_not_depend_on_the_batch(kind):
+    model = tiny(kind)
+    samples = [sample["input_ids"] for sample in random_samples(9, seed=4)]
+    first, mean = representations.encode(model, samples)
+    for row, ids in enumerate(samples):
+        alone = representations.encode(model, [ids])
+        assert np.allclose(first[row], alone[0], atol=1e-5)
+        assert np.allclose(mean[row], alone[1], atol=1e-5)
+    assert not np.allclose(first[0], first[1], atol=1e-3)
+
+
+# ----------------------------------------------------------------------- controls
+
+
+def test_random_weights_are_computed_once_and_belong_to_their_scores(tmp_path, monkeypatch):
+    model = tiny("bert")
+    for parameter in model.parameters():  # as no initialisation would draw them
+        parameter.data *= 8
+    model.save_pretrained(tmp_path / "checkpoints" / "epoch-1")
+    samples = [
+        sample | {"uid": f"{split}{row}", "split": split, "lang": "en", "item": row}
+        for split, number in (("train", 5), ("test", 2))
+        for row, sample in enumerate(random_samples(number, seed=number))
+    ]
+    inputs = pd.DataFrame(samples)
+    inputs.to_parquet(tmp_path / "inputs.parquet")
+    frames = {split: part.reset_index(drop=True) for split, part in inputs.groupby("split")}
+    for split, frame in frames.items():
+        frame[["uid", "lang", "item", "label"]].to_parquet(tmp_path / f"{split}.parquet")
+    (tmp_path / "manifest.json").write_text('{"scores_fingerprint": "one"}')
+    path = methods.compute_random_weights(tmp_path, seed=7)  # the checkpoint has seed 0
+    cube = from_values(np.zeros((2, 5)), frames["train"], frames["test"])
+    given = methods.Given(cube, frames["train"], frames["test"], folder=tmp_path)
+    found = methods.compute("random weights", given)
+    assert found.shape == (2, 5) and np.abs(found).max() <= 1 + 1e-6 and found.std() > 0
+    trained = influence(gradient_products(model, samples[:5], samples[5:])).to_numpy()
+    assert not np.allclose(found, trained, atol=1e-3), "these are the checkpoint's weights"
+    monkeypatch.setattr(controls, "_pass", None)  # a second pass would fail
+    assert methods.compute_random_weights(tmp_path, seed=7) == path
+    (tmp_path / "manifest.json").write_text('{"scores_fingerprint": "two"}')
+    with pytest.raises(methods.NotAvailableError, match="belongs to other scores"):
+        methods.compute("random weights", given)
+
+
+def planted_run(seed=0, sources=("gradients",)):
+    """A run whose gradients point by phenomenon and label, and a little by language."""
+    rng = np.random.default_rng(seed)
+    train = make_samples(["en", "de", "es", "fr"], range(60), seed)
+    test = make_samples(["en", "de", "es", "fr"], range(100, 108), seed + 1)
+    planted = train[train["lang"] == "de"].head(0)
+    for lang, item in itertools.product(["de"], range(100, 108)):
+        label = test.loc[test["item"] == item, "label"].iloc[0]
+        row = {"uid": f"{lang}{item}", "lang": lang, "item": item, "label": label}
+        planted = pd.concat([planted, pd.DataFrame([row])])
+    train = pd.concat([train, planted], ignore_index=True)
+    directions = rng.normal(size=(300, 40))
+    parts = []
+    for frame in (train, test):
+        frame["phenomenon"] = [f"p{item % 6}" for item in frame["item"]]
+        kind = (frame["item"] % 6) * 2 + frame["label"]
+        language = 50 + pd.factorize(frame["lang"])[0]
+        item = 100 + frame["item"]
+        mean = 2 * directions[kind] + 1.5 * directions[language] + 1.5 * directions[item]
+        parts.append((mean + 3 * rng.normal(size=mean.shape))[None])
+    cube = make_cube({"embeddings": parts[::-1], "layer-00": parts[::-1]})
+    cube = cube.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
+    return methods.Given(cube, train, test, top_k=10)
+
+
+@pytest.fixture(scope="module")
+def compared():
+    given = planted_run()
+    values, _ = methods.compute_all(given)
+    return methods.compare(values, given, ks=(5, 50), translated=True, bootstrap=FEW)
+
+
+def lookup(table, method, measure, k):
+    where = (table["method"] == method) & (table["measure"] == measure) & (table["k"] == k)
+    assert where.sum() == 1
+    return table[where].iloc[0]
+
+
+PLACES = [("other languages", 5), ("other languages", 50), ("planted", 10), ("own translation", 0)]
+
+
+@pytest.mark.parametrize(("measure", "k"), PLACES)
+@pytest.mark.parametrize("control", catalogue.AVERAGED)
+def test_controls_are_at_chance_and_the_cosine_is_not(compared, control, measure, k):
+    row = lookup(compared, control, measure, k)
+    spread = max(row["ci_high"] - row["ci_low"], 0.02)
+    assert abs(row["value"] - row["chance"]) < spread
+    paper = lookup(compared, "cosine", measure, k)
+    if k != 50:
+        assert not paper["ci_low"] <= paper["chance"] <= paper["ci_high"]
+
+
+@pytest.mark.parametrize("control", catalogue.AVERAGED)
+def test_controls_do_not_agree_with_the_cosine(compared, control):
+    assert abs(lookup(compared, control, "agreement", 0)["value"]) < 0.05
+    assert lookup(compared, "cosine", "agreement", 0)["value"] == pytest.approx(1)
+
+
+def test_every_row_has_chance_and_counts(compared):
+    assert not compared.drop(columns=["ci_low", "ci_high"]).isna().any().any()
+    assert set(compared["measure"]) == set(comparison.MEASURES)
+    drawn = charts.plot_methods(compared, {"cosine": "gradients"}, ["other languages"]).to_dict()
+    assert [layer["mark"]["type"] for layer in drawn["spec"]["layer"]] == ["tick", "rule", "point"]
+
+
+def test_rank_correlation_by_hand():
+    a = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    b = np.array([[10.0, 20.0, 30.0], [3.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+    # second: ranks 1 2 3 and 3 1 2: differences 2, 1, 1; 1 - 6 * 6 / (3 * 8)
+    assert methods.correlate_ranks(a, b).tolist() == pytest.approx([1, -0.5, 0])
+
+
+# ---------------------------------------------------------------------- questions
+
+
+def test_answers_are_those_of_the_numbers():
+    given = planted_run()
+    runs = methods.Runs(given)
+    table = methods.answers(runs, bootstrap=FEW)
+    one = table[table["question"] == 1].set_index("method")
+    assert set(one.index) == set(methods.methods_of(given))
+    paper = one.loc["cosine"]
+    assert paper["ci_high"] < 0.5 and paper["verdict"] == "does not hold"
+    assert one.loc["random scores", "verdict"] == "inconclusive", "chance is no evidence"
+    assert one.loc["BM25", "verdict"] == "cannot be tested here" and one.loc["BM25", "why_not"]
+    assert (table.loc[table["question"].isin([2, 4, 5]), "why_not"] != "").all()
+    counts = methods.count_answers(table, methods.questions(True, True))
+    assert len(counts) == 5
+    first = counts.iloc[0]
+    asked = one[(one["kind"] != "control") & ~one.index.str.startswith("layer-")]
+    asked = asked[asked["why_not"] == ""]
+    assert first["of"] == len(asked) - 1
+    assert first["same"] == (asked["verdict"] == paper["verdict"]).sum() - 1
+    assert len(methods.same_as_paper(counts)) == 5
+    assert "This run cannot test it" in methods.same_as_paper(counts)[1]
+
+
+def test_change_of_the_own_share_is_between_the_epochs():
+    given, _ = given_at_random(epochs=2)
+    each = five_questions._change_of_own("cosine", methods.Runs(given))
+    own = {}
+    for epoch in (1, 2):
+        values = influence(given.cube.sel(checkpoint=epoch)).to_numpy()
+        top = np.argsort(-values, 1)[:, :10]
+        same = given.train["lang"].to_numpy()[top] == given.test["lang"].to_numpy()[:, None]
+        own[epoch] = same.mean(1)
+    assert np.allclose(each["share"], own[2] - own[1])
+    assert (each["chance"] == 0).all()

@@ -1,0 +1,70 @@
+"""Would another method say the same? Methods as parameters of one function, and what compares them.
+
+`compute(name, given)` returns one method's values (test, train) for a run, and `compute_all` those
+of every method that the run has the means for. `compare` puts the same questions to all of them,
+`answers` the paper's five. The other functions ask what is left of influence when language
+(`take_out`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what agrees
+with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
+(`nearest_first`). `lds` says how well a method predicts retraining on subsets, `find_flipped` how
+well a score finds changed labels; `subsets` does the trainings.
+"""
+
+from .base import Given, NotAvailableError
+from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, methods_of
+from .centring import centre, take_out, taken_out
+from .comparison import MEASURES, compare, correlate_ranks
+from .controls import compute_random_weights
+from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
+from .detection import auroc, find_flipped, flip_labels, squared_lengths
+from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
+from .labels import compare_pools, label_share, within_label
+from .leaks import leakage
+from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
+from .nearest import nearest_first
+from .study import mostly_repeats, read_given, read_runs
+
+__all__ = [
+    "MEASURES",
+    "METHODS",
+    "PAPER",
+    "Given",
+    "Method",
+    "NotAvailableError",
+    "Question",
+    "Runs",
+    "accuracy_lost",
+    "answers",
+    "auroc",
+    "centre",
+    "compare",
+    "compare_pools",
+    "compute",
+    "compute_all",
+    "compute_random_weights",
+    "correlate",
+    "correlate_ranks",
+    "count_answers",
+    "describe",
+    "draw_language_subsets",
+    "draw_subsets",
+    "find_flipped",
+    "flip_labels",
+    "label_share",
+    "language_matrix",
+    "lds",
+    "leakage",
+    "log_odds",
+    "methods_of",
+    "mostly_repeats",
+    "nearest_first",
+    "questions",
+    "read_given",
+    "read_runs",
+    "same_as_paper",
+    "side_by_side",
+    "split_half_ceiling",
+    "squared_lengths",
+    "take_out",
+    "taken_out",
+    "within_label",
+]

@@ -1,0 +1,100 @@
+"""What every method is given, and what it says where it cannot be computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+WHOLE = "all"  # the one group of a cube that holds influence only, as `from_values` makes it
+
+
+class NotAvailableError(ValueError):
+    """A method needs something that the run does not have; the message says what."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What methods start from.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        The score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    folder : Path, optional
+        The run's folder, for methods that read token ids or checkpoints.
+    top_k : int
+        How many training samples count as the most influential, for methods that vote.
+    """
+
+    cube: xr.Dataset
+    train: pd.DataFrame
+    test: pd.DataFrame
+    folder: Path | None = None
+    top_k: int = 100
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs whose checkpoints the cube holds; empty if it holds only their sum."""
+        return [int(epoch) for epoch in self.cube.get("checkpoint", [])]
+
+    @property
+    def layers(self) -> list[str]:
+        """The parameter groups that are layers, from the first to the last."""
+        return [str(group) for group in self.cube["group"].values if "layer" in str(group)]
+
+    def at(self, epoch: int) -> Given:
+        """Return the same for a single epoch."""
+        return replace(self, cube=self.cube.sel(checkpoint=[epoch]))
+
+    def need_groups(self, *groups: str) -> None:
+        """Raise `NotAvailableError` unless the cube holds these groups.
+
+        Parameters
+        ----------
+        *groups : str
+            Names of parameter groups.
+        """
+        known = [str(group) for group in self.cube["group"].values]
+        if known == [WHOLE]:
+            raise NotAvailableError(
+                "needs dot products by parameter group; this run holds influence over all "
+                "parameters only, as published runs do"
+            )
+        missing = [group for group in groups if group not in known]
+        if missing:
+            raise NotAvailableError(f"the model has no parameter group {missing[0]!r}")
+
+    def need_folder(self, name: str, why: str) -> Path:
+        """Return a file or folder of the run; raise `NotAvailableError` if it is not there.
+
+        Parameters
+        ----------
+        name : str
+            Its path in the run's folder.
+        why : str
+            What it is needed for, as in 'token ids'.
+        """
+        if self.folder is None or not (self.folder / name).exists():
+            raise NotAvailableError(f"needs {why}; the run has no {name}")
+        return self.folder / name
+
+
+def cosines(test: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Return the cosine of every pair of vectors: (test, train); zero for a vector of zeros.
+
+    Parameters
+    ----------
+    test, train : numpy.ndarray
+        Vectors of shapes (test, dim) and (train, dim).
+    """
+    units = []
+    for vectors in (test, train):
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units.append(vectors / np.where(lengths == 0, 1, lengths))
+    return units[0] @ units[1].T

@@ -1,0 +1,207 @@
+"""The methods by name, what each costs, and the one function that computes any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from . import controls, gradients, representations, words
+from .base import Given, NotAvailableError
+
+PAPER = "cosine"  # the paper's method
+CUBE = "the influence pass of the study"
+
+
+class Method(NamedTuple):
+    """A way to score training samples for a test sample.
+
+    Attributes
+    ----------
+    kind : str
+        'gradients', 'representations', 'words' or 'control'.
+    what : str
+        What it is, in one phrase.
+    cost : str
+        What it needs to be computed.
+    compute : callable
+        From `Given` to values (test, train), high where a training sample is helpful.
+    """
+
+    kind: str
+    what: str
+    cost: str
+    compute: Callable[[Given], np.ndarray]
+
+
+METHODS = {
+    PAPER: Method("gradients", "the paper's: all parameters, all epochs", CUBE, gradients.cosine),
+    "dot product": Method(
+        "gradients", "TracIn as published, not normalised", CUBE, gradients.dot_product
+    ),
+    "last checkpoint": Method(
+        "gradients", "the cosine after the last epoch", "its last epoch", gradients.last_checkpoint
+    ),
+    "head": Method(
+        "gradients", "the cosine over the head", CUBE, partial(gradients.cosine, groups=["head"])
+    ),
+    "embeddings": Method(
+        "gradients",
+        "the cosine over the embeddings",
+        CUBE,
+        partial(gradients.cosine, groups=["embeddings"]),
+    ),
+    "all but embeddings": Method(
+        "gradients", "the cosine over all other parameters", CUBE, gradients.without_embeddings
+    ),
+    "mean rank of layers": Method(
+        "gradients", "ranks by each layer's cosine, averaged", CUBE, gradients.mean_rank
+    ),
+    "votes of layers": Method(
+        "gradients", "each layer votes for its top and against its bottom k", CUBE, gradients.votes
+    ),
+    "first token": Method(
+        "representations",
+        "similarity of the first token's last hidden state",
+        "one forward pass",
+        representations.first_token,
+    ),
+    "mean of tokens": Method(
+        "representations",
+        "similarity of the mean last hidden state",
+        "one forward pass",
+        representations.mean_of_tokens,
+    ),
+    "BM25": Method("words", "shared tokens, rare ones count more", "seconds", words.bm25),
+    "token overlap": Method(
+        "words", "share of distinct tokens in common", "seconds", words.token_overlap
+    ),
+    "random weights": Method(
+        "control", "the cosine in an untrained model", "one more pass", controls.random_weights
+    ),
+    "random scores": Method("control", "numbers drawn at random", "none", controls.random_scores),
+    "shuffled samples": Method(
+        "control", "the cosine, shuffled for each test sample", CUBE, controls.shuffled
+    ),
+}
+AVERAGED = ("random scores", "shuffled samples")  # over `controls.DRAWS` draws
+NOT_COMPUTED = {  # methods that one would expect here, and why we cannot compute them
+    "Adam-preconditioned": "needs the optimizer's second moments; checkpoints hold weights only",
+    "EK-FAC": "needs curvature factors of every layer, which no library here computes",
+}
+
+
+def methods_of(given: Given) -> dict[str, Method]:
+    """List the methods for a run: `METHODS`, and the cosine over each layer of its model.
+
+    Parameters
+    ----------
+    given : Given
+        The run.
+
+    Returns
+    -------
+    dict of str to Method
+        Name → method; a layer's name is that of its parameter group, such as 'layer-05'.
+    """
+    names = list(METHODS)
+    place = names.index("mean rank of layers")
+    layers = {
+        layer: Method(
+            "gradients",
+            "the cosine over this layer",
+            CUBE,
+            partial(gradients.cosine, groups=[layer]),
+        )
+        for layer in given.layers
+    }
+    first = {name: METHODS[name] for name in names[:place]}
+    return first | layers | {name: METHODS[name] for name in names[place:]}
+
+
+def compute(name: str, given: Given) -> np.ndarray:
+    """Compute one method's values.
+
+    Parameters
+    ----------
+    name : str
+        One of `methods_of(given)`.
+    given : Given
+        The run.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test, train), float64: high where a training sample is helpful by this method.
+
+    Raises
+    ------
+    ValueError
+        There is no such method.
+    NotAvailableError
+        The run lacks what the method needs.
+    """
+    known = methods_of(given)
+    if name not in known:
+        raise ValueError(f"unknown method {name!r}; allowed are {', '.join(known)}")
+    return np.asarray(known[name].compute(given), dtype=np.float64)
+
+
+def compute_all(
+    given: Given, names: Sequence[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Compute every method that the run has the means for.
+
+    Parameters
+    ----------
+    given : Given
+        The run.
+    names : sequence of str, optional
+        The methods; default: all.
+
+    Returns
+    -------
+    values : dict
+        Name → values (test, train); for the methods in `AVERAGED`, (draw, test, train).
+    reasons : dict
+        Name → why it is not available, for all others.
+    """
+    values, reasons = {}, {}
+    for name in methods_of(given) if names is None else names:
+        try:
+            values[name] = _draws(name, given) if name in AVERAGED else compute(name, given)
+        except NotAvailableError as error:
+            reasons[name] = str(error)
+    return values, reasons
+
+
+def _draws(name: str, given: Given) -> np.ndarray:
+    """Draw a random control several times: (draw, test, train)."""
+    draw: Callable[..., np.ndarray] = METHODS[name].compute
+    return np.stack([draw(given, seed=seed) for seed in range(controls.DRAWS)])
+
+
+def describe(given: Given, reasons: dict[str, str]) -> pd.DataFrame:
+    """List all methods for readers: those computed, and those that are not, with the reason.
+
+    Parameters
+    ----------
+    given : Given
+        The run.
+    reasons : dict
+        As `compute_all` returns them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `method`, `kind`, `what`, `cost`, `not_available` (the reason; empty if it was computed).
+    """
+    rows = [
+        [name, method.kind, method.what, method.cost, reasons.get(name, "")]
+        for name, method in methods_of(given).items()
+    ]
+    rows += [[name, "gradients", "", "", reason] for name, reason in NOT_COMPUTED.items()]
+    return pd.DataFrame(rows, columns=["method", "kind", "what", "cost", "not_available"])

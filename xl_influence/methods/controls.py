@@ -1,0 +1,128 @@
+"""Controls: scores that know nothing, and the same influence in a model that has learned nothing.
+
+Whatever random or shuffled scores show as well is no evidence. A model with random weights has
+read no text, so what its gradients find is in the inputs and in the architecture.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .. import runs
+from ..influence import influence
+from ..manifest import read_manifest
+from .base import Given, NotAvailableError
+from .gradients import cosine
+
+DRAWS = 20  # of the random controls; their values are averaged
+FILE = "random-weights.zarr"  # in the run's folder
+
+
+def random_scores(given: Given, seed: int = 0) -> np.ndarray:
+    """Draw scores at random: (test, train).
+
+    Parameters
+    ----------
+    given : Given
+        The run.
+    seed : int
+        Seed of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((len(given.test), len(given.train)))
+
+
+def shuffled(given: Given, seed: int = 0) -> np.ndarray:
+    """Shuffle each test sample's cosines among the training samples: (test, train).
+
+    Scores keep their distribution, and lose what they say of language, label and item.
+
+    Parameters
+    ----------
+    given : Given
+        The run.
+    seed : int
+        Seed of the shuffle.
+    """
+    return np.random.default_rng(seed).permuted(cosine(given), axis=1)
+
+
+def random_weights(given: Given) -> np.ndarray:
+    """Read the cosine at random weights, as `compute_random_weights` left it: (test, train).
+
+    Raises
+    ------
+    NotAvailableError
+        It has not been computed for this score cube.
+    """
+    path = given.need_folder(FILE, "one more influence pass (random_weights=true)")
+    found = xr.open_zarr(path, consolidated=False)
+    if found.attrs["scores"] != _scores_of(path.parent):
+        raise NotAvailableError(f"{FILE} belongs to other scores: compute it again")
+    same = list(found["test"].values) == list(given.test["uid"])
+    if not same or list(found["train"].values) != list(given.train["uid"]):
+        raise NotAvailableError(f"{FILE} holds other samples: compute it again")
+    return found["influence"].to_numpy().astype(np.float64)
+
+
+def compute_random_weights(folder: str | Path, seed: int = 0) -> Path:
+    """Compute the paper's cosine with a model of the run's architecture and random weights.
+
+    This is one influence pass. A result that belongs to the run's present scores is kept.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder, with checkpoints and token ids.
+    seed : int
+        Seed of the weights.
+
+    Returns
+    -------
+    Path
+        `random-weights.zarr` in the run's folder: `influence` (test, train), float32.
+    """
+    target, wanted = Path(folder) / FILE, _scores_of(Path(folder))
+    if target.exists():
+        attributes = json.loads((target / "zarr.json").read_text())["attributes"]
+        if attributes.get("scores") == wanted and attributes.get("seed") == seed:
+            return target
+    values = _pass(Path(folder), seed)
+    values.attrs = {"scores": wanted, "seed": seed}
+    with runs.write_atomically(target) as path:
+        values.to_zarr(path, consolidated=False)
+    return target
+
+
+def _scores_of(folder: Path) -> str:
+    """Return the fingerprint of the run's scores."""
+    return read_manifest(folder)["scores_fingerprint"]
+
+
+def _pass(folder: Path, seed: int) -> xr.Dataset:
+    """Compute the influence at random weights."""
+    import transformers
+
+    from ..tracin import gradient_products  # imports torch, which takes seconds
+
+    config = transformers.AutoConfig.from_pretrained(folder / "checkpoints" / "epoch-1")
+    transformers.set_seed(seed)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    sides = {}
+    for split in ("train", "test"):
+        uids = pd.read_parquet(folder / f"{split}.parquet", columns=["uid"])["uid"]
+        inputs = runs.read_inputs(folder, split).set_index("uid").loc[uids].reset_index()
+        sides[split] = inputs.to_dict("records")
+    products = gradient_products(model.eval(), sides["train"], sides["test"])
+    return _bare(influence(products).astype(np.float32))
+
+
+def _bare(found: xr.DataArray) -> xr.Dataset:
+    """Keep the values and the uids of the samples."""
+    coords = {dim: found[dim].values.astype(object) for dim in ("test", "train")}
+    return xr.Dataset({"influence": (("test", "train"), found.to_numpy())}, coords=coords)

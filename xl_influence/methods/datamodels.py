@@ -1,0 +1,214 @@
+"""Does a method predict retraining? The linear datamodeling score, also by language (LDS).
+
+A model is trained on many subsets of the training samples. A method predicts each test sample's
+outcome, the log-odds of the right class, by the sum of its scores over the subset. The LDS is the
+rank correlation of prediction and outcome over subsets (Park et al. 2023, TRAK).
+
+Random halves hardly vary the mix of languages. Subsets that lack a part of one language do, so only
+these speak to a claim about languages. Training is noisy; the ceiling is what even a perfect
+method could reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
+from .comparison import correlate_ranks
+
+DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
+LEAST = 1e-6  # probabilities are kept this far from 0 and 1
+
+
+def draw_subsets(n_train: int, n: int, *, share: float = 0.5, seed: int = 0) -> np.ndarray:
+    """Draw random subsets of the training samples, all of one size.
+
+    Parameters
+    ----------
+    n_train : int
+        Number of training samples.
+    n : int
+        Number of subsets.
+    share : float
+        Share of the training samples in each.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        (subset, train), bool: whether a sample is in a subset.
+
+    Raises
+    ------
+    ValueError
+        A subset would hold no sample, or all.
+    """
+    size = round(share * n_train)
+    if not 0 < size < n_train:
+        raise ValueError(f"share={share}: {size} of {n_train} samples; allowed are some, not all")
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((n, n_train), bool)
+    for mask in masks:
+        mask[rng.choice(n_train, size, replace=False)] = True
+    return masks
+
+
+def draw_language_subsets(
+    lang: pd.Series, n: int, *, dropped: Sequence[float] = DROPPED, seed: int = 0
+) -> np.ndarray:
+    """Draw subsets that lack a part of one language and nothing of the others.
+
+    Languages take turns, and so do the parts.
+
+    Parameters
+    ----------
+    lang : pandas.Series
+        The language of each training sample.
+    n : int
+        Number of subsets.
+    dropped : sequence of float
+        Parts of the language that are dropped, above 0 and at most 1.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        (subset, train), bool.
+
+    Raises
+    ------
+    ValueError
+        There is one language only, or a part is out of range.
+    """
+    languages = list(dict.fromkeys(lang))
+    if len(languages) < 2 or not all(0 < part <= 1 for part in dropped):
+        raise ValueError(
+            f"languages {languages}, dropped {list(dropped)}: allowed are two or more languages, "
+            "and parts above 0 and at most 1"
+        )
+    rng = np.random.default_rng(seed)
+    masks = np.ones((n, len(lang)), bool)
+    for number, mask in enumerate(masks):
+        turn, place = divmod(number, len(languages))
+        rows = np.flatnonzero((lang == languages[place]).to_numpy())
+        size = max(1, round(dropped[turn % len(dropped)] * len(rows)))
+        mask[rng.choice(rows, size, replace=False)] = False
+    return masks
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """Turn probabilities of the right class into log-odds; 0 and 1 give large finite numbers.
+
+    >>> log_odds(np.array([0.5, 0.8])).round(3).tolist()
+    [0.0, 1.386]
+    """
+    inner = np.clip(np.asarray(probability, dtype=np.float64), LEAST, 1 - LEAST)
+    return np.log(inner / (1 - inner))
+
+
+def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """Correlate predictions and outcomes over subsets, for each test sample.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        A method's values (test, train).
+    masks : numpy.ndarray
+        (subset, train), bool.
+    outcomes : numpy.ndarray
+        Log-odds of the right class, (subset, test); averaged over seeds beforehand.
+
+    Returns
+    -------
+    numpy.ndarray
+        Spearman's correlation, (test,).
+
+    Raises
+    ------
+    ValueError
+        The shapes do not match.
+    """
+    n_test, n_train = values.shape
+    if masks.shape[1:] != (n_train,) or outcomes.shape != (len(masks), n_test):
+        raise ValueError(
+            f"values {values.shape}, masks {masks.shape}, outcomes {outcomes.shape}: allowed are "
+            "(test, train), (subset, train) and (subset, test)"
+        )
+    predicted = masks.astype(np.float64) @ values.T  # (subset, test)
+    return correlate_ranks(predicted.T, outcomes.T)
+
+
+def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
+    """Estimate the highest correlation that any method can reach, from disagreement of seeds.
+
+    The correlation r of two halves of the seeds gives the reliability of their mean,
+    2r / (1 + r) (Spearman and Brown); a perfect prediction correlates with a measurement of that
+    reliability by its square root.
+
+    Parameters
+    ----------
+    outcomes : numpy.ndarray
+        (seed, subset, test), with two seeds or more.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test,), from 0 (the halves do not agree at all) to 1.
+
+    Raises
+    ------
+    ValueError
+        There is one seed only.
+    """
+    if outcomes.ndim != 3 or len(outcomes) < 2:
+        raise ValueError(f"outcomes {outcomes.shape}: allowed are (seed, subset, test), two seeds")
+    halves = [outcomes[start::2].mean(0).T for start in (0, 1)]  # (test, subset)
+    r = np.clip(correlate_ranks(*halves), 0, 1)
+    return np.sqrt(2 * r / (1 + r))
+
+
+def lds(
+    values: Mapping[str, np.ndarray],
+    masks: np.ndarray,
+    outcomes: np.ndarray,
+    items: pd.Series,
+    *,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Compute every method's LDS, with interval and ceiling.
+
+    Parameters
+    ----------
+    values : mapping of str to numpy.ndarray
+        Method → values (test, train), or (draw, test, train), whose results are averaged.
+    masks : numpy.ndarray
+        (subset, train), bool.
+    outcomes : numpy.ndarray
+        (seed, subset, test), with two seeds or more.
+    items : pandas.Series
+        The item of each test sample; they are resampled together.
+    bootstrap : Bootstrap
+        How the intervals are computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `method`, `lds` (mean over test samples), `ci_low`, `ci_high`, `chance` (0), `ceiling`,
+        `of_ceiling` (NaN where the ceiling is 0), `subsets`, `seeds`, `test_samples`, `items`.
+    """
+    ceiling, mean, rows = float(split_half_ceiling(outcomes).mean()), outcomes.mean(0), []
+    for name, found in values.items():
+        draws = found if found.ndim == 3 else found[None]
+        each = np.mean([lds_by_sample(draw, masks, mean) for draw in draws], axis=0)
+        low, high = interval_of_mean(each, bootstrap, items)
+        value = float(each.mean())
+        share = value / ceiling if ceiling else np.nan
+        counts = [len(masks), len(outcomes), len(each), items.nunique()]
+        rows.append([name, value, low, high, 0.0, ceiling, share, *counts])
+    columns = ["method", "lds", "ci_low", "ci_high", "chance", "ceiling", "of_ceiling"]
+    return pd.DataFrame(rows, columns=[*columns, "subsets", "seeds", "test_samples", "items"])

@@ -1,0 +1,297 @@
+"""The paper's five questions (section 1), put to every method, to see which answers hold.
+
+Each question becomes one number with an interval, judged as the paper's claims are
+(`paper.verdict`): what random scores would show as well is no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..found import Estimate
+from ..influence import from_values
+from ..paper import HOLDS, verdict
+from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean, parallel
+from ..sharing.languages import cross_language_by_sample
+from ..sharing.translations import reinforcement_by_sample
+from ..sharing.variants import zero_shot_by_sample
+from .base import Given, NotAvailableError
+from .catalogue import PAPER, compute, methods_of
+
+COLUMNS = ["question", "method", "kind", "value", "ci_low", "ci_high", "chance"]
+COLUMNS += ["test_samples", "items", "verdict", "same", "why_not"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs that the questions are about.
+
+    Parameters
+    ----------
+    base : Given
+        The run of the study.
+    seen : Given, optional
+        The run on all languages that `more` and `without` are compared with.
+    more : dict of str to Given
+        Language → the run with more training samples in it.
+    without : dict of str to Given
+        Language → the run without it.
+    """
+
+    base: Given
+    seen: Given | None = None
+    more: Mapping[str, Given] = field(default_factory=dict)
+    without: Mapping[str, Given] = field(default_factory=dict)
+
+
+class Question(NamedTuple):
+    """A question of the paper, and the statement by which we test it.
+
+    Attributes
+    ----------
+    text : str
+        The question, shortened.
+    statement : str
+        The paper's answer, as it is tested.
+    expect : str
+        What the statement says of the value, as in `paper.verdict`.
+    measure : callable
+        From a method's name and `Runs` to a table by sample: `test`, `item`, `share`, `chance`.
+    """
+
+    text: str
+    statement: str
+    expect: str
+    measure: Callable[[str, Runs], pd.DataFrame]
+
+
+def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
+    """Return the paper's questions by number, with its answers for a task.
+
+    Parameters
+    ----------
+    is_parallel : bool
+        Whether the task is parallel.
+    mostly_repeats : bool
+        Whether the paper finds more than half of the samples reinforcing, as on XNLI, or fewer, as
+        on PAWS-X.
+    """
+    half = "More" if mostly_repeats else "Fewer"
+    back = "translate helpful samples in that language" if is_parallel else "helped before as well"
+    return {
+        1: Question(
+            "Do predictions rest on other languages' data too?",
+            "More than half of the most helpful samples are in other languages.",
+            "> 0.5",
+            _from_others,
+        ),
+        2: Question(
+            "Only where data in the test language are scarce?",
+            "With more data in the test language, more than half are still in other languages.",
+            "> 0.5",
+            _from_others_with_more,
+        ),
+        3: Question(
+            "Do other languages repeat what the test language's own samples say?",
+            f"{half} than half of the helpful samples in other languages translate helpful "
+            "samples in the test language.",
+            "> 0.5" if mostly_repeats else "< 0.5",
+            _repeating,
+        ),
+        4: Question(
+            "Does sharing change during fine-tuning?",
+            "The test language's own share falls from an early epoch to the last.",
+            "< 0",
+            _change_of_own,
+        ),
+        5: Question(
+            "Is it different for a language without training data?",
+            f"Without a language, fewer than half of the helpful samples {back}.",
+            "< 0.5",
+            _coming_back,
+        ),
+    }
+
+
+def answers(
+    runs: Runs, *, mostly_repeats: bool = True, bootstrap: Bootstrap = BOOTSTRAP
+) -> pd.DataFrame:
+    """Put the paper's questions to every method.
+
+    Parameters
+    ----------
+    runs : Runs
+        The runs.
+    mostly_repeats : bool
+        See `questions`.
+    bootstrap : Bootstrap
+        How the intervals are computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per question and method: `question` (its number), `method`, `kind`, `value`,
+        `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.verdict`),
+        `same` (whether the verdict is that of the paper's method), `why_not` (why a question cannot
+        be put to a method; empty if it can).
+    """
+    rows = []
+    asked = questions(parallel(runs.base.train), mostly_repeats)
+    for number, question in asked.items():
+        found = {name: _answer(name, question, runs, bootstrap) for name in methods_of(runs.base)}
+        reference = found[PAPER][-2]
+        for name, row in found.items():
+            kind = methods_of(runs.base)[name].kind
+            rows.append([number, name, kind, *row[:-1], row[-2] == reference, row[-1]])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.DataFrame:
+    """Count under how many methods each of the paper's answers holds.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `answers`.
+    asked : mapping of int to Question
+        From `questions`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `question`, `statement`, `by_cosine` (the verdict by the paper's method), then the number of
+        methods with each verdict (`holds`, `does_not_hold`, `inconclusive`, `cannot_be_asked`),
+        `same` and `of` (methods with the same verdict as the cosine, of the others that can be
+        asked), `same_layers` and `of_layers` (the same for single layers). Controls do not count.
+    """
+    rows = []
+    for number, question in asked.items():
+        part = table[(table["question"] == number) & (table["kind"] != "control")]
+        cosine = part.loc[part["method"] == PAPER, "verdict"].iloc[0]
+        is_layer = part["method"].str.startswith("layer-")
+        whole = part[~is_layer]
+        counts = [int((whole["verdict"] == each).sum()) for each in HOLDS]
+        row = [question.text, question.statement, cosine, *counts]
+        for each in (whole[whole["method"] != PAPER], part[is_layer]):
+            asked_of = each[each["verdict"] != HOLDS[-1]]
+            row += [int(asked_of["same"].sum()), len(asked_of)]
+        rows.append(row)
+    counts_of = ["holds", "does_not_hold", "inconclusive", "cannot_be_asked"]
+    columns = ["question", "statement", "by_cosine", *counts_of, "same", "of"]
+    return pd.DataFrame(rows, columns=[*columns, "same_layers", "of_layers"])
+
+
+def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> list[object]:
+    """Return value, interval, chance, counts, verdict and, if there is none, the reason."""
+    try:
+        each = question.measure(name, runs)
+    except NotAvailableError as error:
+        return [np.nan, np.nan, np.nan, np.nan, 0, 0, HOLDS[-1], str(error)]
+    low, high = interval_of_mean(each["share"], bootstrap, each["item"])
+    value, chance = float(each["share"].mean()), float(each["chance"].mean())
+    judged = verdict(Estimate(value, low, high, chance), question.expect, np.nan)
+    return [value, low, high, chance, len(each), each["item"].nunique(), judged, ""]
+
+
+def _scores(name: str, given: Given) -> xr.Dataset:
+    """Return one method's values as a cube that the analyses take."""
+    if name not in methods_of(given):
+        raise NotAvailableError("the models compared have no such layer")
+    return from_values(compute(name, given), given.train, given.test)
+
+
+def _positive(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of helpful samples."""
+    return table[table["sign"] == "positive"]
+
+
+def _from_others(name: str, runs: Runs) -> pd.DataFrame:
+    """Question 1: the share of other languages (section 7)."""
+    given = runs.base
+    scores = _scores(name, given)
+    return _positive(cross_language_by_sample(scores, given.train, given.test, top_k=given.top_k))
+
+
+def _from_others_with_more(name: str, runs: Runs) -> pd.DataFrame:
+    """Question 2: the same for a language with more training samples (section 8.4)."""
+    if not runs.more:
+        raise NotAvailableError("no run with more data in a language, or all are at chance")
+    tables = []
+    for lang, given in runs.more.items():
+        table = _from_others(name, Runs(given))
+        tables.append(table[table["test_lang"] == lang])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _repeating(name: str, runs: Runs) -> pd.DataFrame:
+    """Question 3: the share of reinforcing samples (section 8.1)."""
+    given = runs.base
+    if not parallel(given.train):
+        raise NotAvailableError("the task is not parallel: no sample translates another")
+    found = reinforcement_by_sample(
+        _scores(name, given), given.train, given.test, top_k=given.top_k
+    )
+    if _positive(found).empty:
+        raise NotAvailableError("no sample in another language is among the top k")
+    return _positive(found)
+
+
+def _change_of_own(name: str, runs: Runs) -> pd.DataFrame:
+    """Question 4: change of the test language's own share between epochs (section 8.2)."""
+    given = runs.base
+    epochs = given.epochs
+    if len(epochs) < 2:
+        raise NotAvailableError("the run has one checkpoint")
+    if methods_of(given)[name].kind in ("words", "control") or name == "last checkpoint":
+        raise NotAvailableError("does not depend on the epoch")
+    shares = []
+    for epoch in (epochs[min(1, len(epochs) - 2)], epochs[-1]):  # the second, as in the paper
+        table = _from_others(name, Runs(given.at(epoch))).set_index("test")
+        shares.append(1 - table["share"])
+    table = _from_others(name, Runs(given)).set_index("test")
+    return table.assign(share=shares[1] - shares[0], chance=0.0).reset_index()
+
+
+def _coming_back(name: str, runs: Runs) -> pd.DataFrame:
+    """Question 5: what comes back without a language (section 8.3)."""
+    if runs.seen is None or not runs.without:
+        raise NotAvailableError("no run without a language, or all are at chance in it")
+    seen, tables = runs.seen, []
+    before = (_scores(name, seen), seen.train, seen.test)
+    for lang, given in runs.without.items():
+        after = (_scores(name, given), given.train, given.test)
+        table = zero_shot_by_sample(before, after, lang, top_k=given.top_k)
+        what = "translations" if "translations" in set(table["what"]) else "same_samples"
+        tables.append(table[table["what"] == what])
+    found = _positive(pd.concat(tables, ignore_index=True))
+    if found.empty:
+        raise NotAvailableError("no sample in another language was among the top k before")
+    return found
+
+
+def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
+    """Say for each question what was tested, and how many methods give the cosine's verdict.
+
+    Parameters
+    ----------
+    counts : pandas.DataFrame
+        From `count_answers`.
+    """
+    sentences = []
+    for row in counts.itertuples():
+        if row.by_cosine == HOLDS[-1]:
+            sentences.append(f"{row.statement} This run cannot test it.")
+            continue
+        layers = f" and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
+        verb = "is inconclusive" if row.by_cosine == HOLDS[2] else row.by_cosine
+        sentences.append(
+            f"{row.statement} By the cosine, this {verb} in this run; {row.same} of {row.of} other "
+            f"methods{layers} give the same verdict."
+        )
+    return sentences

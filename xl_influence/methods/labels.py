@@ -1,0 +1,138 @@
+"""Label taken out: sections 7 to 8.1 among the training samples with the test sample's label.
+
+Gradients of a classifier point by the label first. If the whole top k has the test sample's label,
+influence answers another question than it seems to: not which samples help, but which of one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..influence import influence
+from ..sharing import BOOTSTRAP, SIGNS, Bootstrap, parallel, summary, top_samples
+from ..sharing.base import check, samples_of, with_all
+from ..sharing.languages import cross_language_by_sample
+from ..sharing.translations import reinforcement_by_sample
+
+POOLS = ("all samples", "same label")
+KEYS = ["pool", "what", "test_lang", "sign"]
+
+
+def label_share(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    top_k: int,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Measure how much of the top k has the test sample's label.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    top_k : int
+        How many training samples per test sample count as the most influential.
+    bootstrap : Bootstrap
+        How the intervals are computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_lang` ('all' for all test samples), `sign`, `share`, `ci_low`, `ci_high`, `chance`
+        (the label's share of the training samples), `test_samples`, `items`.
+    """
+    check(scores, train, test)
+    values, tables = influence(scores).to_numpy(), []
+    equal = train["label"].to_numpy()[None] == test["label"].to_numpy()[:, None]  # (test, train)
+    samples = samples_of(train, test).assign(chance=equal.mean(1))
+    for sign in SIGNS:
+        share = np.take_along_axis(equal, top_samples(values, top_k, sign), 1).mean(1)  # (test,)
+        tables.append(samples.assign(sign=sign, share=share))
+    return summary(with_all(pd.concat(tables)), ["test_lang", "sign"], bootstrap)
+
+
+def within_label(
+    analysis: Callable[..., pd.DataFrame],
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    **choice: Any,
+) -> pd.DataFrame:
+    """Run an analysis by sample for each label alone: its test samples and its training samples.
+
+    Parameters
+    ----------
+    analysis : callable
+        A function of `sharing` that ends in `_by_sample`.
+    scores : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    **choice
+        Further arguments of the analysis, such as `top_k`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As the analysis returns it, for all test samples. Chance levels are those among training
+        samples with the test sample's label.
+
+    Raises
+    ------
+    SharingError
+        The samples are not the cube's, or a label has fewer than `top_k` training samples.
+    """
+    check(scores, train, test)
+    items = samples_of(train, test).set_index("test")[
+        "item"
+    ]  # of one label alone, all look parallel
+    tables = []
+    for label in dict.fromkeys(test["label"]):
+        rows = [(frame["label"] == label).to_numpy() for frame in (test, train)]
+        part = scores.isel(test=rows[0], train=rows[1])
+        tables.append(analysis(part, train[rows[1]], test[rows[0]], **choice))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(item=table["test"].map(items))
+
+
+def compare_pools(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    top_k: int,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Put sections 7 and 8.1 beside themselves within the test sample's label.
+
+    Parameters
+    ----------
+    scores, train, test, top_k, bootstrap
+        As for `label_share`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `pool` ('all samples', 'same label'), `what` ('other languages', and in a parallel task
+        'reinforcing'), `test_lang` ('all' for all), `sign`, `share`, `ci_low`, `ci_high`,
+        `chance`, `test_samples`, `items`.
+    """
+    analyses = {"other languages": cross_language_by_sample}
+    if parallel(train):
+        analyses["reinforcing"] = reinforcement_by_sample
+    tables = []
+    for what, analysis in analyses.items():
+        whole = analysis(scores, train, test, top_k=top_k)
+        within = within_label(analysis, scores, train, test, top_k=top_k)
+        for pool, each in zip(POOLS, (whole, within), strict=True):
+            tables.append(with_all(each).assign(pool=pool, what=what))
+    return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)

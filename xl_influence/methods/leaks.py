@@ -1,0 +1,101 @@
+"""Leakage of language: what is at the top, the own translation or the own language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..influence import influence
+from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary, top_samples
+from ..sharing.base import check
+
+KS = (1, 5)
+TRANSLATION, LANGUAGE = "own translation", "same language, wrong item"
+KEYS = ["group", "checkpoint", "k", "what"]
+
+
+def leakage(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    ks: Sequence[int] = KS,
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> pd.DataFrame:
+    """Find a test sample's translations and its language at the top, by group and epoch.
+
+    Only test samples with a translation among the training samples of another language count. An
+    item must have the same number in all splits, as in the demo corpora.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    ks : sequence of int
+        How far down the ranking to look.
+    bootstrap : Bootstrap
+        How the intervals are computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `group` ('all parameters', then each), `checkpoint` (0: summed), `k`, `what`: 'own
+        translation' (whether the top k holds one) or 'same language, wrong item' (their share of
+        the top k), `share`, `ci_low`, `ci_high`, `chance`, `test_samples`, `items`. Empty if no
+        test sample has a translation, or the task is not parallel.
+    """
+    check(scores, train, test)
+    lang, item = train["lang"].to_numpy(), train["item"].to_numpy()
+    same_item = item[None] == test["item"].to_numpy()[:, None]  # (test, train)
+    same_lang = lang[None] == test["lang"].to_numpy()[:, None]  # (test, train)
+    chosen = (same_item & ~same_lang).any(1) & parallel(train)
+    columns = [*KEYS, "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
+    if not chosen.any():
+        return pd.DataFrame(columns=columns)
+    marks = {TRANSLATION: same_item & ~same_lang, LANGUAGE: same_lang & ~same_item}
+    marks = {what: mark[chosen] for what, mark in marks.items()}
+    samples = pd.DataFrame({"test": test["uid"], "item": test["item"].astype(str)})[chosen]
+    part, tables = scores.isel(test=chosen), []
+    for group, checkpoint, values in _rankings(part):
+        top = top_samples(values, max(ks), "positive")  # (test, largest k)
+        for k in ks:
+            about: dict[str, Any] = {"group": group, "checkpoint": checkpoint, "k": k}
+            for what, mark in marks.items():
+                share, chance = _found(mark, top[:, :k], any_of=what == TRANSLATION)
+                tables.append(samples.assign(**about, what=what, share=share, chance=chance))
+    return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)
+
+
+def _rankings(scores: xr.Dataset) -> list[tuple[str, int, np.ndarray]]:
+    """List influence (test, train) by group and checkpoint: over all first, and summed first."""
+    groups = [str(group) for group in scores["group"].values]
+    sets = {"all parameters": groups}
+    sets |= {group: [group] for group in groups if len(groups) > 1}
+    epochs = [int(epoch) for epoch in scores.get("checkpoint", [])]
+    found = []
+    for name, members in sets.items():
+        found.append((name, 0, influence(scores, members).to_numpy()))
+        for epoch in epochs if len(epochs) > 1 else []:
+            values = influence(scores.sel(checkpoint=epoch), members).to_numpy()
+            found.append((name, epoch, values))
+    return found
+
+
+def _found(mark: np.ndarray, top: np.ndarray, any_of: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each test sample what its top k (test, k) holds of `mark`, and by chance.
+
+    With `any_of`: whether it holds any; otherwise the share of it that is marked.
+    """
+    hits, (n, k) = np.take_along_axis(mark, top, 1), (mark.shape[1], top.shape[1])
+    if not any_of:
+        return hits.mean(1), mark.mean(1)
+    marked = mark.sum(1)[:, None]  # (test, 1)
+    drawn = np.arange(k)  # no hit in any of k draws without replacement
+    none = np.clip((n - drawn - marked) / (n - drawn), 0, 1).prod(1)
+    return hits.any(1).astype(float), 1 - none

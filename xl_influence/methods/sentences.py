@@ -1,0 +1,226 @@
+"""What the tables of methods say, in one sentence each, and their numbers as prose has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..prose import interval, percent
+from .catalogue import METHODS, PAPER
+
+NONE = "–"  # in place of a number that there is not
+SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
+SLUGS["agreement"] = "agreement"
+SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `nearest` and of `leakage_numbers`
+
+
+def methods_lead(table: pd.DataFrame) -> str:
+    """Say how much the share from other languages depends on the method.
+
+    `table` comes from `compare`.
+    """
+    k = table.loc[table["measure"] == "other languages", "k"].min()
+    rows = table[(table["measure"] == "other languages") & (table["k"] == k)].set_index("method")
+    kinds = {name: METHODS[name].kind for name in rows.index if name in METHODS}
+    rows = rows[[kinds.get(name, "gradients") != "control" for name in rows.index]]
+    least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
+    text = (
+        f"By the paper's cosine, {_share(paper)} of the top {k} come from other languages; chance "
+        f"is {percent(paper['chance'])}."
+    )
+    if len(rows) == 1:
+        return f"{text} No other method can be computed from this run."
+    return (
+        f"{text} Over {len(rows)} methods and single layers, the share lies between "
+        f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
+        f"({most})."
+    )
+
+
+def method_numbers(table: pd.DataFrame) -> dict[str, str]:
+    """Write every method's values, by keys such as `others_10_token_overlap`.
+
+    Methods are those of `METHODS` and 'chance'; a dash stands for what there is not.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `compare`.
+    """
+    found = {}
+    places = [("other languages", 10), ("other languages", 100)]
+    places += [(measure, -1) for measure in list(SLUGS)[1:]]
+    for measure, k in places:
+        rows = table[table["measure"] == measure]
+        rows = (rows if k < 0 else rows[rows["k"] == k]).set_index("method")
+        start = SLUGS[measure] + (f"_{k}" if k > 0 else "")
+        write = percent if measure in ("other languages", "planted") else "{:.2f}".format
+        for name in METHODS:
+            text = NONE
+            if name in rows.index:
+                text = _value(rows.loc[name], write is percent)
+            found[f"{start}_{name.lower().replace(' ', '_')}"] = text
+        found[f"{start}_chance"] = write(rows["chance"].mean()) if len(rows) else NONE
+    return found
+
+
+def same_label(label_share: pd.DataFrame, pools: pd.DataFrame) -> str:
+    """Say how much of the top k has the test sample's label, and what is left within it.
+
+    Parameters
+    ----------
+    label_share : pandas.DataFrame
+        From `labels.label_share`.
+    pools : pandas.DataFrame
+        From `labels.compare_pools`.
+    """
+    first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
+    row = first.iloc[0]
+    rows = pools[
+        (pools["test_lang"] == "all")
+        & (pools["sign"] == "positive")
+        & (pools["what"] == "other languages")
+    ].set_index("pool")
+    whole, within = rows.loc["all samples"], rows.loc["same label"]
+    return (
+        f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
+        f"{percent(row['chance'])}). Of the helpful samples, {_share(whole)} come from other "
+        f"languages, and {_share(within)} if only samples with that label are ranked; chance is "
+        f"{percent(whole['chance'])} and {percent(within['chance'])}."
+    )
+
+
+def without_language(table: pd.DataFrame) -> str:
+    """Say what changes if the mean gradient of each language is taken out.
+
+    `table` comes from `compare`, over the values of `take_out`.
+    """
+    rows = table[table["measure"] == "other languages"]
+    rows = rows[rows["k"] == rows["k"].min()].set_index("method")
+    name = next(
+        n for n in (f"{PAPER}, language out, both", f"{PAPER}, language out") if n in rows.index
+    )
+    before, after = rows.loc[PAPER], rows.loc[name]
+    text = (
+        f"Without the languages' mean gradients, the share of other languages in the top "
+        f"{before['k']} goes from {_share(before)} to {_share(after)}; chance is "
+        f"{percent(before['chance'])}"
+    )
+    own = table[table["measure"] == "own translation"].set_index("method")
+    if own.empty:
+        return f"{text}."
+    return (
+        f"{text}. The reciprocal rank of the own translation goes from "
+        f"{_value(own.loc[PAPER], False)} to {_value(own.loc[name], False)}; chance is "
+        f"{own.loc[PAPER, 'chance']:.2f}."
+    )
+
+
+def nearest(table: pd.DataFrame) -> str:
+    """Say what a search among the nearest samples finds, in the test language and in others.
+
+    `table` comes from `nearest_first`.
+    """
+    rows = table[(table["sign"] == "positive") & (table["fraction"] == SHOWN_FRACTION)]
+    parts = []
+    for name, part in rows.groupby("similarity", sort=False):
+        shares = part.set_index("what")
+        own, other = (f"found, {source}" for source in ("own language", "other languages"))
+        if {own, other} <= set(shares.index):
+            parts.append(f"by {name}, {_share(shares.loc[own])} and {_share(shares.loc[other])}")
+    return (
+        f"Of the helpful samples in the test language and in other languages, the nearest "
+        f"{percent(SHOWN_FRACTION)} of the training samples hold, {_listed(parts)}. Chance is "
+        f"{percent(SHOWN_FRACTION)}."
+    )
+
+
+def pool_numbers(pools: pd.DataFrame) -> dict[str, str]:
+    """Write the shares among all training samples and within the label.
+
+    Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label` for helpful samples, the same
+    after `harm_` for harmful ones, and each with `_chance`.
+
+    Parameters
+    ----------
+    pools : pandas.DataFrame
+        From `labels.compare_pools`.
+    """
+    rows = pools[pools["test_lang"] == "all"].set_index(["sign", "what", "pool"])
+    found = {}
+    for sign, begin in (("positive", ""), ("negative", "harm_")):
+        for what, start in (("other languages", "cross"), ("reinforcing", "repeat")):
+            for pool, end in (("all samples", "all"), ("same label", "label")):
+                key, place = f"{begin}{start}_{end}", (sign, what, pool)
+                row = rows.loc[place] if place in rows.index else None
+                found[key] = NONE if row is None else _share(row)
+                found[f"{key}_chance"] = NONE if row is None else percent(row["chance"])
+    return found
+
+
+def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
+    """Write the correlations of matrices, by keys such as `matrix_first_token`.
+
+    Parameters
+    ----------
+    correlations : pandas.DataFrame
+        From `side_by_side`.
+    """
+    found = dict.fromkeys(
+        ("matrix_first_token", "matrix_mean_of_tokens", "matrix_token_overlap", "matrix_bm25"), NONE
+    )
+    for row in correlations.dropna().itertuples():
+        text = f"{row.correlation:+.2f} (p = {row.p:.3f})".replace("-", "\u2212")
+        found[f"matrix_{row.matrix.lower().replace(' ', '_')}"] = text
+    return found
+
+
+def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
+    """Write what is at the top over all parameters: `leak_own`, `leak_language` and chances.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `leakage`; may be empty.
+    """
+    names = {"own translation": "leak_own", "same language, wrong item": "leak_language"}
+    found = dict.fromkeys([*names.values(), *(f"{key}_chance" for key in names.values())], NONE)
+    found["leak_samples"] = NONE
+    if table.empty:
+        return found
+    where = (table["group"] == "all parameters") & (table["checkpoint"] == 0)
+    rows = table[where & (table["k"] == SHOWN_K)].set_index("what")
+    for what, key in names.items():
+        found[key] = _share(rows.loc[what])
+        found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
+    found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
+    return found
+
+
+def _share(row: pd.Series) -> str:
+    """Write a row's share with its interval, if it has one."""
+    value = row["share"] if "share" in row else row["value"]
+    if pd.isna(row["ci_low"]):
+        return percent(value)
+    return f"{percent(value)} (interval {interval(row['ci_low'], row['ci_high'])})"
+
+
+def _value(row: pd.Series, is_share: bool) -> str:
+    """Write a value with its interval in brackets."""
+    if is_share:
+        ends = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
+        return f"{percent(row['value'])}{ends}"
+    value, low, high = (_number(row[name]) for name in ("value", "ci_low", "ci_high"))
+    return value if pd.isna(row["ci_low"]) else f"{value} ({low} to {high})"
+
+
+def _number(value: float) -> str:
+    """Write a number with two decimals and a real minus; zero has none."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Join parts, the last one with 'and'."""
+    *first, last = parts
+    return f"{'; '.join(first)}; and {last}" if first else last

@@ -1,0 +1,88 @@
+"""A study's runs, as the methods and the paper's questions take them. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import params, runs, scores
+from ..manifest import is_at_chance
+from ..paper import reported
+from .base import Given
+from .five_questions import Runs
+
+
+def read_given(config: Mapping[str, Any]) -> Given:
+    """Read a finished run as methods take it.
+
+    Parameters
+    ----------
+    config : mapping
+        The run's parameters.
+
+    Raises
+    ------
+    ScoreError
+        The run is missing or incomplete.
+    """
+    found = scores.read(dict(config))
+    return Given(found.cube, found.train, found.test, runs.folder(config), config["top_k"])
+
+
+def read_runs(
+    config: dict[str, Any], source: Mapping[str, str], base: Given
+) -> tuple[Runs, list[str]]:
+    """Read the runs that the paper's questions are about, as far as they are finished.
+
+    Parameters
+    ----------
+    config, source
+        As `params.from_notebook` returns them.
+    base : Given
+        The run of `config`.
+
+    Returns
+    -------
+    runs : Runs
+        Without models that are at chance in the language that they are about.
+    weak : list of str
+        The variants that were left out for that.
+    """
+    other = params.switch_study(config, source, "variants_study")
+    if not _is_there(other):
+        return Runs(base), []
+    seen, most = scores.read(other), max(other["imbalance_percents"])
+    named = {
+        "without": [f"without-{lang}" for lang in other["languages"]],
+        "more": [f"plus-{most}-{lang}" for lang in other["languages"]],
+    }
+    weak: list[str] = []
+    found: dict[str, dict[str, Given]] = {"without": {}, "more": {}}
+    for kind, names in named.items():
+        for lang, name in zip(other["languages"], names, strict=True):
+            variant = params.with_variant(other, name)
+            if len(other["languages"]) == 1 or not _is_there(variant):
+                continue
+            run = scores.read(variant)
+            if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
+                weak.append(name)
+                continue
+            found[kind][lang] = read_given(variant)
+    return Runs(base, read_given(other), found["more"], found["without"]), weak
+
+
+def _is_there(config: dict[str, Any]) -> bool:
+    """Whether a run is finished; in a folder of published runs, whether it is published."""
+    return runs.can_load(config) and scores.is_done(config)
+
+
+def mostly_repeats(task: str) -> bool:
+    """Whether the paper finds more than half of a task's samples reinforcing (section 8.1).
+
+    Parameters
+    ----------
+    task : str
+        The task. For those that the paper does not say this of, True.
+    """
+    against = [claim for claim in reported()["claims"] if claim["id"] == "complementary"]
+    return not any(task in claim["tasks"] for claim in against)
