@@ -23,6 +23,7 @@ import xarray as xr
 import zarr
 
 from . import runs
+from .blocks import blocks
 from .influence import sample_coords
 
 DIMS = {
@@ -131,8 +132,9 @@ class Cube:
             "test": len(test),
             "train": len(train),
         }
+        # Takes no memory, and no disk: chunks that hold only NaN are not written
         empty = {
-            name: (dims, np.full([sizes[dim] for dim in dims], np.nan, dtype=np.float32))
+            name: (dims, np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in dims]))
             for name, dims in DIMS.items()
         }
         coords: dict[str, Any] = {
@@ -245,33 +247,47 @@ class Cube:
             A cell was not written, or written more than once, or is not a number.
         """
         self._check_written()
-        with xr.open_zarr(self.path, consolidated=False) as cube:
-            for name in DIMS:
-                bad = int(cube[name].isnull().sum())
-                if bad:
-                    raise CubeError(
-                        f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
-                        f"or a shard is lost"
-                    )
+        for name, bad in self._count_bad().items():
+            if bad:
+                raise CubeError(
+                    f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
+                    f"or a shard is lost"
+                )
         with warnings.catch_warnings():
             # zarr: consolidated metadata are not yet part of its version 3
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.path)
         return self.path
 
+    def _count_bad(self) -> dict[str, int]:
+        """How many values of each array are not numbers."""
+        with xr.open_zarr(self.path, chunks=None, cache=False, consolidated=False) as cube:
+            bad = {name: int(cube[name].isnull().sum()) for name in DIMS if name != "dot"}
+            in_blocks = (block.scores["dot"].isnull().sum() for block in blocks(cube))
+            return {"dot": sum(map(int, in_blocks))} | bad
+
     def _check_written(self) -> None:
-        """Raise `CubeError` unless the shards that were written cover the cube exactly once."""
-        sizes = [self.layout[dim] for dim in ("checkpoint", "test", "train")]
-        times = np.zeros(sizes, dtype=np.uint8)  # (checkpoint, test, train)
-        for path in self.written.glob("*.json"):
-            box = json.loads(path.read_text())
-            times[tuple(slice(*edges) for edges in box)] += 1
+        """Raise `CubeError` unless the shards that were written cover the cube exactly once.
+
+        We count on the grid that the edges of all shards make, which is small.
+        """
+        whole = [[0, self.layout[dim]] for dim in ("checkpoint", "test", "train")]
+        boxes = [json.loads(path.read_text()) for path in self.written.glob("*.json")]
+        edges = [np.unique([box[axis] for box in (whole, *boxes)]) for axis in range(3)]
+        times = np.zeros([len(axis) - 1 for axis in edges], dtype=int)  # (checkpoint, test, train)
+        for box in boxes:
+            ends = (np.searchsorted(*pair) for pair in zip(edges, box, strict=True))
+            times[tuple(slice(*pair) for pair in ends)] += 1
         if (times == 1).all():
             return
-        first = tuple(int(i) for i in np.argwhere(times != 1)[0])
+        cells = np.einsum(
+            "i,j,k->ijk", *map(np.diff, edges)
+        )  # as many as each part of the grid has
+        wrong = np.argwhere(times != 1)[0]
+        first = tuple(int(axis[place]) for axis, place in zip(edges, wrong, strict=True))
         raise CubeError(
-            f"{self.path}: {int((times == 0).sum())} cells were never written, "
-            f"{int((times > 1).sum())} more than once, the first at (checkpoint, test, train) "
+            f"{self.path}: {int(cells[times == 0].sum())} cells were never written, "
+            f"{int(cells[times > 1].sum())} more than once, the first at (checkpoint, test, train) "
             f"{first}; allowed is exactly once"
         )
 

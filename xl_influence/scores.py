@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, texts
+from .blocks import blocks, has_nan, load_if_small
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
@@ -147,7 +148,10 @@ def read(params: dict[str, Any]) -> Scored:
 
 
 def read_cube(run: Path) -> xr.Dataset:
-    """Read a run's score cube into memory; `ScoreError` if it is missing or incomplete."""
+    """Read a run's score cube; `ScoreError` if it is missing or incomplete.
+
+    A cube of more than `blocks.IN_MEMORY` bytes stays on disk, and computations read its blocks.
+    """
     path = run / "scores.zarr"
     if runs.is_published(run):
         return _read_published(run)
@@ -155,8 +159,8 @@ def read_cube(run: Path) -> xr.Dataset:
         raise ScoreError(
             f"{path} does not exist: `scores.make`, notebook 02 or `make study` computes it"
         )
-    cube = xr.open_zarr(path).load()
-    if any(bool(cube[name].isnull().any()) for name in ("dot", "train_sqnorm", "test_sqnorm")):
+    cube = load_if_small(xr.open_zarr(path, chunks=None, cache=False))
+    if any(has_nan(block.scores) for block in blocks(cube)):
         raise ScoreError(
             f"{path} holds values that are not numbers: it is incomplete, or training diverged"
         )
@@ -164,7 +168,7 @@ def read_cube(run: Path) -> xr.Dataset:
 
 
 def _read_published(run: Path) -> xr.Dataset:
-    """The influence of a published run as a score cube with one parameter group."""
+    """The influence of a published run, float16, as a score cube with one parameter group."""
     influence = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"].load()
     train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
     cube = from_values(influence.to_numpy(), train, test)

@@ -19,7 +19,7 @@ from .base import (
     top_samples,
 )
 from .epochs import epoch_tests
-from .examples import influential_samples, planted
+from .examples import all_examples, influential_samples, planted
 from .languages import (
     KS,
     composition,
@@ -30,9 +30,19 @@ from .languages import (
     share_by_k_by_sample,
 )
 from .letters import scripts, wholly_in_script
-from .network import by_group, contributions, shared_tokens, token_kinds
+from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
 from .seeds import over_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
+from .strongest import (
+    Top,
+    ranks_at,
+    strongest,
+    strongest_by,
+    strongest_of_each,
+    terms_at,
+    values_at,
+    values_by_block,
+)
 from .translations import reinforcement, reinforcement_by_sample, translation_rank
 from .variants import (
     imbalance,
@@ -51,6 +61,8 @@ __all__ = [
     "SIGNS",
     "Bootstrap",
     "SharingError",
+    "Top",
+    "all_examples",
     "by_group",
     "by_language",
     "composition",
@@ -60,6 +72,7 @@ __all__ = [
     "cross_language_by_sample",
     "distribution",
     "epoch_tests",
+    "has_groups",
     "imbalance",
     "imbalance_by_sample",
     "influential_samples",
@@ -69,6 +82,7 @@ __all__ = [
     "over_seeds",
     "parallel",
     "planted",
+    "ranks_at",
     "reinforcement",
     "reinforcement_by_sample",
     "scripts",
@@ -77,10 +91,16 @@ __all__ = [
     "shared_tokens",
     "stand_ins",
     "stand_ins_by_sample",
+    "strongest",
+    "strongest_by",
+    "strongest_of_each",
     "summary",
+    "terms_at",
     "token_kinds",
     "top_samples",
     "translation_rank",
+    "values_at",
+    "values_by_block",
     "wholly_in_script",
     "zero_shot",
     "zero_shot_by_sample",
