@@ -37,6 +37,7 @@ finetune   fine-tuning (section 4.1)
 blocks     a score cube in blocks, for cubes that exceed the memory
 influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
+kept       what a score cube keeps, and how much disk that takes
 cube       the score cube on disk, filled by one process or several
 selection  the test samples of section 5
 influence_pass  how a score cube is computed, shard by shard

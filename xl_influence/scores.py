@@ -147,6 +147,23 @@ def read(params: dict[str, Any]) -> Scored:
     return Scored(cube, train, test, manifest)
 
 
+def kept(params: dict[str, Any]) -> str:
+    """What a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
+
+    A published run keeps no groups. Computes nothing.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    """
+    run = runs.folder(params)
+    if not runs.is_published(run):
+        return params["keep"]
+    published = read_manifest(run).get("score_parameters", {}).get("keep", "groups")
+    return "sum" if published == "sum" else "checkpoints"
+
+
 def read_cube(run: Path) -> xr.Dataset:
     """Read a run's score cube; `ScoreError` if it is missing or incomplete.
 

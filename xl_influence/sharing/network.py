@@ -49,11 +49,6 @@ def by_group(
     bootstrap : Bootstrap
         How the intervals are computed.
 
-    Raises
-    ------
-    SharingError
-        The cube does not keep parameter groups.
-
     Returns
     -------
     pandas.DataFrame
@@ -61,6 +56,11 @@ def by_group(
         `ci_low`, `ci_high`, `chance` (the share of the training samples in other languages),
         `overlap` (the share of this top k that is in the top k over all parameters as well),
         `test_samples`, `items`.
+
+    Raises
+    ------
+    SharingError
+        The cube does not keep parameter groups.
     """
     check(scores, train, test)
     groups = _known_groups(scores)
@@ -107,11 +107,6 @@ def contributions(
     bootstrap : Bootstrap
         How the intervals are computed.
 
-    Raises
-    ------
-    SharingError
-        The cube does not keep parameter groups.
-
     Returns
     -------
     pandas.DataFrame
@@ -119,6 +114,11 @@ def contributions(
         `sign`, `share` (of the summed influence of these samples; the shares of all groups add up
         to 1), `ci_low`, `ci_high`, `test_samples`, `items` (those with such samples in their
         top k).
+
+    Raises
+    ------
+    SharingError
+        The cube does not keep parameter groups.
     """
     check(scores, train, test)
     samples, groups, tables = samples_of(train, test), _known_groups(scores), []
