@@ -61,6 +61,7 @@ status     what ran when, on what, and how long
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured
+scale      how a study grows, measured and on paper
 speed      tables of how fast the engine is, compared with other libraries
 notebook   runs one notebook with checked parameters
 """

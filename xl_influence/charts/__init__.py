@@ -15,6 +15,7 @@ from .languages import (
     plot_share_by_k,
     plot_shares,
 )
+from .scale import plot_scale
 from .tables import (
     mark_differences,
     show_at_chance,
@@ -45,6 +46,7 @@ __all__ = [
     "plot_own_share",
     "plot_rates",
     "plot_removal",
+    "plot_scale",
     "plot_share_by_k",
     "plot_shares",
     "plot_steps",
