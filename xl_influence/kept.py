@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from . import runs
-from .blocks import blocks
+from .blocks import blocks, open_lazily
 from .influence import influence
 
 DIMS = {
@@ -63,7 +63,7 @@ def describe_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: 
 
 def count_bad(path: Path) -> dict[str, int]:
     """Count the values of each array of a cube that are not numbers, block by block."""
-    with xr.open_zarr(path, chunks=None, cache=False, consolidated=False) as cube:
+    with open_lazily(path, consolidated=False) as cube:
         norms = {name: int(cube[name].isnull().sum()) for name in DIMS if name != "dot"}
         bad = (int(block.scores["dot"].isnull().sum()) for block in blocks(cube))
         return {"dot": sum(bad)} | norms
@@ -85,7 +85,7 @@ def sum_checkpoints(path: Path, target: Path) -> Path:
         `target`.
     """
     runs.remove(target)  # left by a process that was killed
-    with xr.open_zarr(path, chunks=None, cache=False, consolidated=False) as cube:
+    with open_lazily(path, consolidated=False) as cube:
         dims, chunks = DIMS["dot"][1:], cube["dot"].encoding["chunks"][1:]
         empty = cube.isel(checkpoint=0, drop=True)
         shape = [empty.sizes[dim] for dim in dims]

@@ -18,8 +18,9 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, texts
-from .blocks import blocks, has_nan, load_if_small
+from .blocks import blocks, has_nan, load_if_small, open_lazily
 from .influence import from_values
+from .kept import DIMS
 from .manifest import read_manifest
 from .params import with_variant
 
@@ -176,8 +177,23 @@ def read_cube(run: Path) -> xr.Dataset:
         raise ScoreError(
             f"{path} does not exist: `scores.make`, notebook 02 or `make study` computes it"
         )
-    cube = load_if_small(xr.open_zarr(path, chunks=None, cache=False))
-    if any(has_nan(block.scores) for block in blocks(cube)):
+    try:
+        cube = open_lazily(path)
+        missing = [name for name in DIMS if name not in cube]
+        incomplete = False
+        if not missing:
+            cube = load_if_small(cube)
+            incomplete = any(has_nan(block.scores) for block in blocks(cube))
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ScoreError(
+            f"{path} cannot be read ({reason}): remove it, and `scores.make` computes it again"
+        ) from error
+    if missing:
+        raise ScoreError(
+            f"{path} has no array {missing[0]!r}: remove it, and `scores.make` computes it again"
+        )
+    if incomplete:
         raise ScoreError(
             f"{path} holds values that are not numbers: it is incomplete, or training diverged"
         )
