@@ -4,8 +4,8 @@
 
 Each step first runs undisturbed. Then it starts from the same files, is killed (SIGKILL) at a
 random moment, starts again, and so on; at last it may finish. Its files must then be the same, bit
-by bit, and no epoch, shard or retraining that was finished may have been done again, so a kill costs
-at most the one that it interrupted. Exit status 1 if not. Takes minutes.
+by bit, and no epoch, shard or retraining that was finished may have been done again, so that a kill
+costs at most the one that it interrupted. Exit status 1 if not. Takes minutes.
 """
 
 import argparse

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import runs, sharing
+from . import runs
 from .charts import choose_colors
-from .sharing import SIGNS
+from .sharing import SIGNS, parallel, top
 from .tasks import Task, name_language
 
 STRONGEST = 10  # training samples of each sign that a test sample's list shows
@@ -60,7 +60,7 @@ def describe(
         `samples`: uid → language, texts and label of every training sample that is mentioned. A
         run without texts has empty lists of texts.
     """
-    tops, shown = sharing.strongest(scores, top_k), _choose(scores, train)
+    tops, shown = top.strongest(scores, top_k), _choose(scores, train)
     lookup, tests = _Lookup(scores, train, shown), []
     for number, sample in enumerate(test.itertuples()):
         rows = {sign: lookup.describe(number, sign, shown[number][sign]) for sign in SIGNS}
@@ -138,9 +138,9 @@ def _describe_test(
 
 def _choose(scores: xr.Dataset, train: pd.DataFrame) -> list[dict[str, np.ndarray]]:
     """The rows to show: the strongest, and the strongest of each language; by test sample, sign."""
-    overall = sharing.strongest(scores, min(STRONGEST, len(train)))
+    overall = top.strongest(scores, min(STRONGEST, len(train)))
     languages = train["lang"].to_numpy()
-    each = sharing.strongest_of_each(scores, OF_EACH_LANGUAGE, languages)
+    each = top.strongest_of_each(scores, OF_EACH_LANGUAGE, languages)
     tops = [overall, *each.values()]
     return [
         {sign: np.unique(np.concatenate([top[sign].rows[test] for top in tops])) for sign in SIGNS}
@@ -163,15 +163,15 @@ class _Lookup:
         self, scores: xr.Dataset, train: pd.DataFrame, shown: list[dict[str, np.ndarray]]
     ) -> None:
         self.items, self.uids = train["item"].to_numpy(), train["uid"].to_numpy()
-        self.of_item = train.groupby("item").indices if sharing.parallel(train) else {}
+        self.of_item = train.groupby("item").indices if parallel(train) else {}
         self.rows = []  # for each test sample the rows shown and their translations, sorted
         for by_sign in shown:
             found = [int(row) for rows in by_sign.values() for row in rows]
             found += [other for row in found for other in self._translations(row)]
             self.rows.append(np.unique(found))
-        self.values = sharing.values_at(scores, self.rows)
-        self.ranks = sharing.ranks_at(scores, self.rows)
-        self.terms = sharing.terms_at(scores, self.rows)  # (row, checkpoint, group) each
+        self.values = top.values_at(scores, self.rows)
+        self.ranks = top.ranks_at(scores, self.rows)
+        self.terms = top.terms_at(scores, self.rows)  # (row, checkpoint, group) each
         self.dims = [dim for dim in ("checkpoint", "group") if dim in scores.dims]
 
     def _translations(self, row: int) -> list[int]:

@@ -23,7 +23,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from . import fingerprints, runs, scores, tasks
-from .sharing import SIGNS, strongest
+from .sharing import SIGNS
+from .sharing.top import strongest
 
 if TYPE_CHECKING:
     import transformers

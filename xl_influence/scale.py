@@ -233,7 +233,7 @@ def _plan_training(large: Large, measured: pd.Series) -> list[Any]:
     memory = PER_WEIGHT * weights / GB
     disk = FLOAT * weights * (large.epochs + 2) / GB  # two moments of the latest
     basis = "operations, at the engine's rate; memory per GPU, without activations"
-    return [f"fine-tuning, {large.epochs} epochs", hours, memory, disk, basis]
+    return [f"fine-tuning, epochs: {large.epochs}", hours, memory, disk, basis]
 
 
 def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
@@ -243,7 +243,7 @@ def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
     hours = operations / measured["rate"] / large.devices / 3600
     basis = f"operations, at the engine's rate; {tiles} tiles of test samples; memory per GPU"
     memory = measured["peak_gb"] + gradient_bytes(large.length) * -(-large.n_test // tiles) / GB
-    return [f"influence at {large.epochs} checkpoints", hours, memory, 0.0, basis]
+    return [f"influence, checkpoints: {large.epochs}", hours, memory, 0.0, basis]
 
 
 def _plan_disk(large: Large) -> list[Any]:

@@ -33,16 +33,6 @@ from .letters import scripts, wholly_in_script
 from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
 from .seeds import over_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
-from .strongest import (
-    Top,
-    ranks_at,
-    strongest,
-    strongest_by,
-    strongest_of_each,
-    terms_at,
-    values_at,
-    values_by_block,
-)
 from .translations import reinforcement, reinforcement_by_sample, translation_rank
 from .variants import (
     imbalance,
@@ -61,7 +51,6 @@ __all__ = [
     "SIGNS",
     "Bootstrap",
     "SharingError",
-    "Top",
     "all_examples",
     "by_group",
     "by_language",
@@ -82,7 +71,6 @@ __all__ = [
     "over_seeds",
     "parallel",
     "planted",
-    "ranks_at",
     "reinforcement",
     "reinforcement_by_sample",
     "scripts",
@@ -91,16 +79,10 @@ __all__ = [
     "shared_tokens",
     "stand_ins",
     "stand_ins_by_sample",
-    "strongest",
-    "strongest_by",
-    "strongest_of_each",
     "summary",
-    "terms_at",
     "token_kinds",
     "top_samples",
     "translation_rank",
-    "values_at",
-    "values_by_block",
     "wholly_in_script",
     "zero_shot",
     "zero_shot_by_sample",

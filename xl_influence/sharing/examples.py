@@ -15,7 +15,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .strongest import strongest
+from .top import strongest
 
 
 def influential_samples(

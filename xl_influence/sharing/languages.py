@@ -24,7 +24,7 @@ from .base import (
     summary,
     with_all,
 )
-from .strongest import Top, View, strongest, strongest_by
+from .top import Top, View, strongest, strongest_by
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # of `share_by_k`; the paper's k is 100
 

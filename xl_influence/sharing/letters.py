@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .base import BOOTSTRAP, SIGNS, Bootstrap, check, samples_of, summary
-from .strongest import strongest
+from .top import strongest
 
 SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # scripts used by one language of a task
 UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how letter names begin

@@ -23,7 +23,7 @@ from .base import (
     spread,
     summary,
 )
-from .strongest import Top, strongest, strongest_by, terms_at
+from .top import Top, strongest, strongest_by, terms_at
 
 WORDS = "embeddings"  # the group that holds the word embeddings
 

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from .base import BOOTSTRAP, Bootstrap, check, languages_of, samples_of, spread, summary
-from .strongest import values_by_block
+from .top import values_by_block
 
 
 def mean_influence(

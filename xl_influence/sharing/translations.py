@@ -20,7 +20,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .strongest import strongest, values_by_block
+from .top import strongest, values_by_block
 
 
 def reinforcement(

@@ -25,7 +25,7 @@ from .base import (
     summary,
 )
 from .languages import composition_by_sample, cross_language_by_sample
-from .strongest import strongest
+from .top import strongest
 
 if TYPE_CHECKING:
     from ..scores import Scored
