@@ -66,9 +66,8 @@ def do_book(merged: dict[str, Any], folder: Path) -> None:
     pages.TASKS = {TASK: TASKS[TASK]}  # type: ignore[misc]
     pages.ONCE = ()  # type: ignore[misc]
     place = runs.folder(merged) / "notebooks"
-    if not place.exists():
-        shutil.copytree(params.root() / "notebooks", place)
-        (runs.folder(merged) / "explorer.json").write_text("{}")
+    shutil.copytree(params.root() / "notebooks", place, dirs_exist_ok=True)
+    (runs.folder(merged) / "explorer.json").write_text("{}")
     pages.gather("smoke", str(folder), folder / "pages", "smoke", str(folder))
 
 
@@ -85,7 +84,7 @@ STEPS = {
         ".finetune/checkpoint-*/complete",
     ),
     "influence": Step(
-        lambda merged, _: scores.make(merged, progress=False), 12, ".scores/shards/*"
+        lambda merged, _: scores.make(merged, progress=False), 12, ".scores/shards/*.json"
     ),
     "retraining": Step(
         lambda merged, _: retraining.retrain(merged, progress=False), 10, "retrainings/*.json"
@@ -143,10 +142,18 @@ def watch(child: int, step: Step, folder: Path, until: float) -> tuple[bool, dic
                 raise SystemExit(f"a step failed:\n{(folder / 'log.txt').read_text()[-3000:]}")
             return True, units
         if time.monotonic() >= until:
-            os.killpg(child, signal.SIGKILL)
+            _kill(child)
             os.waitpid(child, 0)
             return False, units
         time.sleep(POLL)
+
+
+def _kill(child: int) -> None:
+    """Kill a step and its processes; a notebook's kernel then ends by itself."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(child, signal.SIGKILL)
 
 
 def read_bits(folder: Path) -> dict[str, str]:
@@ -154,7 +161,8 @@ def read_bits(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if not path.is_file() or path.name in ("log.txt", ".lock") or path.suffix == ".ipynb":
+        executed = path.suffix == ".ipynb" and "notebooks" in path.parts  # it has the times
+        if not path.is_file() or path.name in ("log.txt", ".lock") or executed:
             continue
         content = path.read_bytes()
         if path.name == "manifest.json":

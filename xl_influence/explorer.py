@@ -143,7 +143,10 @@ def _choose(scores: xr.Dataset, train: pd.DataFrame) -> list[dict[str, np.ndarra
     each = top.strongest_of_each(scores, OF_EACH_LANGUAGE, languages)
     tops = [overall, *each.values()]
     return [
-        {sign: np.unique(np.concatenate([top[sign].rows[test] for top in tops])) for sign in SIGNS}
+        {
+            sign: np.unique(np.concatenate([found[sign].rows[test] for found in tops]))
+            for sign in SIGNS
+        }
         for test in range(scores.sizes["test"])
     ]
 

@@ -172,6 +172,8 @@ def terms_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]
     for block in blocks(scores):
         for place, row in enumerate(range(block.test.start, block.test.stop)):
             there = (rows[row] >= block.train.start) & (rows[row] < block.train.stop)
+            if not there.any():
+                continue
             wanted = rows[row][there] - block.train.start
             part = terms(block.scores.isel(test=place, train=wanted))
             found[row][there] = part.transpose("train", *dims).to_numpy()
