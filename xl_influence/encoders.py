@@ -252,7 +252,7 @@ def tokenize(
 def _read_ids(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, **options: Any
 ) -> list[list[int]]:
-    """Token ids of each text or pair, some at a time: what else a tokenizer returns takes memory."""
+    """Token ids of each text or pair, a part at a time: the rest that comes with them is large."""
     ids: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
         part = slice(start, start + AT_ONCE)
