@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,8 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
     words.append(f"{_count(count, 'influence pass', 'influence passes')}, {mean} each")
     disk = sum(cube_bytes(params)[0] for params in members) / 2**30
     words.append(f"score cubes of {disk:,.1f} GB (keep={members[0]['keep']})")
+    memory = max(test_gradient_bytes(params) for params in members) / 2**30
+    words.append(f"test gradients of {memory:,.1f} GB, in tiles where memory is short")
     return "; ".join(words), sum(training) + seconds
 
 
@@ -159,6 +161,39 @@ def cube_bytes(params: dict[str, Any]) -> tuple[int, int]:
         test=params["test_size"] * len(params["languages"]),
         train=sum(data.train_sizes(params).values()),
     )
+
+
+def test_gradient_bytes(params: dict[str, Any]) -> int:
+    """Return the bytes that the gradients of all test samples take, kept as factors.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    """
+    sizes = dict(_find_encoder_sizes(params))
+    sizes["layers"] = params["encoder_layers"] or sizes["layers"]
+    test = params["test_size"] * len(params["languages"])
+    return test * gradient_bytes(sizes, round(mean_tokens(params)))
+
+
+def gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
+    """Return the bytes of the factors of one sample's gradient in float32.
+
+    We count all Linear layers of the encoder, each with its factors or in full, whichever is
+    smaller, and the word embeddings (`engine.layout.bytes_per_sample` counts every parameter).
+
+    Parameters
+    ----------
+    sizes
+        `layers`, `hidden` and `intermediate` of the encoder.
+    length
+        Tokens of the sample.
+    """
+    hidden, inner = sizes["hidden"], sizes["intermediate"]
+    pairs = [(hidden, hidden)] * 4 + [(hidden, inner)] * 2  # of a layer: outputs, inputs
+    numbers = [min(length * (rows + columns), rows * columns) for rows, columns in pairs]
+    return 4 * (sizes["layers"] * sum(numbers) + length * hidden)
 
 
 def mean_tokens(params: dict[str, Any]) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from . import kept, measurements, params, runs
-from .estimate import XLMR
+from .estimate import XLMR, gradient_bytes
 from .measurements import read_cases
 
 GB = 2**30
@@ -177,22 +177,8 @@ def count_tiles(large: Large, card_bytes: float) -> int:
     card_bytes
         Memory of one GPU.
     """
-    most = max(1, int(TEST_SHARE * card_bytes // gradient_bytes(large.length)))
+    most = max(1, int(TEST_SHARE * card_bytes // gradient_bytes(XLMR, large.length)))
     return -(-large.n_test // most)
-
-
-def gradient_bytes(length: int) -> int:
-    """Bytes of the factors of one sample's gradient, of all Linear layers and word embeddings.
-
-    Parameters
-    ----------
-    length
-        Tokens of the sample.
-    """
-    hidden, inner = XLMR["hidden"], XLMR["intermediate"]
-    pairs = [(hidden, hidden)] * 4 + [(hidden, inner)] * 2  # of a layer: inputs, outputs
-    numbers = [min(length * (rows + columns), rows * columns) for rows, columns in pairs]
-    return FLOAT * (XLMR["layers"] * sum(numbers) + length * hidden)
 
 
 def _check(large: Large) -> None:
@@ -242,7 +228,9 @@ def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
     operations = (each + tests) * measured["weights"] * large.n_train * large.epochs
     hours = operations / measured["rate"] / large.devices / 3600
     basis = f"operations, at the engine's rate; {tiles} tiles of test samples; memory per GPU"
-    memory = measured["peak_gb"] + gradient_bytes(large.length) * -(-large.n_test // tiles) / GB
+    memory = (
+        measured["peak_gb"] + gradient_bytes(XLMR, large.length) * -(-large.n_test // tiles) / GB
+    )
     return [f"influence, checkpoints: {large.epochs}", hours, memory, 0.0, basis]
 
 
