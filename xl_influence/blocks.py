@@ -57,7 +57,7 @@ def blocks(scores: xr.Dataset, size: int | None = None) -> Iterator[Block]:
                 "test": slice(first, min(first + test, sizes["test"])),
                 "train": slice(start, min(start + train, sizes["train"])),
             }
-            yield Block(**place, scores=scores.isel(place).load())
+            yield Block(place["test"], place["train"], scores.isel(place).load())
 
 
 def _find_chunks(dot: xr.DataArray) -> dict[str, int]:

@@ -209,7 +209,8 @@ def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray
 
     A cube that was summed over checkpoints has no other than the former.
     """
-    dims, coords = ["test", "train"], {}
+    dims = ["test", "train"]
+    coords: dict[str, Any] = {}
     if by_checkpoint and "checkpoint" in cube.dims:
         dims, coords = ["checkpoint", *dims], {"checkpoint": cube["checkpoint"].to_numpy()}
     values = np.empty([cube.sizes[dim] for dim in dims], np.float16)
