@@ -9,6 +9,7 @@
 # Changing it (see CONTRIBUTING.md)
 #   make quick     the linter and the fast unit tests, under a minute
 #   make test      the linter, the type checker and all tests, minutes
+#   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, before the refactoring and now
 #   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml
@@ -25,7 +26,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish quick test lint format house help lab notebooks study \
+.PHONY: book html figure publish quick test storm lint format house help lab notebooks study \
   prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
@@ -85,6 +86,10 @@ quick: lint
 test: lint
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+storm: .venv/installed
+	$(BIN)/python -m pytest -q tests/test_bad_inputs.py
+	$(BIN)/python tools/storm.py $(STORM)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ def test_there_is_no_exception_too_many():
         ({"top_k": 3}, True),
         ({"random_weights": True}, True),
         ({"test_size": 1}, True),
+        ({"keep": "sum"}, True),
     ],
 )
 def test_a_fingerprint_changes_with_what_it_depends_on(changed, same):
@@ -82,6 +83,14 @@ def test_fingerprints_of_the_demo_study_are_those_of_earlier_runs():
     merged = params.merge({"study": "demo"})
     assert fingerprints.finetuned(merged) == "cacba9bdfc2dc4ce"
     assert fingerprints.scored(merged) == "b17d0e4886e9b809"
+
+
+def test_only_a_cube_that_keeps_less_has_another_fingerprint():
+    merged = params.merge({"study": "demo"})
+    found = [
+        fingerprints.scored(merged | {"keep": keep}) for keep in ("groups", "checkpoints", "sum")
+    ]
+    assert found[0] == fingerprints.scored(merged) and len(set(found)) == 3
 
 
 @pytest.mark.parametrize(

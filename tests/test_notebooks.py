@@ -330,3 +330,17 @@ def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):
     monkeypatch.setattr(notebook, "STARTS", 2)
     with pytest.raises(RuntimeError, match="didn't respond"):
         notebook.run("04", chosen)
+
+
+def test_pages_say_what_a_summed_cube_does_not_keep(tmp_path):
+    """Notebook 06 says so before anything is computed; notebook 10 counts tokens all the same."""
+    given = ["study=smoke", "task=pawsx", "keep=sum", f"runs_root={tmp_path}"]
+    run = runs.folder(params.merge(params.parse(given)))
+    run_python("-m", "xl_influence.notebook", "06", *given)
+    assert not (run / "checkpoints").exists() and not (run / "tables").exists()
+    run_python("-m", "xl_influence.notebook", "10", *given)
+    assert dict(xr.open_zarr(run / "scores.zarr").sizes) == {"group": 1, "test": 10, "train": 120}
+    assert [path.stem for path in (run / "tables").iterdir()] == ["shared_tokens"]
+    for name in ("06-sharing-dynamics", "10-where-in-the-network"):
+        executed = (run / "notebooks" / f"{name}.ipynb").read_text()
+        assert "*Not kept: this cube" in executed

@@ -14,7 +14,7 @@ import xarray as xr
 from conftest import ROOT
 from safetensors.numpy import load_file
 
-from xl_influence import runs, scores
+from xl_influence import finetune, params, runs, scores, trainer
 from xl_influence.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -154,3 +154,29 @@ def test_two_processes_share_a_cube_and_survive_being_killed(killed_and_whole, t
     assert [process.wait() for process in processes] == [0, 0]
     xr.testing.assert_identical(scores.read_cube(run), scores.read_cube(whole))
     assert not list(run.glob(".*"))
+
+
+class Killed(BaseException):
+    """Ends a training as abruptly as a signal, right after an epoch's checkpoint is complete."""
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_patience_counts_on_across_a_kill(after, tmp_path, monkeypatch):
+    """Nothing is learned, so no epoch is better than the first: patience 2 ends it at the third."""
+    given = {"study": "smoke", "task": "pawsx", "epochs": 6, "patience": 2}
+    given |= {"learning_rate": 1e-12, "runs_root": str(tmp_path)}
+    merged = params.merge(given)
+    on_save = trainer._Keeper.on_save
+
+    def die(self, args, state, control, **kwargs):
+        on_save(self, args, state, control, **kwargs)
+        if round(state.epoch) == after:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._Keeper, "on_save", die)
+        with pytest.raises(Killed):
+            finetune.finetune(merged, progress=False)
+    manifest = read_manifest(finetune.finetune(merged, progress=False))
+    assert [row["epoch"] for row in manifest["dev_accuracy"]] == [1, 2, 3]
+    assert manifest["chosen_epoch"] == 1

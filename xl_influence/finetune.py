@@ -120,7 +120,7 @@ def _train(training: _Training) -> None:
     from accelerate import PartialState
 
     # Takes seconds to import, and a finished run does not need it.
-    from .trainer import build
+    from .trainer import build, has_stopped, restore
 
     watch = Stopwatch()
     params, work = training.params, training.work
@@ -139,7 +139,11 @@ def _train(training: _Training) -> None:
         device=device,
         progress=training.progress,
     )
-    trainer.train(resume_from_checkpoint=str(work / f"checkpoint-{steps[-1]}") if steps else None)
+    last = work / f"checkpoint-{steps[-1]}" if steps else None
+    if last and has_stopped(last, params["patience"]):
+        restore(trainer, last)
+    else:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     if trainer.is_world_process_zero():
         _publish(training, _Trained(found, trainer, device, watch))
 

@@ -43,6 +43,7 @@ PUBLISHED = (
     "precision",
     "storage",
 )
+KEEP = "groups"  # what score cubes keep by default; it doesn't count, as before there was a choice
 SHOWN = 3  # how many differing parameters an error names
 FORMATS = {"finetune": 1, "scores": 3}  # versions of the artefacts' formats
 
@@ -67,6 +68,8 @@ def scored(params: dict[str, Any], borrowed: Sequence[str] | None = None) -> str
         The uids of the test samples if another run chose them, otherwise None.
     """
     parts: list[Any] = [finetuned(params), runs.select_keys(params, SCORES)]
+    if params["keep"] != KEEP:
+        parts.append({"keep": params["keep"]})
     if borrowed:
         parts.append(borrowed)
     return runs.fingerprint("scores", FORMATS["scores"], *parts)

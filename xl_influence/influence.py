@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .blocks import blocks
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
+
+
+ALL = "all"  # the one group of scores that are not kept by parameter group
 
 
 def influence(
@@ -59,17 +64,30 @@ def influence(
     [[6.0, -1.0]]
     """
     part = scores if groups is None else scores.sel(group=_known_groups(scores, groups))
-    value = part["dot"].astype(np.float64).sum("group", skipna=False)
-    if normalize:
-        value = value / _lengths(part)
-    if "checkpoint" in value.dims:
-        value = value.sum("checkpoint", skipna=False)
-    if bool(value.isnull().any()):
+    values = np.empty((part.sizes["test"], part.sizes["train"]))  # (test, train)
+    for block in blocks(part):
+        values[block.test, block.train] = _influence(block.scores, normalize)
+    if np.isnan(values).any():
         raise ValueError(
             "the scores hold values that are not numbers: the cube is incomplete or training "
             "diverged"
         )
-    return value.transpose("test", "train").rename("influence")
+    coords = {
+        name: coord
+        for name, coord in part.coords.items()
+        if not {"group", "checkpoint"} & {*coord.dims, name}
+    }
+    return xr.DataArray(values, coords, ("test", "train"), name="influence")
+
+
+def _influence(scores: xr.Dataset, normalize: bool) -> np.ndarray:
+    """Influence of scores in memory, (test, train)."""
+    value = scores["dot"].astype(np.float64).sum("group", skipna=False)
+    if normalize:
+        value = value / _lengths(scores)
+    if "checkpoint" in value.dims:
+        value = value.sum("checkpoint", skipna=False)
+    return value.transpose("test", "train").to_numpy()
 
 
 def _known_groups(scores: xr.Dataset, groups: Sequence[str]) -> list[str]:
@@ -114,7 +132,9 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
     >>> influence(scores).values.tolist()
     [[0.5, -0.25]]
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = np.asarray(values)
+    if values.dtype != np.float16:  # of a published run, and stays as small as it is
+        values = values.astype(np.float64)
     shape = (len(test), len(train))
     if values.shape[-2:] != shape or values.ndim not in (2, 3):
         raise ValueError(
@@ -123,7 +143,7 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
         )
     first: tuple[str, ...] = ("checkpoint",) if values.ndim == 3 else ()
     sizes = values.shape[:-2]  # () or (checkpoint,)
-    coords: dict[str, Any] = {"group": np.array(["all"], dtype=object)}
+    coords: dict[str, Any] = {"group": np.array([ALL], dtype=object)}
     if first:
         coords["checkpoint"] = np.arange(1, len(values) + 1)
     coords |= sample_coords(test.to_dict("records"), "test")

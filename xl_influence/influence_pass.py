@@ -58,7 +58,7 @@ def compute(
             write_manifest(
                 run,
                 scores_fingerprint=fingerprint,
-                score_parameters=runs.select_keys(params, fingerprints.SCORES),
+                score_parameters=runs.select_keys(params, (*fingerprints.SCORES, "keep")),
                 cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
                 scores_environment=environment(device),
                 scores_cost=watch.read(),
@@ -123,6 +123,7 @@ def _create(
         test_tile=layout.test_tile,
         train_tile=layout.train_tile,
         shard_size=params["shard_size"],
+        keep=params["keep"],
     )
 
 
@@ -218,5 +219,5 @@ def _describe(cube: Cube, engine: Engine, train: Sequence[Sample], test: Sequenc
     return (
         f"influence of {layout['train']} training samples on {layout['test']} test samples at "
         f"{layout['checkpoint']} checkpoints: {n_tiles} tile(s) of test samples, at most "
-        f"{total / 2**30:.1f} GB of gradients"
+        f"{total / 2**30:.1f} GB of gradients; the cube takes {cube.describe_size()}"
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+UNPACKED = 4 * 2**30  # bytes that the rows of a Parquet file may take in memory
+TEXTS = ("string", "large_string", "binary", "large_binary")  # types in Arrow
 SAVED = "dataset_dict.json"  # marks a folder written by `datasets`
 
 
@@ -161,12 +163,46 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
+    _check_unpacked(path)
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are among these
         raise TaskError(f"{path}: not a Parquet file: {error}") from None
     table = table.reset_index() if table.index.names != [None] else table
     return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise `TaskError` if a Parquet file's rows take more memory than `UNPACKED`.
+
+    A few kilobytes can hold a text that is repeated a billion times, so we add up what the rows
+    take before any text is repeated in memory.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            parts = [about.row_group(number) for number in range(about.num_row_groups)]
+            unpacked = sum(part.total_byte_size for part in parts)
+            unpacked = max(unpacked, 8 * about.num_rows * about.num_columns)
+            texts = [field.name for field in file.schema_arrow if str(field.type) in TEXTS]
+        if unpacked <= UNPACKED and texts:
+            with pq.ParquetFile(path, read_dictionary=texts) as file:
+                for batch in file.iter_batches(columns=texts):
+                    for column in batch.columns:
+                        lengths = pc.binary_length(column.dictionary)
+                        unpacked += pc.sum(lengths.take(column.indices)).as_py() or 0
+                    if unpacked > UNPACKED:
+                        break
+    except (OSError, ValueError) as error:
+        raise TaskError(f"{path}: not a Parquet file: {error}") from None
+    if unpacked > UNPACKED:
+        raise TaskError(
+            f"{path}: {path.stat().st_size:,} bytes that take more than {UNPACKED / 2**30:.0f} GB "
+            f"when unpacked ({about.num_rows:,} rows); leave out what the study does not need"
+        )
 
 
 def _read_saved(path: Path) -> pd.DataFrame:

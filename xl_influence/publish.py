@@ -22,6 +22,7 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from . import data, influence, runs, scores, sharing, tables, tasks, texts
+from .blocks import blocks
 from .manifest import read_manifest, write_manifest
 from .own_files import name_folder
 from .params import merge, parse, root
@@ -31,6 +32,7 @@ from .tasks import Task
 LOCAL = {"runs_root": "runs", "data_root": "", "prepared": ""}
 SAMPLES = ("uid", "lang", "item", "label")
 ADDED = ("official", "wholly_in_script")  # columns that need the data
+CHUNK = 2**30  # bytes of a published chunk at most; the compressor takes no more than twice that
 CODES = 40  # letters; longer strings in a table would be texts
 
 
@@ -120,8 +122,10 @@ def _make_tables(
 ) -> None:
     """Write the tables that need more than the influence summed over all parameters.
 
-    Notebook 10 writes them too; we compute those that it has not.
+    Notebook 10 writes them too; we compute those that it has not, if parameter groups were kept.
     """
+    if not sharing.has_groups(cube):
+        return
     choice = {"top_k": params["top_k"], "bootstrap": sharing.Bootstrap.of(params)}
     for name, analysis in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
         if tables.find(params, name) is None:
@@ -201,28 +205,37 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
-    """Return the influence (test, train), or (checkpoint, test, train)."""
-    if by_checkpoint:
-        values = influence.terms(cube).sum("group", skipna=False)
-    else:
-        values = influence.influence(cube)
-    return values.transpose(..., "test", "train")
+    """Return the influence (test, train) as float16, or (checkpoint, test, train).
+
+    A cube that was summed over checkpoints has no other than the former.
+    """
+    dims = ["test", "train"]
+    coords: dict[str, Any] = {}
+    if by_checkpoint and "checkpoint" in cube.dims:
+        dims, coords = ["checkpoint", *dims], {"checkpoint": cube["checkpoint"].to_numpy()}
+    values = np.empty([cube.sizes[dim] for dim in dims], np.float16)
+    for block in blocks(cube):
+        part = influence.influence(block.scores) if not coords else _by_checkpoint(block.scores)
+        values[..., block.test, block.train] = part.transpose(*dims)
+    return xr.DataArray(values, coords, dims)
+
+
+def _by_checkpoint(scores: xr.Dataset) -> xr.DataArray:
+    return influence.terms(scores).sum("group", skipna=False)
 
 
 def _write_influence(
     path: Path, values: xr.DataArray, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    """Write influence as float16, with the samples as coordinates."""
+    """Write influence, with the samples as coordinates."""
     coords: dict[str, Any] = {}
-    chunks = [len(test), len(train)]
+    chunks = [len(test), min(len(train), max(1, CHUNK // (2 * len(test))))]
     if "checkpoint" in values.dims:
         coords["checkpoint"] = values["checkpoint"].to_numpy()
         chunks = [1, *chunks]
     for dim, frame in (("test", test), ("train", train)):
         coords |= influence.sample_coords(frame.to_dict("records"), dim)
-    dataset = xr.Dataset(
-        {"influence": (values.dims, values.to_numpy().astype(np.float16))}, coords=coords
-    )
+    dataset = xr.Dataset({"influence": (values.dims, values.to_numpy())}, coords=coords)
     packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=2)
     encoding = {"influence": {"chunks": chunks, "compressors": [packed]}}
     dataset.to_zarr(path, mode="w", consolidated=False, encoding=encoding)

@@ -23,8 +23,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from . import fingerprints, runs, scores, tasks
-from .influence import influence
-from .sharing import SIGNS, top_samples
+from .sharing import SIGNS
+from .sharing.top import strongest
 
 if TYPE_CHECKING:
     import transformers
@@ -105,11 +105,12 @@ def plan(
             f"removal_ks={list(ks)}: allowed are 1 to {len(train) - 1}; "
             f"there are {len(train)} training samples"
         )
-    values, seeds, found = influence(cube).to_numpy(), list(seeds), []
-    for row in _in_turn(test, samples):
+    seeds, chosen, found = list(seeds), _in_turn(test, samples), []
+    tops = strongest(cube.isel(test=chosen), max(ks))
+    for number, row in enumerate(chosen):
         uid = test["uid"].iloc[row]
         for (place, sign), k in itertools.product(enumerate(SIGNS), ks):
-            top = top_samples(values[[row]], k, sign)[0]  # (k,)
+            top = tops[sign].rows[number, :k]  # (k,)
             for seed in seeds:
                 rng = np.random.default_rng([seed, k, row, place])
                 for strategy, rows in _choose(top, train, seed, rng).items():

@@ -152,6 +152,9 @@ class Influence(Section):
         Field(description="float32, bfloat16 or float16"),
     ]
     shard_size: FromOne
+    keep: Annotated[
+        Literal["groups", "checkpoints", "sum"], Field(description="groups, checkpoints or sum")
+    ]
 
 
 class Analysis(Section):

@@ -18,7 +18,9 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, tasks, texts
+from .blocks import blocks, has_nan, load_if_small, open_lazily
 from .influence import from_values
+from .kept import DIMS
 from .manifest import read_manifest
 from .params import with_variant
 
@@ -148,8 +150,28 @@ def read(params: dict[str, Any]) -> Scored:
     return Scored(cube, train, test, manifest)
 
 
+def kept(params: dict[str, Any]) -> str:
+    """What a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
+
+    A published run keeps no groups. Computes nothing.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    """
+    run = runs.folder(params)
+    if not runs.is_published(run):
+        return params["keep"]
+    published = read_manifest(run).get("score_parameters", {}).get("keep", "groups")
+    return "sum" if published == "sum" else "checkpoints"
+
+
 def read_cube(run: Path) -> xr.Dataset:
-    """Read a run's score cube into memory; `ScoreError` if it is missing or incomplete."""
+    """Read a run's score cube; `ScoreError` if it is missing or incomplete.
+
+    A cube of more than `blocks.IN_MEMORY` bytes stays on disk, and computations read its blocks.
+    """
     path = run / "scores.zarr"
     if runs.is_published(run):
         return _read_published(run)
@@ -157,8 +179,23 @@ def read_cube(run: Path) -> xr.Dataset:
         raise ScoreError(
             f"{path} does not exist: `scores.make`, notebook 02 or `make study` computes it"
         )
-    cube = xr.open_zarr(path).load()
-    if any(bool(cube[name].isnull().any()) for name in ("dot", "train_sqnorm", "test_sqnorm")):
+    try:
+        cube = open_lazily(path)
+        missing = [name for name in DIMS if name not in cube]
+        incomplete = False
+        if not missing:
+            cube = load_if_small(cube)
+            incomplete = any(has_nan(block.scores) for block in blocks(cube))
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ScoreError(
+            f"{path} cannot be read ({reason}): remove it, and `scores.make` computes it again"
+        ) from error
+    if missing:
+        raise ScoreError(
+            f"{path} has no array {missing[0]!r}: remove it, and `scores.make` computes it again"
+        )
+    if incomplete:
         raise ScoreError(
             f"{path} holds values that are not numbers: it is incomplete, or training diverged"
         )
@@ -166,7 +203,7 @@ def read_cube(run: Path) -> xr.Dataset:
 
 
 def _read_published(run: Path) -> xr.Dataset:
-    """The influence of a published run as a score cube with one parameter group."""
+    """The influence of a published run, float16, as a score cube with one parameter group."""
     influence = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"].load()
     train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
     cube = from_values(influence.to_numpy(), train, test)

@@ -78,7 +78,12 @@ def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
     path = place(merged) / "tables" / f"{name}.parquet"
     if not path.exists():
         raise TableError(f"{path} does not exist: run the notebook that writes it, or `make study`")
-    table = pd.read_parquet(path)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+        raise TableError(
+            f"{path} cannot be read ({error}): run the notebook that writes it again"
+        ) from None
     _check(table, made_with(merged), path)
     return table
 

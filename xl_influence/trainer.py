@@ -27,6 +27,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from . import dropout, runs
@@ -35,6 +36,38 @@ from .engine.arithmetic import arithmetic, multiplies_bf16
 
 DONE = "complete"  # file in a Trainer checkpoint that was written completely
 EPOCHS_PER_SEED = 10_007  # more than any training has, so no two epochs share their order
+
+
+def has_stopped(checkpoint: Path, patience: int) -> bool:
+    """Whether `patience` had ended the training when this checkpoint was written.
+
+    A training that was killed after its last checkpoint must not go on.
+
+    Parameters
+    ----------
+    checkpoint
+        A complete checkpoint of the Trainer.
+    patience
+        Epochs without a better development accuracy after which training ends.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    kept: Any = state.stateful_callbacks[EarlyStoppingCallback.__name__]
+    counted = (kept if isinstance(kept, dict) else kept[-1])["attributes"]
+    return counted["early_stopping_patience_counter"] >= patience
+
+
+def restore(trainer: Trainer, checkpoint: Path) -> None:
+    """Give a Trainer the state of a training that has ended, without training.
+
+    Parameters
+    ----------
+    trainer
+        As `build` returns it.
+    checkpoint
+        The last checkpoint.
+    """
+    trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    trainer.state.is_world_process_zero = trainer.is_world_process_zero()
 
 
 def complete_steps(work: str | Path) -> list[int]:

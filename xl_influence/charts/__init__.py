@@ -16,6 +16,7 @@ from .languages import (
     plot_shares,
 )
 from .methods import plot_leakage, plot_methods, plot_nearest, plot_pools
+from .scale import plot_scale
 from .tables import (
     mark_differences,
     show_at_chance,
@@ -50,6 +51,7 @@ __all__ = [
     "plot_pools",
     "plot_rates",
     "plot_removal",
+    "plot_scale",
     "plot_share_by_k",
     "plot_shares",
     "plot_steps",

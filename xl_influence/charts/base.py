@@ -85,13 +85,14 @@ def set_up(languages: Iterable[str] = ()) -> None:
     Altair's own output fetches Vega from a CDN. Here Vega comes from the installed `vl_convert`,
     once per notebook. Under `xl_influence.notebook` we inline nothing, because the pages of the
     book bring Vega themselves. Progress bars are plain text, so tqdm's warning that the widgets
-    for other bars are missing is silenced.
+    for other bars are missing is silenced. Texts in tables are escaped, so markup shows as text.
     """
     STUDY_COLORS.clear()
     STUDY_COLORS.update(choose_colors([name_language(lang) for lang in languages]))
     warnings.filterwarnings("ignore", message="IProgress not found")
     alt.renderers.enable("default")
     alt.data_transformers.disable_max_rows()
+    pd.set_option("styler.format.escape", "html")  # texts in tables of one's own data
     if not os.environ.get("XL_INFLUENCE_BOOK"):
         display(HTML(f"<script>{_make_vega_script()}</script>"))
 

@@ -114,7 +114,7 @@ def show_influential(
 
 def _show_sample(row: Any, class_names: Sequence[str], scores: bool, marked: bool) -> str:
     """One row of `show_samples`; `row` is a named tuple of the table."""
-    cells = [f"<td>{row.uid}</td>"]
+    cells = [f"<td>{html.escape(str(row.uid))}</td>"]
     if scores:
         score = "test sample" if row.sign == "test" else f"{row.influence:+.2f}"
         cells.append(f"<td>{score}</td>")

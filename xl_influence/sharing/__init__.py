@@ -19,7 +19,7 @@ from .base import (
     top_samples,
 )
 from .epochs import epoch_tests
-from .examples import influential_samples, planted, planted_by_sample
+from .examples import all_examples, influential_samples, planted, planted_by_sample
 from .languages import (
     KS,
     composition,
@@ -30,7 +30,7 @@ from .languages import (
     share_by_k_by_sample,
 )
 from .letters import scripts, wholly_in_script
-from .network import by_group, contributions, shared_tokens, token_kinds
+from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
 from .seeds import over_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
 from .translations import (
@@ -56,6 +56,7 @@ __all__ = [
     "SIGNS",
     "Bootstrap",
     "SharingError",
+    "all_examples",
     "by_group",
     "by_language",
     "composition",
@@ -65,6 +66,7 @@ __all__ = [
     "cross_language_by_sample",
     "distribution",
     "epoch_tests",
+    "has_groups",
     "imbalance",
     "imbalance_by_sample",
     "influential_samples",

@@ -10,15 +10,13 @@ occurs once, as within one language, this is the ordinary bootstrap over test sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from ..influence import influence
 
 SIGNS = {"positive": 1, "negative": -1}
 FEWEST = 6  # items that an interval needs; for five or fewer we show the values themselves
@@ -283,25 +281,35 @@ def _labels_agree(samples: pd.DataFrame) -> bool:
     return bool((samples.groupby("item")["label"].nunique() <= 1).all())
 
 
-def by_checkpoint(scores: xr.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (0, influence summed over checkpoints), then (epoch, influence) for each checkpoint.
-
-    Influence is an array of shape (test, train).
-    """
-    yield 0, influence(scores).to_numpy()
-    for checkpoint in scores["checkpoint"].to_numpy() if "checkpoint" in scores.dims else []:
-        yield int(checkpoint), influence(scores.sel(checkpoint=checkpoint)).to_numpy()
-
-
 def languages_of(train: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
     """Return the training languages in order, and each one's share of the training samples."""
     counts = train["lang"].value_counts(normalize=True)
     return list(dict.fromkeys(train["lang"])), counts.to_dict()
 
 
-def in_other_language(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-    """Whether a training sample is in another language than a test sample: bool, (test, train)."""
-    return train["lang"].to_numpy()[None] != test["lang"].to_numpy()[:, None]
+def language_codes(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for the language of each training and of each test sample."""
+    codes = pd.factorize(np.concatenate([train["lang"].to_numpy(), test["lang"].to_numpy()]))[0]
+    return codes[: len(train)], codes[len(train) :]
+
+
+def other_language_at(train: pd.DataFrame, test: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Whether training samples are in another language than the test sample.
+
+    Parameters
+    ----------
+    train, test
+        The cube's samples.
+    rows
+        Row numbers of training samples, (test, k).
+
+    Returns
+    -------
+    numpy.ndarray
+        Bool, (test, k).
+    """
+    of_train, of_test = language_codes(train, test)
+    return of_train[rows] != of_test[:, None]
 
 
 def check(scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:

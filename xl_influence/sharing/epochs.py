@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .base import BOOTSTRAP, by_checkpoint, check, samples_of
+from ..blocks import blocks
+from ..influence import influence
+from .base import BOOTSTRAP, SharingError, check, samples_of
 
 COLUMNS = [
     "test_lang",
@@ -53,20 +55,53 @@ def epoch_tests(
         rows), `effect` (matched-pairs rank-biserial correlation from −1 to 1; positive: more
         influence at `checkpoint_b`), `ci_low`, `ci_high` (of the effect, by Fisher's z, over
         training samples like the test itself), `test_samples`, `items`. Empty for a single epoch.
+
+    Raises
+    ------
+    SharingError
+        The cube has no checkpoints: it was summed over them.
     """
     check(scores, train, test)
-    by_epoch = {epoch: values for epoch, values in by_checkpoint(scores) if epoch}
+    if "checkpoint" not in scores.dims:
+        raise SharingError(
+            "the cube holds influence summed over checkpoints (keep=sum); to compare epochs, "
+            "compute it with keep=checkpoints or keep=groups"
+        )
+    epochs, samples = [int(epoch) for epoch in scores["checkpoint"]], samples_of(train, test)
+    changes = _mean_changes(scores, samples["test_lang"])
     rows = []
-    for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
+    for test_lang, part in samples.groupby("test_lang", sort=False):
         counts = [len(part), part["item"].nunique()]
-        means = {epoch: values[part.index] for epoch, values in by_epoch.items()}
-        for a, b in itertools.combinations(by_epoch, 2):
-            change = (means[b] - means[a]).mean(0)  # (train,)
+        for a, b in itertools.combinations(epochs, 2):
+            change = changes.pop((test_lang, a, b))  # (train,)
             found = [*_signed_rank_test(change), *_effect(change, confidence_level)]
             rows.append([test_lang, a, b, *found, *counts])
     table = pd.DataFrame(rows, columns=COLUMNS)
     table.insert(5, "p_adjusted", _holm(table["p"].to_numpy()))
     return table
+
+
+def _mean_changes(
+    scores: xr.Dataset, test_lang: pd.Series
+) -> dict[tuple[str, int, int], np.ndarray]:
+    """Average the change of influence from one epoch to another over each language's test samples.
+
+    Returns (test language, earlier epoch, later epoch) → (train,).
+    """
+    epochs, langs = scores["checkpoint"].to_numpy(), test_lang.to_numpy()
+    pairs = list(itertools.combinations(map(int, epochs), 2))
+    keys = [(lang, *pair) for lang in test_lang.unique() for pair in pairs]
+    changes = {key: np.zeros(scores.sizes["train"]) for key in keys}
+    for block in blocks(scores):
+        values = {
+            int(epoch): influence(block.scores.sel(checkpoint=epoch)).to_numpy() for epoch in epochs
+        }
+        for (lang, a, b), change in changes.items():
+            rows = langs[block.test] == lang
+            change[block.train] += (values[b][rows] - values[a][rows]).sum(0)
+    for (lang, _, _), change in changes.items():
+        change /= (langs == lang).sum()
+    return changes
 
 
 def _signed_rank_test(change: np.ndarray) -> tuple[float, float]:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
 from .base import (
     BOOTSTRAP,
     SIGNS,
@@ -15,8 +14,8 @@ from .base import (
     check,
     samples_of,
     summary,
-    top_samples,
 )
+from .top import strongest
 
 
 def influential_samples(
@@ -52,13 +51,45 @@ def influential_samples(
     if not len(found):
         raise SharingError(f"no test sample {uid!r}; there are {', '.join(test['uid'].head(5))} …")
     row = int(found[0])
-    values = influence(scores.isel(test=[row])).to_numpy()  # (1, train)
+    tops = strongest(scores.isel(test=[row]), n)
     columns = [c for c in ("uid", "lang", "label", "text_a", "text_b", "phenomenon") if c in train]
     parts = [test.iloc[[row]][columns].assign(sign="test", influence=np.nan)]
     for sign in SIGNS:
-        top = top_samples(values, n, sign)[0]
-        parts.append(train.iloc[top][columns].assign(sign=sign, influence=values[0, top]))
+        top = tops[sign]
+        found = train.iloc[top.rows[0]][columns]
+        parts.append(found.assign(sign=sign, influence=top.values[0]))
     return pd.concat(parts, ignore_index=True)
+
+
+def all_examples(
+    scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame, *, n: int = 3
+) -> pd.DataFrame:
+    """List the most influential training samples of every test sample.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run, with dims (checkpoint, group, test, train).
+    train, test : pandas.DataFrame
+        The cube's samples, in the cube's order.
+    n : int
+        How many training samples to list of each sign.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test_uid`, `sign`, `uid`, `influence`: by test sample and sign, the strongest first.
+    """
+    check(scores, train, test)
+    tops, uids = strongest(scores, n), train["uid"].to_numpy()
+    shape = (len(test), len(SIGNS), n)
+    columns = {
+        "test_uid": np.repeat(test["uid"].to_numpy(), len(SIGNS) * n),
+        "sign": np.broadcast_to(np.array(list(SIGNS), object)[:, None], shape).ravel(),
+        "uid": np.stack([uids[tops[sign].rows] for sign in SIGNS], 1).ravel(),
+        "influence": np.stack([tops[sign].values for sign in SIGNS], 1).ravel(),
+    }
+    return pd.DataFrame(columns)
 
 
 def planted(
@@ -125,16 +156,23 @@ def planted_by_sample(
     check(scores, train, test)
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
-    values = influence(scores).to_numpy()
-    same = {
-        column: train[column].to_numpy()[None] == test[column].to_numpy()[:, None]  # (test, train)
-        for column in ("phenomenon", "label")
-    }
-    same["both"] = same["phenomenon"] & same["label"]
+    tops, n_test = strongest(scores, top_k), len(test)
+    kinds = {column: _codes(train, test, [column]) for column in ("phenomenon", "label")}
+    kinds["both"] = _codes(train, test, ["phenomenon", "label"])
     samples, tables = samples_of(train, test), []
     for sign in SIGNS:
-        top = top_samples(values, top_k, sign)  # (test, k)
-        for what, equal in same.items():
-            share = np.take_along_axis(equal, top, 1).mean(1)  # (test,)
-            tables.append(samples.assign(what=what, sign=sign, share=share, chance=equal.mean(1)))
+        for what, (of_train, of_test) in kinds.items():
+            share = (of_train[tops[sign].rows] == of_test[:, None]).mean(1)  # (test,)
+            counts = np.bincount(of_train, minlength=len(train) + n_test)  # by code
+            chance = counts[of_test] / len(train)  # (test,)
+            tables.append(samples.assign(what=what, sign=sign, share=share, chance=chance))
     return pd.concat(tables, ignore_index=True)
+
+
+def _codes(
+    train: pd.DataFrame, test: pd.DataFrame, columns: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for each training and each test sample, equal where all columns are."""
+    both = pd.concat([train[columns], test[columns]], ignore_index=True)
+    codes = both.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
+    return codes[: len(train)], codes[len(train) :]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,17 +15,16 @@ from .base import (
     BOOTSTRAP,
     SIGNS,
     Bootstrap,
-    by_checkpoint,
     by_sign,
     check,
-    in_other_language,
     languages_of,
+    other_language_at,
     samples_of,
     spread,
     summary,
-    top_samples,
     with_all,
 )
+from .top import Top, View, strongest, strongest_by
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # of `share_by_k`; the paper's k is 100
 
@@ -87,22 +88,36 @@ def composition_by_sample(
     """
     check(scores, train, test)
     if not epochs:
-        return _composition(influence(scores).to_numpy(), train, test, top_k)
-    parts = [
-        _composition(values, train, test, top_k).assign(checkpoint=epoch)
-        for epoch, values in by_checkpoint(scores)
-    ]
+        return _composition(strongest(scores, top_k), train, test)
+    tops = strongest_by(scores, top_k, views_by_checkpoint(scores))
+    parts = [_composition(top, train, test).assign(checkpoint=epoch) for epoch, top in tops.items()]
     return pd.concat(parts, ignore_index=True)
 
 
-def _composition(
-    values: np.ndarray, train: pd.DataFrame, test: pd.DataFrame, top_k: int
-) -> pd.DataFrame:
-    """`composition_by_sample` of one array of influence (test, train)."""
+def views_by_checkpoint(scores: xr.Dataset) -> dict[int, View]:
+    """0 → the influence summed over checkpoints; epoch → that at one checkpoint, if there are any.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube of a run.
+    """
+    views: dict[int, View] = {0: influence}
+    for checkpoint in scores["checkpoint"].to_numpy() if "checkpoint" in scores.dims else []:
+        views[int(checkpoint)] = partial(_at_checkpoint, checkpoint=checkpoint)
+    return views
+
+
+def _at_checkpoint(scores: xr.Dataset, checkpoint: Any) -> xr.DataArray:
+    return influence(scores.sel(checkpoint=checkpoint))
+
+
+def _composition(tops: Mapping[str, Top], train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """`composition_by_sample` of one kind of influence; `tops`: sign → the top k."""
     languages, chance = languages_of(train)
     samples, tables = samples_of(train, test), []
     for sign in SIGNS:
-        lang_of = train["lang"].to_numpy()[top_samples(values, top_k, sign)]  # (test, k)
+        lang_of = train["lang"].to_numpy()[tops[sign].rows]  # (test, k)
         shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
         tables.append(spread(samples.assign(sign=sign), "train_lang", languages, shares))
     table = pd.concat(tables, ignore_index=True)
@@ -251,13 +266,13 @@ def share_by_k_by_sample(
         `test` (uid), `item`, `test_lang`, `sign`, `k`, `share`, `chance`.
     """
     check(scores, train, test)
-    values, other = influence(scores).to_numpy(), in_other_language(train, test)
+    tops = strongest(scores, max(ks))
     _, share_of = languages_of(train)
     samples, tables = samples_of(train, test), []
     samples["chance"] = [1 - share_of.get(lang, 0.0) for lang in test["lang"]]
     for sign in SIGNS:
-        top = top_samples(values, max(ks), sign)  # (test, largest k)
-        found = np.take_along_axis(other, top, 1).cumsum(1)  # (test, largest k)
+        other = other_language_at(train, test, tops[sign].rows)  # (test, largest k)
+        found = other.cumsum(1)  # (test, largest k)
         shares = found[:, np.array(ks) - 1] / np.array(ks)  # (test, k)
         tables.append(spread(samples.assign(sign=sign), "k", ks, shares))
     table = pd.concat(tables, ignore_index=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
-from .base import BOOTSTRAP, SIGNS, Bootstrap, check, samples_of, summary, top_samples
+from .base import BOOTSTRAP, SIGNS, Bootstrap, check, samples_of, summary
+from .top import strongest
 
 SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # scripts used by one language of a task
 UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how letter names begin
@@ -65,7 +65,7 @@ def scripts(
         `test_samples`, `items` (those with such a sample). Empty if no language has its own script.
     """
     check(scores, train, test)
-    values, lang = influence(scores).to_numpy(), train["lang"].to_numpy()
+    tops, lang = strongest(scores, top_k), train["lang"].to_numpy()
     samples, wholly = samples_of(train, test), _known_or_computed(train)
     rows = []
     for train_lang, script in SCRIPTS.items():
@@ -74,7 +74,7 @@ def scripts(
             continue
         pure = wholly & (lang == train_lang)  # (train,)
         for sign in SIGNS:
-            top = top_samples(values, top_k, sign)[others.index]  # (test in other languages, k)
+            top = tops[sign].rows[others.index]  # (test in other languages, k)
             there = lang[top] == train_lang
             count = there.sum(1)  # (test in other languages,)
             share = (pure[top] & there).sum(1) / np.where(count, count, np.nan)

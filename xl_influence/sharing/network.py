@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence, terms
+from ..influence import ALL, influence, terms
 from .base import (
     BOOTSTRAP,
     SIGNS,
     Bootstrap,
+    SharingError,
     check,
-    in_other_language,
+    language_codes,
+    other_language_at,
     samples_of,
     spread,
     summary,
-    top_samples,
 )
+from .top import Top, strongest, strongest_by, terms_at
 
 WORDS = "embeddings"  # the group that holds the word embeddings
 
@@ -53,22 +56,26 @@ def by_group(
         `ci_low`, `ci_high`, `chance` (the share of the training samples in other languages),
         `overlap` (the share of this top k that is in the top k over all parameters as well),
         `test_samples`, `items`.
+
+    Raises
+    ------
+    SharingError
+        The cube does not keep parameter groups.
     """
     check(scores, train, test)
-    groups = list(scores["group"].to_numpy())
+    groups = _known_groups(scores)
     sets = {"all": groups, f"all but {WORDS}": [group for group in groups if group != WORDS]}
     sets |= {group: [group] for group in groups}
-    other = in_other_language(train, test)
-    samples, tables = samples_of(train, test).assign(chance=other.mean(1)), []
-    over_all: dict[str, np.ndarray] = {}  # sign → the top k over all parameters, (test, train)
-    for name, members in sets.items():
-        values = influence(scores, groups=members).to_numpy()
+    views = {name: partial(influence, groups=members) for name, members in sets.items()}
+    found = strongest_by(scores, top_k, views)
+    chance = _share_of_others(train, test)
+    samples, tables = samples_of(train, test).assign(chance=chance), []
+    for name in sets:
         for sign in SIGNS:
-            top = top_samples(values, top_k, sign)  # (test, k)
-            if name == "all":  # the first set
-                over_all[sign] = _marked(top, other.shape)
-            shares = {"share": _mean_at(other, top), "overlap": _mean_at(over_all[sign], top)}
-            tables.append(samples.assign(group=name, sign=sign, **shares))
+            top, over_all = found[name][sign].rows, found["all"][sign].rows  # (test, k)
+            again = [np.isin(*pair).mean() for pair in zip(top, over_all, strict=True)]
+            share = other_language_at(train, test, top).mean(1)  # (test,)
+            tables.append(samples.assign(group=name, sign=sign, share=share, overlap=again))
     each, keys = pd.concat(tables, ignore_index=True), ["group", "sign"]
     table = summary(each, keys, bootstrap)
     overlap = each.groupby(keys, sort=False)["overlap"].mean().to_numpy()
@@ -107,19 +114,23 @@ def contributions(
         `sign`, `share` (of the summed influence of these samples; the shares of all groups add up
         to 1), `ci_low`, `ci_high`, `test_samples`, `items` (those with such samples in their
         top k).
+
+    Raises
+    ------
+    SharingError
+        The cube does not keep parameter groups.
     """
     check(scores, train, test)
-    parts = _terms(scores)  # (test, group, train)
-    other = in_other_language(train, test)
-    samples, groups, tables = samples_of(train, test), list(scores["group"].to_numpy()), []
+    samples, groups, tables = samples_of(train, test), _known_groups(scores), []
+    tops = strongest_by(scores, top_k, {"all": _sum_of_terms})["all"]
+    parts = _terms_of(scores, tops)  # sign → (test, k, group)
     for sign in SIGNS:
-        top = top_samples(parts.sum(1), top_k, sign)  # (test, k)
+        other = other_language_at(train, test, tops[sign].rows)  # (test, k)
         for source, wanted in (("own", ~other), ("other", other)):
-            chosen = [rows[wanted[row, rows]] for row, rows in enumerate(top)]
-            some = [row for row, rows in enumerate(chosen) if len(rows)]
+            some = np.flatnonzero(wanted.any(1))
             carried = np.zeros((len(some), len(groups)))  # (test with such samples, group)
             for place, row in enumerate(some):
-                carried[place] = parts[row][:, chosen[row]].sum(1)
+                carried[place] = parts[sign][row][wanted[row]].sum(0)
             shares = carried / carried.sum(1, keepdims=True)
             there = samples.loc[some].reset_index(drop=True).assign(source=source, sign=sign)
             tables.append(spread(there, "group", groups, shares))
@@ -164,17 +175,20 @@ def shared_tokens(
         `test_samples`, `items` (those with such samples in their top k).
     """
     check(scores, train, test)
-    values, other = influence(scores).to_numpy(), in_other_language(train, test)
-    chosen = {
-        sign: _marked(top_samples(values, top_k, sign), other.shape) & other for sign in SIGNS
-    }
+    chosen = {}
+    for sign, top in strongest(scores, top_k).items():
+        other = other_language_at(train, test, top.rows)  # (test, k)
+        pairs = zip(top.rows, other, strict=True)
+        chosen[sign] = [rows[is_other] for rows, is_other in pairs]
     samples, tables = samples_of(train, test), []
-    for kind, common in _in_common(tokens, kinds):
-        chance = np.nanmean(_mean_of(common, other)) if other.any() else np.nan
-        for sign, marked in chosen.items():
-            shared = _mean_of(common, marked)  # (test,)
-            each = samples.assign(kind=kind, sign=sign, shared=shared, chance=chance)
-            tables.append(each[marked.any(1)])
+    of_train, of_test = (_incidence(part, 1 + max(kinds)) for part in tokens)
+    for kind in ("any", *sorted(set(kinds.values()))):
+        columns = [token for token, own in kinds.items() if _counts_as(own, kind)]
+        common = _Common(of_train[:, columns].tocsr(), of_test[:, columns].tocsr())
+        chance = common.mean_in_other_languages(train, test)
+        for sign, rows in chosen.items():
+            each = samples.assign(kind=kind, sign=sign, shared=common.mean(rows), chance=chance)
+            tables.append(each[[len(part) > 0 for part in rows]])
     return summary(pd.concat(tables), ["kind", "sign"], bootstrap, value="shared")
 
 
@@ -209,40 +223,84 @@ def _kind(piece: str, is_special: bool) -> str:
     return "name" if piece.startswith("▁") and text[0].isupper() else "word"
 
 
-def _terms(scores: xr.Dataset) -> np.ndarray:
-    """Return each group's part of the influence, summed over checkpoints: (test, group, train)."""
+def has_groups(scores: xr.Dataset) -> bool:
+    """Whether the cube keeps influence by parameter group; published runs do not."""
+    return [str(group) for group in scores["group"].to_numpy()] != [ALL]
+
+
+def _known_groups(scores: xr.Dataset) -> list[str]:
+    """Return the cube's parameter groups; raise a `SharingError` if they were not kept."""
+    groups = [str(group) for group in scores["group"].to_numpy()]
+    if not has_groups(scores):
+        raise SharingError(
+            "the cube holds influence over all parameters together (a published run, or "
+            "keep=checkpoints or keep=sum); to compare groups, compute it with keep=groups"
+        )
+    return groups
+
+
+def _share_of_others(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    """Return the share of the training samples in other languages than each test sample's."""
+    own = test["lang"].map(train["lang"].value_counts()).fillna(0).to_numpy()
+    return (len(train) - own) / len(train)  # (test,)
+
+
+def _sum_of_terms(scores: xr.Dataset) -> np.ndarray:
+    """Sum over groups what each adds to the influence, (test, train).
+
+    Rounding apart, this is the influence.
+    """
     parts = terms(scores)
     if "checkpoint" in parts.dims:
         parts = parts.sum("checkpoint", skipna=False)
-    return parts.transpose("test", "group", "train").to_numpy()
+    return parts.transpose("test", "group", "train").to_numpy().sum(1)
 
 
-def _marked(top: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Turn row numbers (test, k) into a bool array of `shape` (test, train)."""
-    marked = np.zeros(shape, bool)
-    np.put_along_axis(marked, top, True, 1)
-    return marked
+def _terms_of(scores: xr.Dataset, tops: Mapping[str, Top]) -> dict[str, np.ndarray]:
+    """Sign → each group's part of the top k's influence, over all checkpoints: (test, k, group)."""
+    rows = np.concatenate([top.rows for top in tops.values()], 1)  # (test, signs × k)
+    parts = np.stack(terms_at(scores, list(rows)))  # (test, signs × k[, checkpoint], group)
+    if "checkpoint" in scores.dims:
+        parts = parts.sum(2)
+    return dict(zip(tops, np.split(parts, len(tops), 1), strict=True))
 
 
-def _mean_at(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Average `values` (test, train) at the training samples `rows` (test, k): (test,)."""
-    return np.take_along_axis(values, rows, 1).mean(1)
+class _Common:
+    """How many tokens of one kind training and test samples have in common.
 
+    Parameters
+    ----------
+    train, test : scipy.sparse.csr_array
+        (sample, token), ones for the tokens that a sample has.
+    """
 
-def _mean_of(values: np.ndarray, marked: np.ndarray) -> np.ndarray:
-    """Average `values` (test, train) where `marked`: (test,), NaN where nothing is marked."""
-    count = marked.sum(1)
-    return np.where(marked, values, 0).sum(1) / np.where(count, count, np.nan)
+    def __init__(self, train: Any, test: Any) -> None:
+        self.train, self.test = train, test
 
+    def mean(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Average over each test sample's training samples `rows`: (test,), NaN without any."""
+        means = np.full(len(rows), np.nan)
+        for row, part in enumerate(rows):
+            if len(part):
+                means[row] = (self.train[part] @ self.test[[row]].T).sum() / len(part)
+        return means
 
-def _in_common(
-    tokens: Sequence[Sequence[Sequence[int]]], kinds: Mapping[int, str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each kind, 'any' first, and how many such tokens each pair shares: (test, train)."""
-    train, test = (_incidence(part, 1 + max(kinds)) for part in tokens)
-    for name in ("any", *sorted(set(kinds.values()))):
-        columns = [token for token, kind in kinds.items() if _counts_as(kind, name)]
-        yield name, (test[:, columns] @ train[:, columns].T).toarray()
+    def mean_in_other_languages(self, train: pd.DataFrame, test: pd.DataFrame) -> float:
+        """Average over all pairs of a test sample and a training sample in another language.
+
+        NaN if there is no such pair; test samples without one do not count.
+        """
+        lang, test_lang = language_codes(train, test)
+        total = self.train.sum(0)  # (token,) training samples with it
+        means = []
+        for code in np.unique(test_lang):
+            own = lang == code
+            if own.all():
+                continue
+            others = total - self.train[own].sum(0)  # (token,)
+            found = self.test @ others / (~own).sum()  # (test,)
+            means.append(np.where(test_lang == code, found, np.nan))
+        return float(np.nanmean(np.fmax.reduce(means))) if means else np.nan
 
 
 def _counts_as(kind: str, name: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
 from .base import BOOTSTRAP, Bootstrap, check, languages_of, samples_of, spread, summary
+from .top import values_by_block
 
 
 def mean_influence(
@@ -56,9 +58,13 @@ def mean_influence_by_sample(
         `test` (uid), `item`, `test_lang`, `train_lang`, `mean`.
     """
     check(scores, train, test)
-    values, (languages, _) = influence(scores).to_numpy(), languages_of(train)
+    languages, _ = languages_of(train)
     columns = [(train["lang"] == lang).to_numpy() for lang in languages]
-    means = np.stack([values[:, column].mean(1) for column in columns], 1)  # (test, language)
+    sums = np.zeros((len(test), len(languages)))  # (test, language)
+    for rows, samples, values in values_by_block(scores):
+        for number, column in enumerate(columns):
+            sums[rows, number] += values[:, column[samples]].sum(1)
+    means = sums / [column.sum() for column in columns]
     return spread(samples_of(train, test), "train_lang", languages, means, "mean")
 
 
@@ -83,21 +89,35 @@ def distribution(
         that fall into the bin), `test_samples`, `items`.
     """
     check(scores, train, test)
-    values, (languages, _) = influence(scores).to_numpy(), languages_of(train)
-    edges = np.linspace(values.min(), values.max(), bins + 1)
+    languages, _ = languages_of(train)
+    counts, edges = _count_in_bins(scores, train, test, bins)
     tables = []
     for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
         for train_lang in languages:
-            column = (train["lang"] == train_lang).to_numpy()
-            counts, _ = np.histogram(values[part.index][:, column], edges)
             found = {
                 "test_lang": test_lang,
                 "train_lang": train_lang,
                 "low": edges[:-1],
                 "high": edges[1:],
-                "share": counts / counts.sum(),
+                "share": counts[test_lang, train_lang] / counts[test_lang, train_lang].sum(),
                 "test_samples": len(part),
                 "items": part["item"].nunique(),
             }
             tables.append(pd.DataFrame(found))
     return pd.concat(tables, ignore_index=True)
+
+
+def _count_in_bins(
+    scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame, bins: int
+) -> tuple[dict[tuple[str, str], np.ndarray], np.ndarray]:
+    """Return (test language, training language) → scores in each bin, and the bins' edges."""
+    ends = [(values.min(), values.max()) for _, _, values in values_by_block(scores)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    edges = np.linspace(low, high, bins + 1)
+    counts = {pair: np.zeros(bins, int) for pair in product(set(test["lang"]), set(train["lang"]))}
+    for rows, samples, values in values_by_block(scores):
+        for (test_lang, train_lang), found in counts.items():
+            of_test = (test["lang"].iloc[rows] == test_lang).to_numpy()
+            of_train = (train["lang"].iloc[samples] == train_lang).to_numpy()
+            found += np.histogram(values[of_test][:, of_train], edges)[0]
+    return counts, edges

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
 from .base import (
     BOOTSTRAP,
     SIGNS,
@@ -14,11 +15,12 @@ from .base import (
     SharingError,
     by_sign,
     check,
+    language_codes,
     parallel,
     samples_of,
     summary,
-    top_samples,
 )
+from .top import strongest, values_by_block
 
 
 def reinforcement(
@@ -91,12 +93,11 @@ def reinforcement_by_sample(
             "no training samples are translations of each other: languages share no items, or "
             "samples of one item have different labels; this analysis needs a parallel task"
         )
-    values, samples = influence(scores).to_numpy(), samples_of(train, test)
+    tops, samples = strongest(scores, top_k), samples_of(train, test)
     lang, item = train["lang"].to_numpy(), train["item"].to_numpy()
     n_items, rows = train.groupby("lang")["item"].nunique(), []
     for sign in SIGNS:
-        tops = top_samples(values, top_k, sign)  # (test, k)
-        for sample, top in zip(samples.itertuples(), tops, strict=True):
+        for sample, top in zip(samples.itertuples(), tops[sign].rows, strict=True):
             own = lang[top] == sample.test_lang  # (k,)
             if own.all():
                 continue
@@ -159,18 +160,40 @@ def translation_rank_by_sample(
         test samples that have a translation.
     """
     check(scores, train, test)
-    values, rows = influence(scores).to_numpy(), []
-    for row, sample in enumerate(test.itertuples() if parallel(train) else []):
-        other = (train["lang"] != sample.lang).to_numpy()  # (train,)
-        translates = (train["item"] == sample.item).to_numpy()[other]
-        if translates.any():
-            scored = values[row][other]
-            found = 1 / (1 + (scored > scored[translates].max()).sum())
-            chance = _reciprocal_rank(translates.sum(), len(translates))
-            rows.append([sample.uid, str(sample.item), found, chance])
+    found, rows = _find_translations(train, test) if parallel(train) else {}, []
+    best = dict.fromkeys(found, -np.inf)
+    lang, test_lang = language_codes(train, test)
+    for tests, trains, values in values_by_block(scores) if found else []:
+        for row in found.keys() & range(tests.start, tests.stop):
+            there = found[row][(found[row] >= trains.start) & (found[row] < trains.stop)]
+            scored = values[row - tests.start][there - trains.start]
+            best[row] = max([best[row], *scored])
+    better = dict.fromkeys(found, 0)
+    for tests, trains, values in values_by_block(scores) if found else []:
+        for row in found.keys() & range(tests.start, tests.stop):
+            other = lang[trains] != test_lang[row]  # (train,)
+            better[row] += int((values[row - tests.start][other] > best[row]).sum())
+    for row, translates in found.items():
+        others = int((lang != test_lang[row]).sum())
+        chance = _reciprocal_rank(len(translates), others)
+        sample = [test["uid"].iloc[row], str(test["item"].iloc[row])]
+        rows.append([*sample, 1 / (1 + better[row]), chance])
     return pd.DataFrame(rows, columns=["test", "item", "mean_reciprocal_rank", "chance"])
 
 
+def _find_translations(train: pd.DataFrame, test: pd.DataFrame) -> dict[int, np.ndarray]:
+    """Row of a test sample → rows of its translations among the training samples, if any."""
+    of_item, lang = train.groupby("item").indices, train["lang"].to_numpy()
+    found = {}
+    for row, sample in enumerate(test.itertuples()):
+        there = of_item.get(sample.item, np.empty(0, int))
+        there = there[lang[there] != sample.lang]
+        if len(there):
+            found[row] = there
+    return found
+
+
+@functools.cache
 def _reciprocal_rank(hits: int, n: int) -> float:
     """Return the expected reciprocal rank of the best of `hits` among `n` in random order."""
     none_yet, total = 1.0, 0.0  # probability that no hit came before this rank

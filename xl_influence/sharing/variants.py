@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
 from .base import (
     BOOTSTRAP,
     SIGNS,
@@ -24,9 +23,9 @@ from .base import (
     parallel,
     samples_of,
     summary,
-    top_samples,
 )
 from .languages import composition_by_sample, cross_language_by_sample
+from .top import strongest
 
 if TYPE_CHECKING:
     from ..scores import Scored
@@ -213,8 +212,8 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
     pandas.DataFrame
         `test` (uid), `item`, `language`, `what`, `sign`, `share`, `chance`.
     """
-    samples, values_seen, train_seen = _in_language(seen, language)
-    others, values_unseen, train_unseen = _in_language(unseen, language)
+    samples, scores_seen, train_seen = _in_language(seen, language)
+    others, scores_unseen, train_unseen = _in_language(unseen, language)
     if samples.empty or list(samples["test"]) != list(others["test"]):
         uids = " and ".join(str(list(part["test"])) for part in (samples, others))
         raise SharingError(
@@ -223,10 +222,10 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
     if (train_unseen["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
     is_parallel = parallel(train_seen)
+    tops_seen, tops_unseen = strongest(scores_seen, top_k), strongest(scores_unseen, top_k)
     rows = []
     for sign in SIGNS:
-        before = top_samples(values_seen, top_k, sign)  # (test, k)
-        after = top_samples(values_unseen, top_k, sign)  # (test, k)
+        before, after = tops_seen[sign].rows, tops_unseen[sign].rows  # (test, k)
         for sample, was, now in zip(samples.itertuples(), before, after, strict=True):
             about = [sample.test, sample.item, language]
             top = train_seen.iloc[was]
@@ -243,10 +242,9 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
     return pd.DataFrame(rows, columns=columns)
 
 
-def _in_language(run: Run, language: str) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return a run's test samples in a language, their influence (test, train), and its train."""
+def _in_language(run: Run, language: str) -> tuple[pd.DataFrame, xr.Dataset, pd.DataFrame]:
+    """Return a run's test samples in a language, the part of its cube with them, and its train."""
     scores, train, test = run[:3]
     check(scores, train, test)
     chosen = (test["lang"] == language).to_numpy()
-    values = influence(scores.isel(test=chosen)).to_numpy()
-    return samples_of(train, test[chosen]), values, train
+    return samples_of(train, test[chosen]), scores.isel(test=chosen), train

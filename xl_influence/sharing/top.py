@@ -1,0 +1,239 @@
+"""The most influential training samples of each test sample, found block by block.
+
+Memory grows with tests × k and with the size of a block, not with tests × training samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ..blocks import blocks
+from ..influence import influence, terms
+from .base import SIGNS, SharingError, top_samples
+
+# From the scores of a block to the influence by which its training samples are ranked
+View = Callable[[xr.Dataset], Any]
+
+
+class Top(NamedTuple):
+    """The strongest training samples of every test sample, the strongest first.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        Row numbers of training samples, ints (test, k).
+    values : numpy.ndarray
+        Their influence, (test, k).
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+
+
+def strongest(scores: xr.Dataset, k: int) -> dict[str, Top]:
+    """Find the `k` training samples of strongest influence of each sign, for each test sample.
+
+    Equal to `top_samples` on the influence of the whole cube.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube, with dims ([checkpoint,] group, test, train), in memory or not.
+    k : int
+        How many training samples to take.
+
+    Returns
+    -------
+    dict of str to Top
+        'positive' and 'negative' → the samples.
+
+    Raises
+    ------
+    SharingError
+        `k` is less than 1 or exceeds the number of training samples, or a value is not finite.
+    """
+    return strongest_by(scores, k, {"all": influence})["all"]
+
+
+def strongest_by(
+    scores: xr.Dataset, k: int, views: Mapping[Any, View]
+) -> dict[Any, dict[str, Top]]:
+    """Find the strongest training samples by several kinds of influence, in one pass.
+
+    Parameters
+    ----------
+    scores, k
+        As for `strongest`.
+    views : mapping
+        A name for each → the function that returns the influence (test, train) of a block's scores.
+
+    Returns
+    -------
+    dict
+        Name → sign → the samples.
+    """
+    n_test, n_train = scores.sizes["test"], scores.sizes["train"]
+    if not 1 <= k <= n_train:
+        raise SharingError(f"top_k={k}: allowed are 1 to {n_train}, the number of training samples")
+    found = {(name, sign): _Running(n_test, k, sign) for name in views for sign in SIGNS}
+    for block in blocks(scores):
+        for name, view in views.items():
+            values = np.asarray(view(block.scores))  # (test, train) of the block
+            if not np.isfinite(values).all():
+                raise SharingError(
+                    "influence scores must be finite; the cube holds NaN or infinity"
+                )
+            for sign in SIGNS:
+                found[name, sign].add(block.test, np.r_[block.train], values)
+    return {name: {sign: found[name, sign].top() for sign in SIGNS} for name in views}
+
+
+def strongest_of_each(scores: xr.Dataset, k: int, kinds: np.ndarray) -> dict[Any, dict[str, Top]]:
+    """Find the strongest training samples within each kind of them, in one pass.
+
+    Parameters
+    ----------
+    scores
+        As for `strongest`.
+    k : int
+        How many training samples to take of each kind; all if it has fewer.
+    kinds : numpy.ndarray
+        The kind of each training sample, such as its language, (train,).
+
+    Returns
+    -------
+    dict
+        Kind → sign → the samples.
+    """
+    names, counts = np.unique(kinds, return_counts=True)
+    found = {
+        (name, sign): _Running(scores.sizes["test"], min(k, count), sign)
+        for name, count in zip(names, counts, strict=True)
+        for sign in SIGNS
+    }
+    for test, train, values in values_by_block(scores):
+        for name in names:
+            own = np.flatnonzero(kinds[train] == name)
+            for sign in SIGNS:
+                found[name, sign].add(test, train.start + own, values[:, own])
+    return {name: {sign: found[name, sign].top() for sign in SIGNS} for name in names}
+
+
+class _Running:
+    """The strongest so far; the blocks of a test sample come in the order of training samples."""
+
+    def __init__(self, n_test: int, k: int, sign: str) -> None:
+        self.k, self.sign = k, sign
+        self.rows = [np.empty(0, int)] * n_test
+        self.values = [np.empty(0)] * n_test
+
+    def add(self, test: slice, train: np.ndarray, values: np.ndarray) -> None:
+        """Take the influence (test, train) of later training samples, whose rows are `train`."""
+        for row, of_test in zip(range(test.start, test.stop), values, strict=True):
+            new = train
+            if len(self.rows[row]) == self.k:  # an equal value comes later than those we have
+                stronger = SIGNS[self.sign] * of_test > SIGNS[self.sign] * self.values[row][-1]
+                of_test, new = of_test[stronger], new[stronger]
+            if not len(new):
+                continue
+            both = np.concatenate([self.values[row], of_test])
+            top = top_samples(both[None], min(self.k, len(both)), self.sign)[0]
+            self.rows[row] = np.concatenate([self.rows[row], new])[top]
+            self.values[row] = both[top]
+
+    def top(self) -> Top:
+        """The result, once every block has been added."""
+        return Top(np.stack(self.rows), np.stack(self.values))
+
+
+def terms_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Read what groups and checkpoints add to the influence of some training samples.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Score cube, with dims ([checkpoint,] group, test, train).
+    rows : sequence of numpy.ndarray
+        For each test sample the row numbers of the training samples, in any order.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        For each test sample (training sample, checkpoint, group), see `influence.terms`; without
+        the dimension `checkpoint` if the cube has none.
+    """
+    dims = [dim for dim in ("checkpoint", "group") if dim in scores.dims]
+    shape = [scores.sizes[dim] for dim in dims]
+    found = [np.empty((len(part), *shape)) for part in rows]
+    for block in blocks(scores):
+        for place, row in enumerate(range(block.test.start, block.test.stop)):
+            there = (rows[row] >= block.train.start) & (rows[row] < block.train.stop)
+            if not there.any():
+                continue
+            wanted = rows[row][there] - block.train.start
+            part = terms(block.scores.isel(test=place, train=wanted))
+            found[row][there] = part.transpose("train", *dims).to_numpy()
+    return found
+
+
+def values_by_block(scores: xr.Dataset) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Yield ranges of test and training samples, and the influence (test, train) within them."""
+    for block in blocks(scores):
+        yield block.test, block.train, influence(block.scores).to_numpy()
+
+
+def values_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Read the influence of some training samples.
+
+    Parameters
+    ----------
+    scores, rows
+        As for `terms_at`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        For each test sample (training sample,).
+    """
+    found = [np.empty(len(part)) for part in rows]
+    for test, train, values in values_by_block(scores):
+        for row, of_test in zip(range(test.start, test.stop), values, strict=True):
+            there = (rows[row] >= train.start) & (rows[row] < train.stop)
+            found[row][there] = of_test[rows[row][there] - train.start]
+    return found
+
+
+def ranks_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Find the ranks of some training samples, from 1 for the strongest.
+
+    Parameters
+    ----------
+    scores, rows
+        As for `terms_at`.
+
+    Returns
+    -------
+    dict of str to list of numpy.ndarray
+        Sign → for each test sample (training sample,). Of equal values the earlier sample has the
+        lower rank, as in `top_samples`.
+    """
+    wanted = values_at(scores, rows)
+    ranks = {sign: [np.ones(len(part), int) for part in rows] for sign in SIGNS}
+    for test, train, values in values_by_block(scores):
+        for row, of_test in zip(range(test.start, test.stop), values, strict=True):
+            tied = _count_earlier_equals(of_test, wanted[row], rows[row] - train.start)
+            ascending = np.sort(of_test)
+            above = len(of_test) - np.searchsorted(ascending, wanted[row], "right")
+            ranks["positive"][row] += above + tied
+            ranks["negative"][row] += np.searchsorted(ascending, wanted[row], "left") + tied
+    return ranks
+
+
+def _count_earlier_equals(values: np.ndarray, wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """For each wanted value, how many of `values` before its place equal it: (wanted,)."""
+    pairs = zip(wanted, np.maximum(places, 0), strict=True)
+    return np.array([(values[:place] == value).sum() for value, place in pairs], int)
