@@ -33,6 +33,7 @@ KEPT = (
     "data_root",
     "prepared",
     "data_name",
+    "files",
     *own_task.COLUMNS,
     "device",
 )

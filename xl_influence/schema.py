@@ -90,6 +90,13 @@ class Data(Section):
     data_name: Annotated[
         str, Field(pattern=r"^[\w.-]*$", description="letters, digits, -, _ and ., or empty")
     ]
+    files: Annotated[
+        str,
+        Field(
+            pattern=r"^$|\{split\}",
+            description="a path with {split}, and {lang} where each language has a file, or empty",
+        ),
+    ]
     text_a: Column
     text_b: Column
     label: Column
@@ -253,7 +260,7 @@ def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None
 def _check_own(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
     """Only your own task has columns to name, and its languages must be tags."""
     if values["task"] != "own":
-        for key in ("data_name", *COLUMNS):
+        for key in ("data_name", "files", *COLUMNS):
             if values[key]:
                 raise ParameterError(
                     f"{key}={values[key]!r} ({source[key]}): only the task own allows it"

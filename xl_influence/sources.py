@@ -105,19 +105,19 @@ def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
 
 
 def _read_own(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
-    """Read the file of a task of your own."""
-    path = tasks.find_files(params)[split]
+    """Read one language from the files of a task of your own."""
+    path = tasks.find_files(params)[split].name
     rows = tasks.read_own(params, split)
     found = rows[rows["lang"] == lang]
     if found.empty:
         languages = ", ".join(rows["lang"].unique())
         raise DataError(f"{path}: no rows in {lang}; there are {languages}. Set languages")
-    unknown = found.index[~found["label"].isin(list(task.classes))]
+    unknown = found[~found["label"].isin(list(task.classes))]
     if len(unknown):
         raise DataError(
-            f"{path}, {rows.index.name} {unknown[0]}: unknown label "
-            f"{found.loc[unknown[0], 'label']!r}; allowed are {', '.join(task.class_names)}, the "
-            f"labels in the training data ({len(unknown)} such rows in {lang})"
+            f"{tasks.place(unknown)}: unknown label {unknown['label'].iloc[0]!r}; allowed are "
+            f"{', '.join(task.class_names)}, the labels in the training data ({len(unknown)} such "
+            f"rows in {lang})"
         )
     texts = {column: found.get(column) for column in ("text_a", "text_b")}
     frame = pd.DataFrame({"label": found["label"], **texts})
@@ -175,8 +175,12 @@ def fingerprint(params: dict[str, Any]) -> str:
         return prepared.read(params)["source_fingerprint"]
     task = tasks.find(params)
     if task.name == "own":
-        files = tasks.find_files(params)
-        return runs.fingerprint({split: _hash_file(path) for split, path in files.items()})
+        hashes = {
+            f"{split} {lang}".strip(): _hash_file(path)
+            for split, files in tasks.find_files(params).items()
+            for lang, path in files.paths.items()
+        }
+        return runs.fingerprint(hashes)
     if params["data"] == "demo":
         return runs.fingerprint(demo.source(task.name))
     if not params["data_root"]:
