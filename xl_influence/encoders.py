@@ -41,15 +41,15 @@ class EncoderError(ValueError):
     """The encoder cannot be loaded or does not fit the study."""
 
 
-def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
+def load_tokenizer(encoder: str) -> PreTrainedTokenizerBase:
     """Load the encoder's own (fast) tokenizer, with its whole vocabulary."""
-    if params["encoder"] in BUILT_IN:
+    if encoder in BUILT_IN:
         return e5small.make_tokenizer(e5small.read(weights=False))
     from transformers import AutoTokenizer
 
-    with _one_clear_error(params["encoder"]):
-        tokenizer = AutoTokenizer.from_pretrained(params["encoder"])
-    _check_tokenizer(tokenizer, params["encoder"])
+    with _one_clear_error(encoder):
+        tokenizer = AutoTokenizer.from_pretrained(encoder)
+    _check_tokenizer(tokenizer, encoder)
     return tokenizer
 
 
@@ -306,7 +306,7 @@ def export(run: str | Path, epoch: int, target: str | Path) -> None:
         setattr(model.config, name, getattr(whole.config, name, None))
     model.set_input_embeddings(embedding)
     model.save_pretrained(target)
-    load_tokenizer(params).save_pretrained(target)
+    load_tokenizer(params["encoder"]).save_pretrained(target)
 
 
 def find_revision(source: str) -> str | None:

@@ -249,15 +249,19 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 
 
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters that were given, without the task: what the runs of other tasks share."""
+    """The values in `merged` that were given, without the task: what runs of other tasks share.
+
+    `source` says where each value comes from, as from `merge_with_source`.
+    """
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
 def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
     """The parameters of the paper's tasks for the values that were given, for this run's too.
 
-    A task is left out if it does not allow a value, such as a language. Your own task is compared
-    with no other, so for it there are none.
+    `merged` and `source` are those of this run, as from `merge_with_source`. A task is left out if
+    it does not allow a value, such as a language. Your own task is compared with no other, so for
+    it there are none.
     """
     found: dict[str, Any] = {}
     if merged["task"] not in TASKS:

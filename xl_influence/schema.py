@@ -249,7 +249,7 @@ def _describe(key: str, values: Mapping[str, Any], source: Mapping[str, str]) ->
 
 
 def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """Check that the parameters fit each other; see `check` for the arguments."""
+    """Check that `values` fit each other; they and their `source` are as in `check`."""
     _check_own(values, source)
     _check_languages(values, source)
     _check_training_languages(values, source)

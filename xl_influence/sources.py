@@ -59,10 +59,10 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     DataError
         No such language, split or column, an unknown label, an empty text, or a repeated item.
     """
-    read_source = _choose_source(params, task)
+    read_source = _choose_source(params["data"], task)
     frame, where, classes = read_source(params, task, lang, split)
     untranslated = frame.iloc[:0]
-    if has_translations(params, task):
+    if has_translations(params["data"], task):
         paired = task.columns[1] is not None
         lacking = translations.find_untranslated(frame, task.untranslated, paired)
         if len(set(classes.values())) < len(classes):
@@ -83,15 +83,18 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     return frame
 
 
-def has_translations(params: dict[str, Any], task: Task) -> bool:
-    """Whether the samples come from a parallel data set of the hub, or a clone of it."""
-    return task.name != "own" and params["data"] == "hub" and task.parallel
+def has_translations(data: str, task: Task) -> bool:
+    """Whether samples of `task` come from a parallel data set of the hub, or a clone of it.
+
+    `data` is the parameter of that name, 'hub' or 'demo'.
+    """
+    return task.name != "own" and data == "hub" and task.parallel
 
 
-def _choose_source(params: dict[str, Any], task: Task) -> Callable[..., _Rows]:
+def _choose_source(data: str, task: Task) -> Callable[..., _Rows]:
     if task.name == "own":
         return _read_own
-    return _read_demo if params["data"] == "demo" else _read_hub
+    return _read_demo if data == "demo" else _read_hub
 
 
 def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:

@@ -222,8 +222,8 @@ def summary(
 def samples_of(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that every table by sample begins with: `test` (uid), `item`, `test_lang`.
 
-    Samples of the same `item` are translations of each other; in a task that is not parallel every
-    sample is its own item.
+    Samples of the same `item` are translations of each other; in a task that is not parallel, which
+    the languages of `train` and `test` show, every sample is its own item.
     """
     shared = parallel(train) and ("label" not in test or parallel(test))
     columns = {
@@ -300,7 +300,7 @@ def in_other_language(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
 
 
 def check(scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Raise a `SharingError` unless the samples are those of the cube, in the cube's order."""
+    """Raise a `SharingError` unless `train` and `test` are the samples of `scores`, in order."""
     for name, frame in (("train", train), ("test", test)):
         if list(scores[name].to_numpy()) != list(frame["uid"]):
             raise SharingError(
