@@ -130,16 +130,24 @@ def checkout(tmp_path_factory):
     return folder
 
 
-def write_my_task(folder, names):
-    """Write the table on 'Bring your own' often enough for a study, with the columns in `names`."""
+def write_my_task(folder, names, pattern):
+    """Write the table on 'Bring your own' often enough for a study, with the columns in `names`.
+
+    `pattern`: where each language has a file; empty: one file for all.
+    """
     page = (ROOT / "book" / "bring-your-own.md").read_text(encoding="utf-8")
     head, *lines = re.search(r"```text\n(.+?)```", page, re.S)[1].strip().split("\n")
     rows = pd.DataFrame([line.split(",") for line in lines], columns=head.split(","))
     rows = pd.concat([rows.assign(item=n, text_a=rows["text_a"] + f" {n}") for n in range(2000)])
     rows.loc[rows["item"] % 2 == 0, "label"] = "entailment"
-    folder.mkdir(exist_ok=True)
-    for split in ("train", "validation", "test"):
-        rows.rename(columns=names).to_csv(folder / f"{split}.csv", index=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    for lang, part in rows.groupby("lang") if pattern else [("", rows)]:
+        for split in ("train", "validation", "test"):
+            path = folder / (pattern or "{split}.csv").format(lang=lang, split=split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = part.drop(columns="lang") if pattern else part
+            separator = "\t" if path.suffix == ".tsv" else ","
+            written.rename(columns=names).to_csv(path, index=False, sep=separator)
 
 
 def run(text, checkout):
@@ -149,7 +157,8 @@ def run(text, checkout):
     home = checkout.parent / "home"
     if "~/my-task" in text:
         names = dict(re.findall(r"\b(text_a|label|lang)=(\w+)", text))
-        write_my_task(home / "my-task", names)
+        pattern = re.search(r"files=([^\s\"]+)", text)
+        write_my_task(home / "my-task", names, pattern[1] if pattern else "")
     if form.startswith("make "):  # the environment is not what is tested here
         old = "-o .venv/installed -o benchmarks/.venv/installed"
         form = form.replace("make ", f"make {old} ", 1)

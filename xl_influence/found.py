@@ -111,7 +111,8 @@ class Run:
     def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
         """Find the rows of the table `name` with the values in `where`.
 
-        Test languages at chance are left out. Returns None if the run lacks the table, or the table such a row.
+        Test languages at chance are left out. Returns None if the run lacks the table, or the table
+        such a row.
         """
         table = self.tables.get(name)
         if table is None:

@@ -114,12 +114,12 @@ def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
 
 
 def first_is_own(run: Run, sign: str) -> Estimate | None:
-    """How many test languages of `run` are the first source of their top k of `sign` (section 7.1)."""
+    """How many test languages of `run` come first in their own top k of `sign` (section 7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == share["test_lang"])
 
 
 def first_is(run: Run, language: str, sign: str) -> Estimate | None:
-    """For how many test languages of `run` `language` is the first source by `sign` (section 7.1)."""
+    """For how many test languages of `run` the top k of `sign` is mostly `language` (7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == language)
 
 
@@ -192,7 +192,7 @@ def script_share(run: Run, language: str, sign: str) -> Estimate | None:
 
 
 def highest_mean(run: Run, language: str) -> Estimate | None:
-    """For how many test languages of `run` the mean influence of `language` is highest (section 7)."""
+    """For how many test languages of `run` `language` has the highest mean influence (7)."""
     rows = run.find_first("mean_influence_by_sample", "mean_influence")
     if rows is None:
         return None
