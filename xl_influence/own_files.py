@@ -114,7 +114,7 @@ def _find_by_pattern(folder: Path, pattern: str, languages: Sequence[str]) -> di
             if lang in paths:
                 raise TaskError(f"{where}: {paths[lang]} and {inside}; allowed is one of them")
             paths[lang] = path
-        found[split] = Files(folder / pattern, paths)
+        found[split] = Files(folder / pattern.replace("{split}", split), paths)
     if not found["train"].paths:
         raise TaskError(f"{where}: no file for train; there is {_list_inside(folder)}")
     if "{lang}" not in pattern:
@@ -168,6 +168,8 @@ def _suggest_pattern(folder: Path) -> str:
     end = _find_common_start([name[len(start) :][::-1] for name in names])[::-1]
     end = re.sub(r"^[A-Za-z0-9]*", "", end)
     pattern = f"{start}{{lang}}{end}".replace("train", "{split}")
+    if "{split}" not in pattern:
+        return ""
     return f". If each language has a file of its own, say so by files={pattern}"
 
 
