@@ -175,7 +175,7 @@ def fill_adapters(model):
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
-            nn.init.normal_(parameter)
+            nn.init.normal_(parameter, std=0.1)
     return model
 
 
@@ -338,7 +338,7 @@ def test_a_compiled_and_a_gradient_checkpointed_model_give_the_same(samples):
     model = tiny("bert")
     expected = influence(gradient_products(model, *samples))
     assert np.array_equal(influence(gradient_products(torch.compile(model), *samples)), expected)
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.activation_checkpointing_enable()
     assert np.array_equal(influence(gradient_products(model.train(), *samples)), expected)
 
 

@@ -249,10 +249,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 
 
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """The values in `merged` that were given, without the task: what runs of other tasks share.
-
-    `source` says where each value comes from, as from `merge_with_source`.
-    """
+    """The values of `merged` given by `source`, but for the task: what other tasks' runs share."""
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
