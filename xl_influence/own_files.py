@@ -112,14 +112,14 @@ def _find_by_pattern(folder: Path, pattern: str, languages: Sequence[str]) -> di
         paths: dict[str, Path] = {}
         for (lang, inside), path in _match(folder, pattern, split).items():
             if lang in paths:
-                raise TaskError(f"{where}: {paths[lang]} and {inside}; allowed is one of them")
+                first = paths[lang].relative_to(folder)
+                raise TaskError(f"{where}: {first} and {inside}; allowed is one of them")
             paths[lang] = path
         found[split] = Files(folder / pattern.replace("{split}", split), paths)
     if not found["train"].paths:
         raise TaskError(f"{where}: no file for train; there is {_list_inside(folder)}")
-    if "{lang}" not in pattern:
-        wanted: Sequence[str] = ("",)
-    else:
+    wanted: Sequence[str] = ("",)
+    if "{lang}" in pattern:
         wanted = languages or list(found["train"].paths)
     for split, files in found.items():
         missing = [lang or "all languages" for lang in wanted if lang not in files.paths]
