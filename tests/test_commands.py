@@ -199,10 +199,10 @@ def test_a_command_runs(page, line, text, checkout, request):
     said = done.stdout + done.stderr
     if "TASK=own" in text:
         assert re.search(r"^notebook +\d+$", said, re.M), said[-2000:]
-    if text.endswith("wait"):  # which succeeds whatever the commands before it did
-        assert (checkout / "runs" / "smoke" / "pawsx" / "seed-3" / "scores.zarr").is_dir(), said
     elif re.match(r"make (study|book|lab|bench|test)\b", text):
         check_recipe(done.stdout)
+    if text.endswith("wait"):  # which succeeds whatever the commands before it did
+        assert (checkout / "runs" / "smoke" / "pawsx" / "seed-3" / "scores.zarr").is_dir(), said
     if "xl_influence.batch" in text:
         assert re.search(r"^(\d+) of \1 runs finished$", said, re.M), said
     if text.startswith(("make", ".venv")):
