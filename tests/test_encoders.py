@@ -149,7 +149,7 @@ def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(encoders.EncoderError, match="no padding token; set pad_token"):
-        encoders.load_tokenizer(given)
+        encoders.load_tokenizer(given["encoder"])
 
 
 def test_tokens_without_a_row_are_counted(tmp_path):
@@ -170,7 +170,7 @@ def test_a_language_that_the_tokenizer_does_not_know_is_named_with_its_share(
     found = inputs.load(given)
     assert set(found.unknown) == set(given["languages"]) and max(found.unknown.values()) < 0.01
     assert not [one for one in recwarn if "does not know" in str(one.message)]
-    tokenizer = encoders.load_tokenizer(given)
+    tokenizer = encoders.load_tokenizer(given["encoder"])
 
     def tokenize(_, frame, max_length):
         """As a tokenizer without Korean would."""

@@ -105,6 +105,114 @@ def test_the_names_of_columns_change_the_fingerprint_only_if_given(tmp_path):
     assert fingerprints.finetuned(plain) == fingerprints.finetuned(plain | {"data_name": "x"})
 
 
+# ------------------------------------------------------------------ one file for each language
+
+
+def write_each(folder, pattern, languages=("en", "pt"), **names):
+    """Write a file for each language and split; `names`: split → what it is called."""
+    for split in tasks.SPLITS:
+        for lang in languages:
+            path = folder / pattern.format(lang=lang, split=names.get(split, split))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = pd.DataFrame(make_rows([lang])).drop(columns="lang")
+            WRITERS[path.suffix[1:]](rows, path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pattern", "validation"),
+    [
+        ("{lang}/{split}.tsv", "dev"),
+        ("{lang}_{split}.csv", "valid"),
+        ("data/reviews-{lang}-{split}.jsonl", "val"),
+        ("{split}/{lang}.csv", "validation"),
+        ("{lang}/{lang}.{split}.parquet", "dev"),
+    ],
+)
+def test_each_language_can_have_a_file(pattern, validation, tmp_path):
+    folder = write_each(tmp_path / "each", pattern, validation=validation)
+    given = merged(folder, files=pattern)
+    assert given["languages"] == ["en", "pt"] and tasks.find(given).parallel
+    wanted = data.load(merged(write(tmp_path / "one")))
+    for split in tasks.SPLITS:
+        pd.testing.assert_frame_equal(data.load(given)[split], wanted[split])
+    without_ending = merged(folder, files=pattern.rpartition(".")[0], languages=["pt", "en"])
+    assert list(data.load(without_ending)["test"]["lang"].unique()) == ["pt", "en"]
+
+
+def test_rows_of_several_files_are_named_by_their_own_file(tmp_path):
+    folder = write_each(tmp_path / "mine", "{lang}/{split}.tsv")
+    path = folder / "pt" / "train.tsv"
+    for text, message in (
+        ("text_a\tlabel\titem\nx\t\t1\n", "line 2: empty label"),
+        ("text_a\tlabel\titem\nx\tbad\n", "line 2: 2 fields"),
+        ("text_a\tlabel\titem\tlang\nx\tbad\t1\ten\n", "line 2: lang 'en' in a file of 'pt'"),
+        ("text_a\tlabel\titem\ttext_b\nx\tbad\t1\ty\n", "only one of them has the column 'text_b'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(params.ParameterError, match=message) as error:
+            merged(folder, files="{lang}/{split}.tsv")
+        assert "pt/train.tsv" in str(error.value)
+    path.write_text("text_a\tlabel\titem\nx\tbad\t1\nx\tgood\t2\nx\tbad\t9\n")
+    (folder / "en" / "dev.tsv").write_text("text_a\tlabel\titem\nx\tmiddling\t1\n")
+    (folder / "en" / "validation.tsv").unlink()
+    given = merged(folder, files="{lang}/{split}.tsv")
+    found = own_task.left_out(given, parallel=True)
+    place, line, *_, reason, missing = found[found["lang"] == "pt"].iloc[0]
+    assert (place, line) == ("pt/train.tsv", 4)
+    assert (reason, missing) == ("item not in every language", "en")
+    with pytest.raises(data.DataError, match=r"en/dev\.tsv, line 2: unknown label 'middling'"):
+        data.load(given)
+
+
+def test_files_without_items_are_not_parallel_though_their_lines_are_the_same(tmp_path):
+    folder = write_each(tmp_path / "mine", "{lang}/{split}.tsv")
+    given = merged(folder, files="{lang}/{split}.tsv", item="none")
+    assert not tasks.find(given).parallel
+    assert set(data.load(given)["test"]["uid"]) == {
+        f"{k}{n}" for k in ("en", "pt") for n in range(2, 6)
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"no train\.csv .*say so by files=data-{lang}_{split}\.tsv"),
+        ({"files": "{lang}.tsv"}, r"allowed is a path with {split}, and {lang}"),
+        ({"files": "{language}/{split}.tsv"}, r"allowed is a path inside data_root, with {split}"),
+        ({"files": "/{lang}/{split}.tsv"}, "allowed is a path inside data_root"),
+        ({"files": "{lang}/{split}.tsv"}, r"no file for train; there is data-en_dev\.tsv, "),
+        (
+            {"files": "data-{lang}_{split}", "languages": ["en", "fr"]},
+            r"no file for train .train. in fr; there is one in en, pt\. Set languages",
+        ),
+        ({"files": "data-{lang}_{split}"}, r"no file for test .test. in pt; there is one in en"),
+        (
+            {"files": "data-en_{split}", "languages": ["en"]},
+            r"data-en_val\.tsv and data-en_dev\.tsv",
+        ),
+    ],
+)
+def test_files_that_are_not_found_are_named_with_what_is_there(given, message, tmp_path):
+    folder = write_each(tmp_path / "mine", "data-{lang}_{split}.tsv", validation="dev")
+    (folder / "data-pt_test.tsv").unlink()
+    if given.get("files") == "data-en_{split}":
+        (folder / "data-en_val.tsv").write_text("text_a\tlabel\n")
+    with pytest.raises((params.ParameterError, tasks.TaskError), match=message):
+        tasks.find(merged(folder, **given))
+    with pytest.raises(params.ParameterError, match=r"files='{split}' .given.: only the task own"):
+        params.merge({"files": "{split}"})
+
+
+def test_a_split_has_its_usual_names(tmp_path):
+    folder = write(tmp_path / "mine")
+    (folder / "validation.csv").rename(folder / "dev.csv")
+    assert len(data.load(merged(folder))["validation"]) == 8
+    write(folder)
+    with pytest.raises(params.ParameterError, match=r"validation\.csv and dev\.csv"):
+        merged(folder)
+
+
 # ------------------------------------------------------------------ languages
 
 

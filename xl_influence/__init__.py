@@ -4,9 +4,9 @@ Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
 imports    libraries, loaded without their slow parts
+languages  names of languages, and how their tags are spelt
 own_files  the files of your own task, with line numbers
 prepared   a folder that holds all that fine-tuning and scoring need
-languages  names of languages, and how their tags are spelt
 own_task   your own task: columns, languages, classes, rows left out
 tasks      the three tasks of section 3, and your own
 schema     parameters: types, ranges, what fits together

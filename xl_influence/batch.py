@@ -114,7 +114,7 @@ def run_all(
         try:
             while waiting or running:
                 for name, params in list(waiting.items()):
-                    base = _find_base(params)
+                    base = _find_base(params["task"], params["test_from"])
                     if base in failed:
                         del waiting[name]
                         failed.append(name)
@@ -132,9 +132,9 @@ def run_all(
     return failed
 
 
-def _find_base(params: dict[str, Any]) -> str | None:
+def _find_base(task: str, test_from: str) -> str | None:
     """Return the run that must be finished first, None if there is none."""
-    return f"{params['task']}/{params['test_from']}" if params["test_from"] else None
+    return f"{task}/{test_from}" if test_from else None
 
 
 def _run(params: dict[str, Any], settings: Settings) -> Outcome:

@@ -250,7 +250,7 @@ def _read_languages(
     These leave also where the language itself is not asked for, so a run that leaves it out draws
     the same items as the others.
     """
-    if not sources.has_translations(params, task):
+    if not sources.has_translations(params["data"], task):
         return {lang: sources.read(params, task, lang, split) for lang in languages}, {}
     frames = {lang: sources.read(params, task, lang, split) for lang in params["languages"]}
     lacking = {

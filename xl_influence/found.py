@@ -97,7 +97,7 @@ class Run:
         return weak_languages(self.tables.get("manifest"))
 
     def is_weak(self, variant: str, lang: str) -> bool:
-        """Whether a variant's model is at chance in a language; False without its manifest."""
+        """Whether the model of `variant` is at chance in `lang`; False without its manifest."""
         manifest = self.tables.get("manifests", {}).get(variant)
         return bool(manifest) and lang in weak_languages(manifest)
 
@@ -109,9 +109,10 @@ class Run:
         return Run(tables, self.bootstrap, TASKS[task].parallel)
 
     def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
-        """Find a table's rows with these values, without test languages at chance.
+        """Find the rows of the table `name` with the values in `where`.
 
-        Returns None if the run lacks the table, or the table such a row.
+        Test languages at chance are left out. Returns None if the run lacks the table, or the table
+        such a row.
         """
         table = self.tables.get(name)
         if table is None:
@@ -124,14 +125,15 @@ class Run:
         return None if table.empty else table
 
     def find_first(self, *names: str, **where: Any) -> pd.DataFrame | None:
-        """Find rows as `find_rows` does, in the first of these tables that has any."""
+        """Find the rows with the values in `where`, in the first table of `names` that has any."""
         found = (self.find_rows(name, **where) for name in names)
         return next((rows for rows in found if rows is not None), None)
 
     def find_shares(self, sign: str, *languages: str) -> pd.DataFrame | None:
-        """Find the shares of the top k by test and training language, by sample if the run has it.
+        """Find the shares of the top k of `sign`, by sample if the run has them so.
 
-        Returns None unless every one of `languages` is both a test and a training language.
+        They are by test and training language. Returns None unless every one of `languages` is both
+        a test and a training language.
         """
         rows = self.find_first("composition_by_sample", "composition", sign=sign)
         if rows is None:

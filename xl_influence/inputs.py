@@ -100,7 +100,7 @@ def choose_pool(params: dict[str, Any], test: pd.DataFrame) -> pd.DataFrame:
 
 def _load_data(params: dict[str, Any]) -> Inputs:
     samples, untranslated = data.load_and_count(params)
-    tokenizer = encoders.load_tokenizer(params)
+    tokenizer = encoders.load_tokenizer(params["encoder"])
     pool = choose_pool(params, samples["test"])
     tokenized = samples | {"test": pool}
     ids, n_cut = {}, {}
@@ -201,7 +201,7 @@ def show(params: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "text_a" not in frame:
         return frame
-    return cut_texts(encoders.load_tokenizer(params), frame, params["max_length"])
+    return cut_texts(encoders.load_tokenizer(params["encoder"]), frame, params["max_length"])
 
 
 def cut_texts(

@@ -14,7 +14,10 @@ Untranslated = dict[str, Any]  # see `data.load_and_count`
 
 
 def describe_items(task: Task, split: str, frames: dict[str, pd.DataFrame]) -> str:
-    """Say that no item is in all languages, and which items there are."""
+    """Say that in `split` of `task` no item is in all languages, and which items there are.
+
+    `frames`: language → samples, indexed by item.
+    """
     items = [
         f"{lang} has {', '.join(map(str, frame.index[:3]))}{', …' if len(frame) > 3 else ''}"
         for lang, frame in frames.items()
@@ -49,7 +52,8 @@ def describe_untranslated(counts: Untranslated | None) -> str:
 def check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:
     """Raise `DataError` unless equal items have equal labels in every language.
 
-    Classes come first, then the labels of the data, of which several may be one class.
+    `frames`: language → samples of `split`, indexed by item. Classes come first, then the labels of
+    the data, of which several may be one class.
     """
     (first, reference), *others = frames.items()
     for column in ("label", sources.SOURCE_LABEL):

@@ -1,4 +1,4 @@
-"""Your own task, `task=own`: three files in `data_root`, whose columns parameters can name.
+"""Your own task, `task=own`: the files in `data_root`, whose columns parameters can name.
 
 The columns are `text_a`, `label`, `lang` and, optionally, `text_b` and `item`. Samples with the
 same item are translations of each other. Without items the task is not parallel, and the number of
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import prepared
 from .languages import TAGS, is_tag, normalize
-from .own_files import SPLITS, TaskError, find_files, make_name, read, state
+from .own_files import SPLITS, Files, TaskError, find_files, make_name, read, state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,47 +33,76 @@ class Description(NamedTuple):
     parallel: bool  # some items are in several languages
 
 
+def find(params: dict[str, Any]) -> dict[str, Files]:
+    """Find the files of each split, as `own_files.find_files` does."""
+    return find_files(params["data_root"], params["files"], params["languages"])
+
+
 def read_own(params: dict[str, Any], split: str) -> pd.DataFrame:
     """Read and check one split.
 
     Parameters
     ----------
     params
-        The parameters of the run: `data_root`, the names of the columns, and `languages`.
+        The parameters of the run: `data_root`, `files`, the names of the columns, and `languages`.
     split
         'train', 'validation' or 'test'.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by `line` or `row`: `text_a`, `text_b` (if there is one), `label`, `lang` and
-        `item` (the line or row where the files have no items), as text.
+        Indexed by `line` or `row`: `text_a`, `text_b` (if there is one), `label`, `lang`, `item`
+        (the line or row where the files have no items), as text, and `file`, the path.
 
     Raises
     ------
     TaskError
         A column is missing, or a row lacks a value; the message names file and line.
     """
-    path = find_files(params)[split]
+    paths = find(params)[split].paths
     names = tuple((column, params[column]) for column in COLUMNS)
     only = params["languages"][0] if len(params["languages"]) == 1 else ""
-    return _read(path, names, only, state(path))
+    return _read(tuple(paths.items()), names, only, tuple(map(state, paths.values())))
 
 
 @functools.lru_cache(2 * len(SPLITS))
-def _read(path: Path, names: tuple[tuple[str, str], ...], only: str, state: Any) -> pd.DataFrame:
-    """Read it once for all languages, unless the file (its `state`) changes.
+def _read(
+    paths: tuple[tuple[str, Path], ...],
+    names: tuple[tuple[str, str], ...],
+    only: str,
+    states: Any,
+) -> pd.DataFrame:
+    """Read it once for all languages, unless a file (its state) changes.
 
     `only` is the language of all rows if there is no column that says it.
     """
+    import pandas as pd
+
+    frames = [_read_file(path, dict(names), lang, only) for lang, path in paths]
+    for (_, path), frame in zip(paths, frames, strict=True):
+        if set(frame) != set(frames[0]):
+            column = (set(frame) ^ set(frames[0])).pop()
+            raise TaskError(f"{paths[0][1]} and {path}: only one of them has the column {column!r}")
+    return pd.concat(frames).rename_axis(frames[0].index.name) if len(frames) > 1 else frames[0]
+
+
+def _read_file(path: Path, names: dict[str, str], lang: str, only: str) -> pd.DataFrame:
+    """Read and check a file; `lang` is its language, if each language has a file."""
     rows = read(path)
-    chosen = _find_columns(path, list(rows), dict(names), only)
+    chosen = _find_columns(path, list(rows), names, lang or only)
     frame = rows[list(chosen.values())].set_axis(list(chosen), axis="columns")
     for column in frame:
         frame[column] = frame[column].map(functools.partial(_to_text, path, column))
+    frame["file"] = str(path)
     if "lang" not in frame:
-        frame["lang"] = only
-    _check_values(path, frame)
+        frame["lang"] = lang or only
+    _check_values(frame)
+    other = frame[frame["lang"] != lang]
+    if lang and len(other):
+        raise TaskError(
+            f"{place(other)}: lang {other['lang'].iloc[0]!r} in a file of {lang!r} "
+            f"({len(other)} such rows)"
+        )
     if "item" not in frame:
         frame["item"] = frame.index.astype(int)
     return frame
@@ -124,48 +153,45 @@ def _to_text(path: Path, column: str, value: Any) -> str:
     return str(value)
 
 
-def place(path: Path, frame: pd.DataFrame, line: Any) -> str:
-    """Name a row for a message: the file and the line."""
-    return f"{path}, {frame.index.name} {line}"
+def place(rows: pd.DataFrame) -> str:
+    """Name the first of some rows for a message: its file and line."""
+    return f"{rows['file'].iloc[0]}, {rows.index.name} {rows.index[0]}"
 
 
-def _check_values(path: Path, frame: pd.DataFrame) -> None:
+def _check_values(frame: pd.DataFrame) -> None:
     """Raise `TaskError` for the first row with a value that is missing or malformed."""
-    for column in frame:
-        wrong = frame.index[frame[column].str.strip() == ""]
+    for column in (column for column in COLUMNS if column in frame):
+        wrong = frame[frame[column].str.strip() == ""]
         if len(wrong):
             raise TaskError(
-                f"{place(path, frame, wrong[0])}: empty {column} ({len(wrong)} in all). Complete "
-                "the rows or take them out"
+                f"{place(wrong)}: empty {column} ({len(wrong)} in all). Complete the rows or take "
+                "them out"
             )
     for column, allowed in (("lang", is_tag), ("label", _is_trimmed)):
         values = {value: allowed(value) for value in frame[column].unique()}
-        wrong = frame.index[~frame[column].map(values).astype(bool)]
+        wrong = frame[~frame[column].map(values).astype(bool)]
         if len(wrong):
-            value = frame[column].loc[wrong[0]]
+            value = wrong[column].iloc[0]
             what = f"not a language tag; allowed are {TAGS}" if column == "lang" else "has spaces"
             if value != value.strip():
                 what = "begins or ends with a space"
-            raise TaskError(
-                f"{place(path, frame, wrong[0])}: {column} {value!r} {what} ({len(wrong)} such "
-                "rows)"
-            )
+            raise TaskError(f"{place(wrong)}: {column} {value!r} {what} ({len(wrong)} such rows)")
     if "item" in frame:
-        _check_items(path, frame)
+        _check_items(frame)
 
 
 def _is_trimmed(text: str) -> bool:
     return text == text.strip()
 
 
-def _check_items(path: Path, frame: pd.DataFrame) -> None:
+def _check_items(frame: pd.DataFrame) -> None:
     """Raise `TaskError` if an item occurs twice in a language."""
-    again = frame.index[frame.duplicated(["lang", "item"])]
+    again = frame[frame.duplicated(["lang", "item"])]
     if len(again):
-        row = frame.loc[again[0]]
+        row = again.iloc[0]
         first = frame.index[(frame["lang"] == row["lang"]) & (frame["item"] == row["item"])][0]
         raise TaskError(
-            f"{place(path, frame, again[0])}: item {row['item']} in {row['lang']} is already on "
+            f"{place(again)}: item {row['item']} in {row['lang']} is already on "
             f"{frame.index.name} {first} ({len(again)} such rows). If items do not say what is a "
             f"translation of what, set item={NONE}"
         )
@@ -176,11 +202,9 @@ def check_spelling(params: dict[str, Any]) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for lang in params["languages"]:
         seen.setdefault(normalize(lang), (lang, "languages"))
-    files = find_files(params)
-    for split, path in files.items():
-        frame = read_own(params, split)
-        for lang, part in frame.groupby("lang", sort=False):
-            here = (str(lang), place(path, frame, part.index[0]))
+    for split in SPLITS:
+        for lang, part in read_own(params, split).groupby("lang", sort=False):
+            here = (str(lang), place(part))
             other, where = seen.setdefault(normalize(here[0]), here)
             if other != lang:
                 raise TaskError(
@@ -209,7 +233,7 @@ def complete(params: dict[str, Any]) -> dict[str, Any]:
         found = {"data_name": about.get("data_name", ""), "languages": about["languages"]}
     elif not folder:
         if not params["languages"]:
-            find_files(params)  # which says that there is no folder
+            find(params)  # which says that there is no folder
     elif isinstance(folder, str) and Path(folder).expanduser().is_dir():  # else the schema says so
         found["data_name"] = make_name(folder)
         if not params["languages"]:
@@ -224,21 +248,22 @@ def find_languages(params: dict[str, Any]) -> list[str]:
 
 def describe(params: dict[str, Any]) -> Description:
     """Find classes and form of the task in its training data; `TaskError` if there is one class."""
-    files = find_files(params)
+    files = find(params)
     check_spelling(params)
     _check_forms(params, files)
     rows = read_own(params, "train")
     names = sorted(rows["label"].unique(), key=_sort_numbers_first)
     if len(names) < 2:
         raise TaskError(
-            f"{files['train']}: labels are {', '.join(names)}; at least two classes are needed"
+            f"{files['train'].name}: labels are {', '.join(names)}; at least two classes are needed"
         )
     chosen = rows[rows["lang"].isin(params["languages"])] if params["languages"] else rows
     languages_per_item = chosen.groupby("item")["lang"].nunique()
-    return Description(names, "text_b" in rows, bool((languages_per_item > 1).any()))
+    parallel = _has_items(rows) and bool((languages_per_item > 1).any())
+    return Description(names, "text_b" in rows, parallel)
 
 
-def _check_forms(params: dict[str, Any], files: dict[str, Path]) -> None:
+def _check_forms(params: dict[str, Any], files: dict[str, Files]) -> None:
     """Raise `TaskError` if one file has a second text, or items, and another has not."""
     frames = {split: read_own(params, split) for split in SPLITS}
     has = {
@@ -248,11 +273,11 @@ def _check_forms(params: dict[str, Any], files: dict[str, Path]) -> None:
     for column, found in has.items():
         if len(set(found.values())) > 1:
             have, lack = (
-                " and ".join(files[split].name for split in SPLITS if found[split] == there)
+                " and ".join(files[split].name.name for split in SPLITS if found[split] == there)
                 for there in (True, False)
             )
             raise TaskError(
-                f"{files['train'].parent}: the column {params[column] or column!r} is in {have}, "
+                f"{params['data_root']}: the column {params[column] or column!r} is in {have}, "
                 f"but not in {lack}; allowed is all files or none (set {column}={NONE} to leave it)"
             )
 
@@ -286,17 +311,16 @@ def left_out(params: dict[str, Any], parallel: bool) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for split, path in find_files(params).items():
+    for split in SPLITS:
         frame = read_own(params, split)
         inside = frame["lang"].isin(params["languages"])
-        others = frame[~inside].assign(reason="language not in the study", missing="")
-        parts.append(others.assign(file=path.name))
+        parts.append(frame[~inside].assign(reason="language not in the study", missing=""))
         if parallel:
-            parts.append(
-                _find_incomplete(frame[inside], params["languages"]).assign(file=path.name)
-            )
+            parts.append(_find_incomplete(frame[inside], params["languages"]))
     found = pd.concat(parts).rename_axis("line").reset_index()
     found["item"] = found["item"].astype(str)
+    root = Path(params["data_root"]).expanduser()
+    found["file"] = found["file"].map(lambda path: Path(path).relative_to(root).as_posix())
     return found[["file", "line", "lang", "item", "reason", "missing"]]
 
 

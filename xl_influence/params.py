@@ -33,6 +33,7 @@ KEPT = (
     "data_root",
     "prepared",
     "data_name",
+    "files",
     *own_task.COLUMNS,
     "device",
 )
@@ -248,15 +249,16 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 
 
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters that were given, without the task: what the runs of other tasks share."""
+    """The values of `merged` given by `source`, but for the task: what other tasks' runs share."""
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
 def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
     """The parameters of the paper's tasks for the values that were given, for this run's too.
 
-    A task is left out if it does not allow a value, such as a language. Your own task is compared
-    with no other, so for it there are none.
+    `merged` and `source` are those of this run, as from `merge_with_source`. A task is left out if
+    it does not allow a value, such as a language. Your own task is compared with no other, so for
+    it there are none.
     """
     found: dict[str, Any] = {}
     if merged["task"] not in TASKS:

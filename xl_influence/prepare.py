@@ -54,7 +54,7 @@ def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
     """
     place = Path(target).expanduser() if target else root() / "prepared"
     place = place / params["study"] / name_folder(params)
-    tokenizer = encoders.load_tokenizer(params)
+    tokenizer = encoders.load_tokenizer(params["encoder"])
     samples, uneven, untranslated = data.load_for_variants(params)
     frame = _make_rows(samples, tokenizer, params["max_length"])
     special, pad = sorted(tokenizer.all_special_ids), tokenizer.pad_token_id

@@ -62,14 +62,14 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
     cube, train, test, manifest = scores.read(params)
     if params["variant"] == "base":
         _make_tables(params, cube, train, test)
-    cube, test = _select_changed(params, cube, test)
+    cube, test = _select_changed(params["left_out"] or params["extra_language"], cube, test)
     if not params["prepared"]:
         train = _describe_samples(params, train, "train")
         test = _describe_samples(params, test, "test")
         if "class_counts" not in manifest:  # an older run
             manifest["class_counts"] = data.class_counts(data.load(params))
     manifest["parameters"] |= LOCAL
-    place = _find_place(params, target)
+    place = _find_place(target, params["study"], name_folder(params), params["variant"])
     with runs.write_atomically(place) as folder:
         folder.mkdir()
         for name, frame in (("train", train), ("test", test)):
@@ -101,7 +101,7 @@ def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
     RunError
         The data differ from those of the run.
     """
-    folder = _find_place(params, target)
+    folder = _find_place(target, params["study"], name_folder(params), params["variant"])
     samples = texts.draw_again(params, read_manifest(folder))
     for split in ("train", "test"):
         bare = pd.read_parquet(folder / f"{split}.parquet")
@@ -112,9 +112,9 @@ def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
     return folder
 
 
-def _find_place(params: dict[str, Any], target: str | Path) -> Path:
+def _find_place(target: str | Path, *parts: str) -> Path:
     base = Path(target) if Path(target).is_absolute() else root() / target
-    return base / params["study"] / name_folder(params) / params["variant"]
+    return base.joinpath(*parts)
 
 
 def _make_tables(
@@ -133,10 +133,9 @@ def _make_tables(
 
 
 def _select_changed(
-    params: dict[str, Any], cube: xr.Dataset, test: pd.DataFrame
+    lang: str, cube: xr.Dataset, test: pd.DataFrame
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Keep the test samples in the language that the variant changes; all if it changes none."""
-    lang = params["left_out"] or params["extra_language"]
     if not lang:
         return cube, test
     selected = (test["lang"] == lang).to_numpy()

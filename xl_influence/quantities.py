@@ -47,7 +47,7 @@ def dev_accuracy(run: Run) -> Estimate | None:
 
 
 def removal_change(run: Run, sign: str) -> Estimate | None:
-    """Change of the gold class's probability after training without the top k (section 6).
+    """Change of the gold class's probability in `run` without the top k of `sign` (section 6).
 
     In probability: −0.01 is one point less. For the largest k.
     """
@@ -56,9 +56,10 @@ def removal_change(run: Run, sign: str) -> Estimate | None:
 
 
 def removal_control(run: Run, sign: str, strategy: str) -> Estimate | None:
-    """Change by removing the top k minus change by removing a control (beyond section 6).
+    """Change by removing the top k of `sign` minus that by a control (beyond section 6).
 
-    In probability, for the largest k; negative: the top k lowers confidence more than the control.
+    In probability, for the largest k of `run`; `strategy` names the control. Negative: the top k
+    lowers confidence more than the control.
     """
     rows = _removed(run, "removal_controls", removal.against_controls, sign, strategy)
     return read_row(rows, "difference")
@@ -77,7 +78,7 @@ def _removed(
 
 
 def cross_share(run: Run, sign: str) -> Estimate | None:
-    """Share of the top k in languages other than the test sample's (section 7)."""
+    """Share of the top k of `sign` in other languages, over all of `run` (section 7)."""
     rows = run.find_rows("cross_language", test_lang="all", sign=sign)
     if rows is not None and not run.weak:
         return read_row(rows)
@@ -89,18 +90,18 @@ def cross_share(run: Run, sign: str) -> Estimate | None:
 
 
 def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
-    """Share of the top k in the test language, minus its share of the training data (section 7.1).
+    """Share of the test language in its top k of `sign`, minus its share of training (section 7.1).
 
-    Positive: a language relies on its own data more than random scores would.
+    Positive: a language of `run` relies on its own data more than random scores would.
     """
     found = cross_share(run, sign)
     return None if found is None else found.complement().beyond_chance()
 
 
 def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
-    """Share of other languages in a language's top k, minus the mean of the rest (section 7.1).
+    """Share of others in the top k of `language`, minus the mean of the rest (section 7.1).
 
-    Negative: the language relies on others less than the rest do.
+    By `sign`, in `run`. Negative: the language relies on others less than the rest do.
     """
     rows = run.find_shares(sign, language)
 
@@ -113,12 +114,12 @@ def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
 
 
 def first_is_own(run: Run, sign: str) -> Estimate | None:
-    """How many test languages are the largest source of their own top k (section 7.1)."""
+    """How many test languages of `run` come first in their own top k of `sign` (section 7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == share["test_lang"])
 
 
 def first_is(run: Run, language: str, sign: str) -> Estimate | None:
-    """For how many test languages a language is the largest source of the top k (section 7.1)."""
+    """For how many test languages of `run` the top k of `sign` is mostly `language` (7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == language)
 
 
@@ -134,7 +135,7 @@ def _count_first(
 
 
 def given_to_others(run: Run, language: str, sign: str) -> Estimate | None:
-    """Share of the other test languages' top k that a language gives, their mean (section 7.1)."""
+    """Mean share of `language` in the top k of `sign` of the others in `run` (section 7.1)."""
     rows = run.find_shares(sign, language)
     if rows is None:
         return None
@@ -148,10 +149,10 @@ def given_to_others(run: Run, language: str, sign: str) -> Estimate | None:
 
 
 def given_beyond_rest(run: Run, language: str, sign: str) -> Estimate | None:
-    """What a language gives to the others' top k, minus what the rest give each (section 7.2).
+    """What `language` gives to the others' top k, minus what the rest give each (section 7.2).
 
-    A difference of shares; positive: the language gives more than the rest do on average. What
-    languages give to themselves is left out.
+    A difference of shares in `run`, for one `sign`; positive: the language gives more than the rest
+    do on average. What languages give to themselves is left out.
     """
     rows = run.find_shares(sign, language)
 
@@ -165,9 +166,9 @@ def given_beyond_rest(run: Run, language: str, sign: str) -> Estimate | None:
 
 
 def rely_on_each_other(run: Run, languages: Sequence[str], sign: str) -> Estimate | None:
-    """How many of two languages take more from each other than from any third (section 7.2).
+    """How many of two `languages` take more from each other than from any third (section 7.2).
 
-    What they take from themselves does not count.
+    By the top k of `sign` in `run`. What they take from themselves does not count.
     """
     a, b = languages
     rows = run.find_shares(sign, a, b)
@@ -183,12 +184,15 @@ def rely_on_each_other(run: Run, languages: Sequence[str], sign: str) -> Estimat
 
 
 def script_share(run: Run, language: str, sign: str) -> Estimate | None:
-    """Share of a language's samples in the others' top k wholly in its own script (section 7.1)."""
+    """Share of the samples of `language` in the others' top k wholly in its script (section 7.1).
+
+    The top k of `sign`, in `run`.
+    """
     return read_row(run.find_rows("scripts", train_lang=language, sign=sign))
 
 
 def highest_mean(run: Run, language: str) -> Estimate | None:
-    """For how many test languages a language has the highest average influence (section 7)."""
+    """For how many test languages of `run` `language` has the highest mean influence (7)."""
     rows = run.find_first("mean_influence_by_sample", "mean_influence")
     if rows is None:
         return None
@@ -197,7 +201,7 @@ def highest_mean(run: Run, language: str) -> Estimate | None:
 
 
 def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
-    """Own share of the top k, minus its mean over the parallel tasks (section 7.2).
+    """Own share of the top k of `sign` in `run`, minus its mean over parallel tasks (section 7.2).
 
     A difference of shares; positive: languages rely on their own data more than in XNLI and PAWS-X.
     Runs of different tasks are independent.
@@ -211,9 +215,9 @@ def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
 
 
 def reinforcing(run: Run, sign: str) -> Estimate | None:
-    """Share of other languages' samples in the top k that are reinforcing (section 8.1).
+    """Share of other languages' samples in the top k of `sign` that are reinforcing (section 8.1).
 
-    Reinforcing samples translate a sample in the test language that is in the top k as well.
+    Reinforcing samples translate a sample of `run` in the test language that is in the top k, too.
     """
     rows = run.find_first("reinforcement_by_sample", "reinforcement", sign=sign)
     if rows is None:
@@ -227,7 +231,7 @@ def reinforcing(run: Run, sign: str) -> Estimate | None:
 def own_change(run: Run, first: int) -> Estimate | None:
     """Own share of the positive top k after the last epoch, minus after `first` (section 8.2).
 
-    A difference of shares, paired by test sample; negative: sharing grows.
+    A difference of shares, paired by test sample of `run`; negative: sharing grows.
     """
     rows = run.find_first("epochs_by_sample", "composition", sign="positive")
     if rows is None:
@@ -256,9 +260,10 @@ def epochs_that_differ(run: Run) -> Estimate | None:
 
 
 def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
-    """One share of `sharing.zero_shot`: 'translations' or 'same_samples' (section 8.3).
+    """One share of `sharing.zero_shot`, `what`: 'translations' or 'same_samples' (section 8.3).
 
-    None if the model with or without the language is at chance in it.
+    For the top k of `sign`, without `language`; None if the model of `run` with or without the
+    language is at chance in it.
     """
     if run.is_weak(f"without-{language}", language) or run.is_weak("base", language):
         return None
@@ -266,10 +271,10 @@ def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
 
 
 def imbalance_change(run: Run, sign: str) -> Estimate | None:
-    """Own share of the top k with the most added data, minus without any (section 8.4).
+    """Own share of the top k of `sign` with the most added data, minus without (section 8.4).
 
-    A difference of shares, the mean over languages; positive: a language with more data relies on
-    itself more.
+    A difference of shares, the mean over languages of `run`; positive: a language with more data
+    relies on itself more.
     """
     rows = run.find_imbalance(sign)
     if rows is None:
@@ -281,7 +286,7 @@ def imbalance_change(run: Run, sign: str) -> Estimate | None:
 def imbalance_others(run: Run, sign: str, but: str) -> Estimate | None:
     """Share of other languages in the top k of a language with twice the data (section 8.4).
 
-    The mean over languages, without `but`.
+    The top k of `sign`; the mean over languages of `run`, without `but`.
     """
     rows = run.find_imbalance(sign)
     rows = None if rows is None else rows[(rows["percent"] == 100) & (rows["test_lang"] != but)]

@@ -90,6 +90,13 @@ class Data(Section):
     data_name: Annotated[
         str, Field(pattern=r"^[\w.-]*$", description="letters, digits, -, _ and ., or empty")
     ]
+    files: Annotated[
+        str,
+        Field(
+            pattern=r"^$|\{split\}",
+            description="a path with {split}, and {lang} where each language has a file, or empty",
+        ),
+    ]
     text_a: Column
     text_b: Column
     label: Column
@@ -246,7 +253,7 @@ def _describe(key: str, values: Mapping[str, Any], source: Mapping[str, str]) ->
 
 
 def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """Check that the parameters fit each other; see `check` for the arguments."""
+    """Check that `values` fit each other; they and their `source` are as in `check`."""
     _check_own(values, source)
     _check_languages(values, source)
     _check_training_languages(values, source)
@@ -257,7 +264,7 @@ def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None
 def _check_own(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
     """Only your own task has columns to name, and its languages must be tags."""
     if values["task"] != "own":
-        for key in ("data_name", *COLUMNS):
+        for key in ("data_name", "files", *COLUMNS):
             if values[key]:
                 raise ParameterError(
                     f"{key}={values[key]!r} ({source[key]}): only the task own allows it"

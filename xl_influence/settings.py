@@ -22,7 +22,10 @@ FOUND = ["chosen_epoch", "accuracy", "lowest_language", "by_epoch"]
 
 
 def find_list(params: Mapping[str, Any], target: str | Path = "results") -> Path:
-    """Find the path of a task's list; a relative `target` is taken from the project's root."""
+    """Find the path of a task's list, for the `params` of its run.
+
+    A relative `target` is taken from the project's root.
+    """
     base = Path(target) if Path(target).is_absolute() else root() / target
     return base / params["study"] / params["task"] / "settings.csv"
 

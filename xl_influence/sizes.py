@@ -28,7 +28,7 @@ def check(params: dict[str, Any]) -> None:
             if max(size, 1) > there:
                 raise DataError(
                     f"study {params['study']}, variant {params['variant']}: {max(size, 1)} rows "
-                    f"in {lang} asked for, {files[split]} has {there}{what}. "
+                    f"in {lang} asked for, {files[split].name} has {there}{what}. "
                     f"{_advise(params, split, lang, there)}"
                 )
 
@@ -54,7 +54,7 @@ def _count_rows(
     absent = [lang for lang in wanted if lang not in set(frame["lang"])]
     if absent:
         raise DataError(
-            f"{tasks.find_files(params)[split]}: no rows in {', '.join(absent)}; there are "
+            f"{tasks.find_files(params)[split].name}: no rows in {', '.join(absent)}; there are "
             f"{', '.join(frame['lang'].unique())}. Set languages"
         )
     frame = frame[frame["lang"].isin(list(wanted))]

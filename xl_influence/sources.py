@@ -59,10 +59,10 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     DataError
         No such language, split or column, an unknown label, an empty text, or a repeated item.
     """
-    read_source = _choose_source(params, task)
+    read_source = _choose_source(params["data"], task)
     frame, where, classes = read_source(params, task, lang, split)
     untranslated = frame.iloc[:0]
-    if has_translations(params, task):
+    if has_translations(params["data"], task):
         paired = task.columns[1] is not None
         lacking = translations.find_untranslated(frame, task.untranslated, paired)
         if len(set(classes.values())) < len(classes):
@@ -83,15 +83,18 @@ def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFr
     return frame
 
 
-def has_translations(params: dict[str, Any], task: Task) -> bool:
-    """Whether the samples come from a parallel data set of the hub, or a clone of it."""
-    return task.name != "own" and params["data"] == "hub" and task.parallel
+def has_translations(data: str, task: Task) -> bool:
+    """Whether samples of `task` come from a parallel data set of the hub, or a clone of it.
+
+    `data` is the parameter of that name, 'hub' or 'demo'.
+    """
+    return task.name != "own" and data == "hub" and task.parallel
 
 
-def _choose_source(params: dict[str, Any], task: Task) -> Callable[..., _Rows]:
+def _choose_source(data: str, task: Task) -> Callable[..., _Rows]:
     if task.name == "own":
         return _read_own
-    return _read_demo if params["data"] == "demo" else _read_hub
+    return _read_demo if data == "demo" else _read_hub
 
 
 def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
@@ -105,19 +108,19 @@ def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
 
 
 def _read_own(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
-    """Read the file of a task of your own."""
-    path = tasks.find_files(params)[split]
+    """Read one language from the files of a task of your own."""
+    path = tasks.find_files(params)[split].name
     rows = tasks.read_own(params, split)
     found = rows[rows["lang"] == lang]
     if found.empty:
         languages = ", ".join(rows["lang"].unique())
         raise DataError(f"{path}: no rows in {lang}; there are {languages}. Set languages")
-    unknown = found.index[~found["label"].isin(list(task.classes))]
+    unknown = found[~found["label"].isin(list(task.classes))]
     if len(unknown):
         raise DataError(
-            f"{path}, {rows.index.name} {unknown[0]}: unknown label "
-            f"{found.loc[unknown[0], 'label']!r}; allowed are {', '.join(task.class_names)}, the "
-            f"labels in the training data ({len(unknown)} such rows in {lang})"
+            f"{tasks.place(unknown)}: unknown label {unknown['label'].iloc[0]!r}; allowed are "
+            f"{', '.join(task.class_names)}, the labels in the training data ({len(unknown)} such "
+            f"rows in {lang})"
         )
     texts = {column: found.get(column) for column in ("text_a", "text_b")}
     frame = pd.DataFrame({"label": found["label"], **texts})
@@ -175,8 +178,12 @@ def fingerprint(params: dict[str, Any]) -> str:
         return prepared.read(params)["source_fingerprint"]
     task = tasks.find(params)
     if task.name == "own":
-        files = tasks.find_files(params)
-        return runs.fingerprint({split: _hash_file(path) for split, path in files.items()})
+        hashes = {
+            f"{split} {lang}".strip(): _hash_file(path)
+            for split, files in tasks.find_files(params).items()
+            for lang, path in files.paths.items()
+        }
+        return runs.fingerprint(hashes)
     if params["data"] == "demo":
         return runs.fingerprint(demo.source(task.name))
     if not params["data_root"]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from . import own_task, prepared
 from .languages import LANGUAGES, name_language
-from .own_files import SPLITS, TaskError, find_files
-from .own_task import read_own
+from .own_files import SPLITS, TaskError
+from .own_task import find as find_files
+from .own_task import place, read_own
 
 __all__ = [
     "LANGUAGES",
@@ -19,6 +20,7 @@ __all__ = [
     "find",
     "find_files",
     "name_language",
+    "place",
     "read_own",
     "title",
 ]

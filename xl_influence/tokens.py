@@ -31,7 +31,7 @@ def shared(
         Further arguments of `sharing.shared_tokens`.
     """
     run = runs.folder(params)
-    tokenizer = encoders.load_tokenizer(params)
+    tokenizer = encoders.load_tokenizer(params["encoder"])
     kept = np.load(run / "checkpoints" / "vocabulary.npy")  # rows of the cut vocabulary → token ids
     pieces = dict(enumerate(tokenizer.convert_ids_to_tokens(kept.tolist())))
     special = {row for row, token in enumerate(kept) if token in tokenizer.all_special_ids}

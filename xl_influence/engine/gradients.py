@@ -337,7 +337,7 @@ def _detach(value: Any) -> Any:
 
 
 def sample_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cross-entropy of each sample, (batch,)."""
+    """Cross-entropy of `model` on each sample of `batch`, (batch,)."""
     logits = read_logits(model, batch)  # (batch, classes)
     return functional.cross_entropy(logits, batch["labels"], reduction="none")
 

@@ -80,14 +80,21 @@ def linear(module: nn.Linear, call: Call, grad: torch.Tensor) -> dict[str, Facto
 
 
 def conv1d(module: Conv1D, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `transformers.pytorch_utils.Conv1D` (GPT-2): a Linear with its weight transposed."""
+    """Rule for `transformers.pytorch_utils.Conv1D` (GPT-2): a Linear with its weight transposed.
+
+    `module`, `call` and `grad` are those of `linear`.
+    """
     x = _with_positions(call.x)  # (batch, positions, rows)
     grad = _with_positions(grad)  # (batch, positions, columns)
     return {"weight": Outer(x, grad), "bias": Vector(grad.sum(1))}
 
 
 def embedding(module: nn.Embedding, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `torch.nn.Embedding`: indices (batch, ...), gradient (batch, ..., columns)."""
+    """Rule for `torch.nn.Embedding`.
+
+    `module` is the table, `call` its call with indices (batch, ...), and `grad` the gradient at its
+    output, (batch, ..., columns).
+    """
     if call.x.dim() == 1:  # one index per sample
         index, grad = call.x[:, None], grad[:, None]  # (batch, 1), (batch, 1, columns)
     else:
@@ -99,7 +106,10 @@ def embedding(module: nn.Embedding, call: Call, grad: torch.Tensor) -> dict[str,
 
 
 def layer_norm(module: nn.LayerNorm, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for `torch.nn.LayerNorm` over the last dimension; gradient (batch, ..., size)."""
+    """Rule for `torch.nn.LayerNorm` over the last dimension.
+
+    `module`, `call` and `grad` are those of `linear`; input and gradient are (batch, ..., size).
+    """
     normal = functional.layer_norm(call.x, module.normalized_shape, eps=module.eps)
     factors: dict[str, Factor] = {"weight": Vector(_sum_positions(grad * normal))}  # (batch, size)
     if module.bias is not None:
@@ -108,16 +118,20 @@ def layer_norm(module: nn.LayerNorm, call: Call, grad: torch.Tensor) -> dict[str
 
 
 def rms_norm(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for RMSNorm over the last dimension, with a weight that scales or adds to 1."""
+    """Rule for RMSNorm over the last dimension, with a weight that scales or adds to 1.
+
+    `module`, `call` and `grad` are those of `linear`; input and gradient are (batch, ..., size).
+    """
     x = call.x.float() if call.x.dtype != torch.float64 else call.x  # (batch, ..., size)
     normal = functional.rms_norm(x, x.shape[-1:], eps=_find_epsilon(module))  # (batch, ..., size)
     return {"weight": Vector(_sum_positions(grad * normal.to(grad.dtype)))}  # (batch, size)
 
 
 def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
-    """Rule for any module: differentiate it alone, for each sample of the batch.
+    """Rule for any `module`: differentiate it alone, for each sample of the batch.
 
-    `call.split` says which of its arguments belong to the samples; they share all others.
+    `call.split` says which arguments of `call` belong to the samples; they share all others. `grad`
+    is the gradient at the output, (batch, ...).
     """
     own = {name: parameter.detach() for name, parameter in module.named_parameters(recurse=False)}
     flat, spec = torch.utils._pytree.tree_flatten((call.args, call.kwargs))

@@ -220,8 +220,8 @@ def summary(
 def samples_of(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that every table by sample begins with: `test` (uid), `item`, `test_lang`.
 
-    Samples of the same `item` are translations of each other; in a task that is not parallel every
-    sample is its own item.
+    Samples of the same `item` are translations of each other; in a task that is not parallel, which
+    the languages of `train` and `test` show, every sample is its own item.
     """
     shared = _labels_agree(train) and ("label" not in test or _labels_agree(test))
     columns = {
@@ -313,7 +313,7 @@ def other_language_at(train: pd.DataFrame, test: pd.DataFrame, rows: np.ndarray)
 
 
 def check(scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Raise a `SharingError` unless the samples are those of the cube, in the cube's order."""
+    """Raise a `SharingError` unless `train` and `test` are the samples of `scores`, in order."""
     for name, frame in (("train", train), ("test", test)):
         if list(scores[name].to_numpy()) != list(frame["uid"]):
             raise SharingError(
