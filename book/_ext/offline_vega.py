@@ -5,13 +5,14 @@ still picture of the chart (`still_charts.py`), its specification, and, on pages
 `charts.js`, which loads Vega from the book's own files when a chart comes near the screen.
 """
 
+import html
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import vl_convert
-from numbers_in_prose import bands
+from numbers_in_prose import RUNS
 from sphinx.application import Sphinx
 from still_charts import adapt, draw
 
@@ -46,16 +47,18 @@ def put_charts(
         return
     parts, end = [], 0
     for number, match in enumerate(found, start=1):
-        about = _describe(app, pagename, body[: match.start()], number)
-        parts += [body[end : match.start()], _make_chart(match, about, Path(app.doctreedir))]
+        spec = adapt(json.loads(match["spec"]))
+        file, folder = _name(pagename, body[: match.start()], number)
+        about = {"file": file, "set": _find_data(spec, Path(app.srcdir) / RUNS, folder)}
+        parts += [body[end : match.start()], _show(spec, match["id"], about, app.doctreedir)]
         end = match.end()
     context["body"] = "".join([*parts, body[end:]])
     app.add_css_file("charts.css")
     app.add_js_file("charts.js", loading_method="defer", **{"data-bundle": BUNDLE})
 
 
-def _describe(app: Sphinx, pagename: str, before: str, number: int) -> dict[str, str]:
-    """The name of a chart's file, as in 'pawsx-where-from', and what its data are called."""
+def _name(pagename: str, before: str, number: int) -> tuple[str, str]:
+    """The name of a chart's file, as in 'pawsx-where-from', and the folder that it comes from."""
     folder = pagename.removeprefix("book/runs/").rpartition("/")[0]
     name = f"{pagename.rpartition('/')[2]}-{number}"
     figures = list(FIGURE.finditer(before))
@@ -66,17 +69,26 @@ def _describe(app: Sphinx, pagename: str, before: str, number: int) -> dict[str,
     for task in TASKS:
         if name.endswith(f"-{task}"):
             name = f"{task}-{name.removesuffix(f'-{task}')}"
-    return {"file": name, "set": bands(app.env).get(folder, {}).get("title", "")}
+    return name, folder
 
 
-def _make_chart(match: re.Match[str], about: dict[str, str], folder: Path) -> str:
+def _find_data(spec: dict[str, Any], runs: Path, folder: str) -> str:
+    """What the data of a chart are called, by its column `task` or the folder in `book/runs`."""
+    rows = [row for table in spec.get("datasets", {}).values() for row in table]
+    named = dict.fromkeys(row["task"] for row in rows if "task" in row)
+    if named:
+        return ", ".join(named)
+    bands = json.loads((runs / "bands.json").read_text(encoding="utf-8"))
+    return bands.get(folder, {}).get("title", "")
+
+
+def _show(spec: dict[str, Any], name: str, about: dict[str, str], folder: str | Path) -> str:
     """A chart as HTML: its still picture, and for `charts.js` its specification."""
-    spec = adapt(json.loads(match["spec"]))
     script = json.dumps(spec, ensure_ascii=False).replace("<", "\\u003c")
-    attributes = "".join(f' data-{name}="{value}"' for name, value in about.items())
+    attributes = "".join(f' data-{key}="{html.escape(value)}"' for key, value in about.items())
     return (
-        f'<div class="xl-chart" id="{match["id"]}"{attributes}><div class="xl-plot">'
-        f'<div class="xl-still">{draw(spec, match["id"], folder / "charts")}</div></div>'
+        f'<div class="xl-chart" id="{name}"{attributes}><div class="xl-plot">'
+        f'<div class="xl-still">{draw(spec, name, Path(folder) / "charts")}</div></div>'
         f'<div class="xl-tools"></div><script type="application/json">{script}</script></div>'
     )
 

@@ -78,13 +78,14 @@
   const readsAloud = (item) => ["symbol", "rect"].includes(item?.mark?.marktype) && item.tooltip;
   const isLegend = (element) => element.closest(".role-legend-symbol");
 
-  // All marks that say something, in the order of the page, then the entries of the legends.
-  const findMarks = (live) => {
+  // All marks that say something, in the order of the page, then the entries of the legends. The
+  // arrow keys pass over those that screen readers pass over: they repeat what others say.
+  const findMarks = (live, all = false) => {
     const marks = [];
     const legends = [];
     for (const element of live.querySelectorAll("svg.marks path, svg.marks rect")) {
       const item = element.__data__;
-      if (readsAloud(item)) marks.push({ element, entries: Object.entries(item.tooltip) });
+      if (readsAloud(item) && (all || item.mark.aria !== false)) marks.push({ element, entries: Object.entries(item.tooltip) });
       else if (live.answers && isLegend(element) && item?.datum) {
         legends.push({ element, entries: [["legend", `${item.datum.label}: Enter shows it alone`]] });
       }
@@ -98,7 +99,7 @@
   // The mark at a point of the window, or the nearest around it; of several the last, which is on top.
   const findNearest = (live, x, y) => {
     let best = { far: NEAR };
-    for (const mark of findMarks(live)) {
+    for (const mark of findMarks(live, true)) {
       if (isLegend(mark.element)) continue;
       const box = mark.element.getBoundingClientRect();
       const far = distance(box, x, y) + Math.hypot(box.left + box.width / 2 - x, box.top + box.height / 2 - y) / 1e4;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,7 +99,8 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     series, table = Series("kind", EXACT, chance=None), _label_rates(table)
     axis = alt.Axis(minExtent=150, maxExtent=150, labelLimit=146)
     ticks = alt.Axis(format="~s", tickCount=4)
-    limits = [0.6 * float(table["rate"].min()), 60 * float(table["rate"].max())]
+    limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
+    middle = math.sqrt(limits[0] * limits[1])  # of a logarithmic axis
     scale = alt.Scale(type="log", domain=limits, nice=False)
     base = alt.Chart(table).encode(
         y=alt.Y("way:N", title=None, sort=alt.SortField("_order"), axis=axis),
@@ -112,8 +114,10 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
         ],
     )
     points = mark_points(base, size=80).encode(**series.point).add_params(series.focus)
-    labels = base.mark_text(align="left", dx=9, fontSize=11, aria=False).encode(text="_label:N")
-    panel = alt.LayerChart(layer=[points, labels]).properties(
+    right = base.transform_filter(alt.datum.rate < middle).mark_text(align="left", dx=9)
+    left = base.transform_filter(alt.datum.rate >= middle).mark_text(align="right", dx=-9)
+    labels = [text.encode(text="_label:N") for text in (right, left)]
+    panel = alt.LayerChart(layer=[points, *labels]).properties(
         width=420,
         height={"step": 22},
         description="Training samples per second of each library and reference: first those that "
@@ -141,7 +145,7 @@ def _label_rates(table: pd.DataFrame) -> pd.DataFrame:
     for _, part in table[table["exact"]].groupby("case"):
         if len(part) > 1:
             first, second = part["rate"].iloc[:2]
-            table.loc[part.index[0], "_label"] += f", {first / second:.1f}× the next exact way"
+            table.loc[part.index[0], "_label"] += f", {first / second:.1f}× the next exact"
     titles = list(dict.fromkeys(table.sort_index()["case"]))
     return table.sort_values("case", key=lambda column: column.map(titles.index), kind="stable")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import altair as alt
@@ -50,9 +51,10 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     languages = list(dict.fromkeys(summed["train_lang"]))
     chosen = alt.selection_point(name="test_language", fields=["test_lang"], toggle="true")
     maps = [_plot_heat_map(summed, sign, languages, chosen) for sign in SIGN_ORDER]
-    maps[0].layer[0] = maps[0].layer[0].add_params(chosen)
-    side_by_side = alt.concat(*maps, columns=2).resolve_scale(color="shared")
-    chart = side_by_side & _plot_single_samples(each, languages, chosen, top_k)
+    with warnings.catch_warnings():  # both maps share one selection on purpose
+        warnings.filterwarnings("ignore", "Automatically deduplicated selection")
+        side_by_side = alt.concat(*maps, columns=2).resolve_scale(color="shared")
+        chart = side_by_side & _plot_single_samples(each, languages, chosen, top_k)
     chart = chart.resolve_scale(color="independent", shape="independent").properties(
         description=f"Percent of the top {top_k} training samples that come from each language, "
         "for each test language; below, for each test sample."
@@ -113,13 +115,14 @@ def _plot_heat_map(
         stroke=outline,
     )
     texts = _write_shares(base)
-    names = alt.Chart(part).transform_aggregate(groupby=["test_lang", "_row"])
+    names = alt.Chart(part).transform_aggregate(cells="count()", groupby=["test_lang", "_row"])
     names = names.mark_text(align="right", fontSize=11, cursor="pointer").encode(
         y=alt.Y("test_lang:N", sort=languages), x=alt.value(-6), text="_row:N"
     )
     size: dict[str, Any] = {"width": max(220, 44 * len(languages)), "height": {"step": 34}}
     title = f"most {sign}"
-    return alt.LayerChart(layer=[cells, *texts, names], title=title).properties(**size)
+    layers = [cells.add_params(chosen), *texts, names]
+    return alt.LayerChart(layer=layers, title=title).properties(**size)
 
 
 def _color_differences() -> alt.Color:
