@@ -93,13 +93,16 @@ class Series:
             for name, look in zip(names, looks.values(), strict=True)
         ]
         legend = alt.Legend(title=title, orient="top", symbolOpacity=1, symbolSize=70)
-        scales = ((alt.Color, colors), (alt.Fill, fills), (alt.Shape, shapes))
-        color, fill, shape = (
-            channel(self.field, scale=alt.Scale(domain=names, range=range), legend=legend)
-            for channel, range in scales
+        self.color = alt.Color(
+            self.field, scale=alt.Scale(domain=names, range=colors), legend=legend
         )
-        self.color: alt.Color = color
-        self.point: dict[str, Any] = {"color": color, "fill": fill, "shape": shape}
+        self.point: dict[str, Any] = {
+            "color": self.color,
+            "fill": alt.Fill(self.field, scale=alt.Scale(domain=names, range=fills), legend=legend),
+            "shape": alt.Shape(
+                self.field, scale=alt.Scale(domain=names, range=shapes), legend=legend
+            ),
+        }
 
     def fade(self, opacity: float) -> Any:
         """An opacity, a seventh of it for series that a click on the legend leaves out."""
