@@ -45,8 +45,8 @@ COLUMNS = {  # of `speed.make_comparison` and `speed.make_paper_scale`
 
 
 EXACT = {  # over all parameters, or only over some
-    "exact: all parameters": ("#3D67F3", "circle"),
-    "some parameters only": ("#C58800", "square"),
+    "all parameters (exact)": ("#3D67F3", "circle"),
+    "some only": ("#C58800", "square"),
 }
 
 
@@ -84,7 +84,7 @@ def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
     )
     axes = list(dict.fromkeys(table["axis"]))
     chart = panel.facet(alt.Facet("axis:N", title=None, sort=axes), columns=3)
-    rule = describe_panels("spec", columns=(3, 1), beside=70, grid="")
+    rule = describe_panels("spec", columns=(3, 1), beside=72, apart=24, grid="")
     return lay_out(chart.resolve_scale(x="independent"), rule)
 
 
@@ -97,14 +97,16 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
         From `speed.make_comparison`; one panel per case.
     """
     series, table = Series("kind", EXACT, chance=None), _label_rates(table)
-    axis = alt.Axis(minExtent=150, maxExtent=150, labelLimit=146)
-    ticks = alt.Axis(format="~s", tickCount=4)
+    lines = "split(datum.label, ', ')"  # one below the other
+    axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=lines)
+    ticks = alt.Axis(format="~g", tickCount=4)
+    title = ["training samples per second", "(× next: as many times the next exact way)"]
     limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
     middle = math.sqrt(limits[0] * limits[1])  # of a logarithmic axis
     scale = alt.Scale(type="log", domain=limits, nice=False)
     base = alt.Chart(table).encode(
         y=alt.Y("way:N", title=None, sort=alt.SortField("_order"), axis=axis),
-        x=alt.X("rate:Q", title="training samples per second", scale=scale, axis=ticks),
+        x=alt.X("rate:Q", title=title, scale=scale, axis=ticks),
         opacity=series.fade(1),
         tooltip=[
             *make_tooltip("way", "kind", suffix=":N"),
@@ -119,7 +121,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     labels = [text.encode(text="_label:N") for text in (right, left)]
     panel = alt.LayerChart(layer=[points, *labels]).properties(
         width=420,
-        height={"step": 22},
+        height={"step": 26},
         description="Training samples per second of each library and reference: first those that "
         "are exact over all parameters, then those that cover some only.",
     )
@@ -127,7 +129,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     cases = list(dict.fromkeys(table["case"]))
     chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
     return lay_out(
-        chart.resolve_scale(y="independent"), describe_panels("spec", beside=166)
+        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128)
     ).properties(spacing=14)
 
 
@@ -145,7 +147,7 @@ def _label_rates(table: pd.DataFrame) -> pd.DataFrame:
     for _, part in table[table["exact"]].groupby("case"):
         if len(part) > 1:
             first, second = part["rate"].iloc[:2]
-            table.loc[part.index[0], "_label"] += f", {first / second:.1f}× the next exact"
+            table.loc[part.index[0], "_label"] += f" ({first / second:.1f}× next)"
     titles = list(dict.fromkeys(table.sort_index()["case"]))
     return table.sort_values("case", key=lambda column: column.map(titles.index), kind="stable")
 

@@ -160,7 +160,9 @@ def _plot_single_samples(
 ) -> alt.FacetChart:
     """Shares of single test samples as stacked dots: helpful ones above the line, harmful below."""
     step = 1 / min(top_k, 20)
-    each = each.assign(bin=(each["share"] / step).round() * step)
+    each = each.assign(
+        bin=(each["share"] / step).round() * step, _panel="samples in " + each["train_lang"]
+    )
     tallest = int(each.groupby(["train_lang", "sign", "bin"]).size().max())
     height = min(110, max(50, 14 * tallest))
     size = min(7.0, 0.5 * height / tallest) ** 2 * 0.8
@@ -190,11 +192,10 @@ def _plot_single_samples(
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.datum(0))
     layers = [line, chance.encode(x="mean(chance):Q"), dots.add_params(series.focus)]
-    panel = alt.LayerChart(layer=layers, data=each).properties(width=520, height=height)
-    header = alt.Header(
-        labelAnchor="start", labelExpr="'samples in ' + datum.label", labelPadding=2
-    )
-    facet = alt.Facet("train_lang:N", title=None, sort=languages, header=header)
-    return panel.facet(facet, columns=1).properties(
+    panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
+    header = alt.Header(labelAnchor="start", labelPadding=2)
+    names = [f"samples in {language}" for language in languages]
+    facet = alt.Facet("_panel:N", title=None, sort=names, header=header)
+    return panel.facet(facet, data=each, columns=1).properties(
         title="each test sample: helpful above the line, harmful below", spacing=6
     )

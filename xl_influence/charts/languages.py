@@ -34,7 +34,9 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
         From `sharing.distribution`.
     """
     table = name_languages(table[table["share"] > 0])
-    table = table.assign(_samples=table["test_samples"].astype(str))
+    table = table.assign(
+        _samples=table["test_samples"].astype(str), _panel="tested on " + table["test_lang"]
+    )
     languages = list(dict.fromkeys(table["train_lang"]))
     legend = alt.Legend(title="share of training samples", orient="top", format="%", tickCount=3)
     scale = alt.Scale(type="sqrt", range=["#DCE6EE", "#0B3C6F"], zero=True)
@@ -61,16 +63,13 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
         height={"step": 20},
         description="Distribution of influence by training language, for each test language.",
     )
-    tests = list(dict.fromkeys(table["test_lang"]))
-    header = alt.Header(labelExpr="'tested: ' + datum.label")
+    tests = list(dict.fromkeys(table["_panel"]))
     columns = len(tests) if len(tests) <= 5 else 3
-    chart = panel.facet(
-        alt.Facet("test_lang:N", title=None, sort=tests, header=header), columns=columns
-    )
+    chart = panel.facet(alt.Facet("_panel:N", title=None, sort=tests), columns=columns)
     if len(tests) > columns:  # a last row that is not full has axes of its own
         chart = chart.resolve_axis(x="independent")
     return lay_out(
-        chart, describe_panels("spec", columns=(columns, 1), beside=76, apart=12, grid="")
+        chart, describe_panels("spec", columns=(columns, 1), beside=76, apart=14, grid="")
     ).properties(spacing=12)
 
 
@@ -105,7 +104,8 @@ def plot_shares(
         tooltip=make_share_tooltip(y, "sign"),
     )
     fade, low = series.fade, alt.X("ci_low:Q", title=title)
-    x = alt.X("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    axis = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    x = alt.X("share:Q", title=title, axis=axis, scale=alt.Scale(domain=[0, 1]))
     single = [
         *make_tooltip("test", "sign", suffix=":N"),
         *make_tooltip("share", suffix=":Q", format=".1%"),

@@ -72,7 +72,7 @@ def plot_lines_with_bands(
     layers = alt.LayerChart(layer=[band, line, chance, points.add_params(series.focus)])
     sized = layers.properties(width=260, height=220, description=description)
     chart = sized.facet(alt.Facet("sign:N", title=None, sort=SIGN_ORDER), columns=2)
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=70, grid=""))
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=71, apart=26, grid=""))
 
 
 def plot_own_share(table: pd.DataFrame) -> alt.FacetChart:
@@ -116,7 +116,9 @@ def plot_dynamics(table: pd.DataFrame) -> alt.FacetChart:
         column=alt.Column("test_lang:N", title=None, sort=languages),
     )
     columns = len(dict.fromkeys(table["test_lang"]))
-    return lay_out(chart, describe_panels("spec", columns=(columns, 2), beside=92, swap=True))
+    return lay_out(
+        chart, describe_panels("spec", columns=(columns, 2), beside=94, apart=26, swap=True)
+    )
 
 
 def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> alt.FacetChart:
@@ -146,7 +148,9 @@ def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> a
     chart = layers.properties(width=width, height=220, description=description).facet(
         facet, columns=len(tables)
     )
-    return lay_out(chart, describe_panels("spec", columns=(len(tables), 1), beside=70, grid=""))
+    return lay_out(
+        chart, describe_panels("spec", columns=(len(tables), 1), beside=77, apart=32, grid="")
+    )
 
 
 def _plot_signs_over_k(table: pd.DataFrame, paper_k: int) -> alt.LayerChart:
@@ -229,32 +233,38 @@ def plot_contributions(table: pd.DataFrame) -> alt.LayerChart:
 def _plot_over_depth(
     table: pd.DataFrame, series: Series, *, title: str, tooltip: list[alt.Tooltip], chance: bool
 ) -> alt.LayerChart:
-    """A line of single groups over depth, and points for several groups together."""
+    """A line of single groups from the top down, then points for several groups together."""
     together = table["group"].str.startswith("all")
-    table = table.assign(_group=table["group"].str.replace(r"^layer-0*(?=\d)", "", regex=True))
-    order = list(dict.fromkeys([*table["_group"][~together], *table["_group"][together]]))
-    axis = alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')", labelOverlap=False)
-    base = alt.Chart(table).encode(
-        x=alt.X("_group:N", sort=order, title="parameter group, from input to output", axis=axis),
-        tooltip=tooltip,
-    )
-    y = alt.Y("share:Q", title=title, axis=PERCENT, scale=alt.Scale(zero=False))
-    low, fade = alt.Y("ci_low:Q", title=title), series.fade
-    single = base.transform_filter("!test(/^all/, datum.group)")
-    line = single.mark_line(aria=False).encode(y=y, color=series.color, opacity=fade(1))
-    intervals = plot_intervals(base, y=low, y2="ci_high:Q", color=series.color, opacity=fade(1))
-    points = mark_points(base).encode(y=y, opacity=fade(1), **series.point)
+    order = list(dict.fromkeys([*table["group"][~together], *table["group"][together]]))
+    table = table.assign(_place=table["group"].map(order.index), _single=~together)
+    y = alt.Y("group:N", sort=order, title="from input to output")
+    base = alt.Chart(table).encode(y=y, tooltip=tooltip)
+    x = alt.X("share:Q", title=title, axis=alt.Axis(format="%", tickCount=6))
+    low, fade = alt.X("ci_low:Q", title=title), series.fade
+    line = base.transform_filter("datum._single").mark_line(aria=False)
+    line = line.encode(x=x, color=series.color, order="_place:Q", opacity=fade(1))
+    intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(0.6))
+    points = mark_points(base).encode(x=x, opacity=fade(1), **series.point)
     layers: list[Any] = [line, intervals, points.add_params(series.focus)]
+    layers += _label_lines(table, series, order)
     if chance:
-        layers.insert(0, plot_chance(table))
-    layers.append(_label_lines(table[~together], series, order))
-    return fill_width(alt.LayerChart(layer=layers).properties(height=260))
+        rule = alt.Chart(table).mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5)
+        layers.insert(0, rule.encode(x="mean(chance):Q"))
+    return fill_width(alt.LayerChart(layer=layers).properties(height={"step": 24}))
 
 
-def _label_lines(table: pd.DataFrame, series: Series, order: list[str]) -> alt.Chart:
-    """The name of each line at its last point."""
-    last = table[table["_group"] == table["_group"].iloc[-1]]
-    text = alt.Chart(last).mark_text(align="left", dx=8, dy=-8, aria=False)
-    return text.encode(
-        x=alt.X("_group:N", sort=order), y="share:Q", text=series.field, color=series.color
-    )
+def _label_lines(table: pd.DataFrame, series: Series, order: list[str]) -> list[alt.Chart]:
+    """The name of each line above its first point, to the left of the smallest, right of others."""
+    first = table[table["group"] == order[0]].sort_values("share")
+    colors = dict(zip(series.color.scale.domain, series.color.scale.range, strict=True))
+    return [
+        alt.Chart(first[first[series.field[:-2]] == name])
+        .mark_text(align="left" if place else "right", dy=-9, fontSize=11, aria=False)
+        .encode(
+            y=alt.Y("group:N", sort=order),
+            x="share:Q",
+            text=alt.value(name),
+            color=alt.value(colors[name]),
+        )
+        for place, name in enumerate(first[series.field[:-2]])
+    ]

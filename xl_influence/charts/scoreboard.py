@@ -25,7 +25,7 @@ VERDICTS = {
     "": "",
 }
 STUDIES = ("real", "demo")
-WIDTH, HEIGHT, EDGE = 180, 40, 6  # of a plot, in pixels; nothing is drawn beyond its edges
+WIDTH, HEIGHT, EDGE = 160, 40, 6  # of a plot, in pixels; nothing is drawn beyond its edges
 HEIGHTS = {
     "real": 17,
     "demo": 29,
@@ -84,27 +84,35 @@ def _show_paper_value(row: dict[str, Any]) -> str:
 
 
 def _show_estimate(row: dict[str, Any], study: str) -> str:
-    """A study's value, its interval and chance: '56 % (50 % to 60 %; chance 20 %)'."""
-    names = [f"{study}_{name}" for name in ("value", "low", "high", "chance")]
+    """A study's value, its interval and chance: '56 % (50 to 60 %; chance 20 %)'."""
     value, low, high, chance = (
-        _show_value(row[name], row["unit"], row[f"{study}_of"]) for name in names
+        row[f"{study}_{name}"] for name in ("value", "low", "high", "chance")
     )
-    if value == NONE:
+    unit, of = row["unit"], row[f"{study}_of"]
+    if math.isnan(value):
         return NONE
-    notes = ["no interval" if low == NONE else f"{low} to {high}"]
-    notes += [] if chance == NONE else [f"chance {chance}"]
-    return f"{value} ({'; '.join(notes)})"
+    end = "\u00a0%" if unit == "share" else ""
+    numbers = [_show_number(number, unit, of) for number in (low, high, chance)]
+    notes = ["no interval" if math.isnan(low) else f"{numbers[0]} to {numbers[1]}{end}"]
+    notes += [] if math.isnan(chance) else [f"chance {numbers[2]}{end}"]
+    return f"{_show_value(value, unit, of)} ({'; '.join(notes)})"
 
 
 def _show_value(value: float, unit: str, of: float) -> str:
     """A value in its unit: '56 %', '+5.1 points', '4 of 5'; '–' for NaN."""
     if math.isnan(value):
         return NONE
+    units = {"points": " points", "count": f" of {of:.0f}", "share": "\u00a0%"}
+    return _show_number(value, unit, of) + units[unit]
+
+
+def _show_number(value: float, unit: str, of: float) -> str:
+    """A value in its unit, without the unit."""
+    if math.isnan(value):
+        return NONE
     if unit == "points":
-        return f"{100 * value:+.1f} points".replace("-", "\u2212")
-    if unit == "count":
-        return f"{value * of:.0f} of {of:.0f}"
-    return f"{100 * value:.0f}\u00a0%"
+        return f"{100 * value:+.1f}".replace("-", "\u2212")
+    return f"{value * of:.0f}" if unit == "count" else f"{100 * value:.0f}"
 
 
 def _plot_row(row: dict[str, Any], studies: list[str], limit: float) -> str:

@@ -50,7 +50,9 @@ def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
     history = history.rename(columns=lambda name: name if name == "epoch" else name_language(name))
     languages = [column for column in history if column != "epoch"]
     series = make_languages("language", languages)
-    axis, scale = alt.Axis(tickMinStep=1, format="d"), alt.Scale(nice=False, padding=20)
+    epochs = history["epoch"].tolist()  # a tick at each, at most at ten
+    axis = alt.Axis(values=epochs[:: -(-len(epochs) // 10)], format="d", grid=False)
+    scale = alt.Scale(nice=False, padding=20)
     base = alt.Chart(history.melt("epoch", languages, "language", "accuracy")).encode(
         x=alt.X("epoch:Q", axis=axis, scale=scale),
         y=alt.Y(
@@ -92,8 +94,10 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
         From `removal.against_controls_by_sample`. The differences of single test samples are drawn
         as small dots where a mean has no interval.
     """
-    single_values = _name_controls(find_single_values(table, each, ("sign", "strategy", "k")))
-    table = describe_rows(_name_controls(table), lambda value: f"{100 * value:+.1f} points")
+    single_values = find_single_values(table, each, ("sign", "strategy", "k"))
+    table = describe_rows(table, lambda value: f"{100 * value:+.1f} points")
+    parts = [table.assign(_single=False), single_values.assign(_single=True)]
+    table = _name_controls(pd.concat(parts, ignore_index=True))
     series, title = make_signs(None), "points of confidence: top k minus control"
     axis = alt.Axis(format="+", tickCount=5)
     x, low = alt.X("points:Q", title=title, axis=axis), alt.X("_low:Q", title=title)
@@ -110,10 +114,11 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
         *make_tooltip("points", suffix=":Q", format="+.1f"),
     ]
     zero = alt.Chart(table).mark_rule(aria=False, strokeWidth=1.5).encode(x=alt.datum(0))
-    dots = mark_points(alt.Chart(single_values), size=28, aria=False)
-    dots = dots.encode(y=_set_axis_of_controls(), x=x, tooltip=single, **series.point)
+    dots = mark_points(base.transform_filter("datum._single"), size=28, aria=False)
+    dots = dots.encode(x=x, opacity=alt.value(0.6), tooltip=single, **series.point)
     intervals = plot_intervals(base, x=low, x2="_high:Q", color=series.color)
-    means = mark_points(base, size=90).encode(x=x, **series.point)
+    means = mark_points(base.transform_filter("!datum._single"), size=90)
+    means = means.encode(x=x, **series.point)
     layers = alt.LayerChart(layer=[zero, intervals, dots, means])
     description = (
         "Change in confidence after retraining without the k most influential samples, minus the "
@@ -122,7 +127,7 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     chart = layers.properties(width=230, height={"step": 34}, description=description).facet(
         alt.Facet("_panel:N", title=None, sort=None), columns=2
     )
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=160, grid=""))
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=150, apart=24, grid=""))
 
 
 def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +181,7 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
     chart = layers.properties(width=240, height={"step": 16}, description=description).facet(
         alt.Facet("_panel:N", title=None, sort=list(dict.fromkeys(panels))), columns=2
     )
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=76, grid=""))
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=76, apart=22, grid=""))
 
 
 def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
