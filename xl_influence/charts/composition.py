@@ -25,7 +25,7 @@ from .marks import (
 )
 
 LIMIT = 0.4  # where the colours end: 40 points more or less than chance
-DIVERGING = ["#2166AC", "#D6D6D6", "#B8501A"]
+DIVERGING = ["#2166AC", "#C4C4C4", "#B8501A"]
 LABELS = 104  # pixels for the names of the test languages
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from .base import name_languages
+from .base import COLORS, name_languages
 from .layout import describe_panels, fill_width, lay_out
 from .marks import (
     TICK,
@@ -26,7 +26,7 @@ from .marks import (
 def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
     """Distribution of influence by training language, per test language (Figures 9 to 11).
 
-    One row for each training language: the darker, the more of its samples have this influence.
+    One row for each training language: the stronger the colour, the more of its samples have this influence.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
         _samples=table["test_samples"].astype(str), _panel="tested on " + table["test_lang"]
     )
     languages = list(dict.fromkeys(table["train_lang"]))
-    legend = alt.Legend(title="share of training samples", orient="top", format="%", tickCount=3)
-    scale = alt.Scale(type="sqrt", range=["#DCE6EE", "#0B3C6F"], zero=True)
+    legend = alt.Legend(title="share of training samples", orient="top", format=".1%")
+    scale = alt.Scale(type="sqrt", range=[0.05, 1], zero=True)  # on light and dark ground alike
     rows = alt.Chart(table).encode(
         x=alt.X("low:Q", title="influence", axis=alt.Axis(tickCount=4, grid=False)),
         x2="high:Q",
@@ -49,7 +49,7 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
             title=None,
             axis=alt.Axis(minExtent=62, maxExtent=62),
         ),
-        color=alt.Color("share:Q", scale=scale, legend=legend),
+        opacity=alt.Opacity("share:Q", scale=scale, legend=legend),
         tooltip=[
             *make_tooltip("test_lang", "train_lang", suffix=":N"),
             *make_tooltip("low", "high", suffix=":Q", format=".2f"),
@@ -58,7 +58,7 @@ def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
         ],
     )
     zero = alt.Chart(table).mark_rule(strokeDash=[2, 2], aria=False).encode(x=alt.datum(0))
-    panel = alt.LayerChart(layer=[rows.mark_rect(), zero]).properties(
+    panel = alt.LayerChart(layer=[rows.mark_rect(color=COLORS["en"]), zero]).properties(
         width=105,
         height={"step": 20},
         description="Distribution of influence by training language, for each test language.",

@@ -26,7 +26,12 @@ THEME: dict[str, Any] = {
         "titlePadding": 6,
         "labelLimit": 190,
     },
-    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "legend": {
+        "columnPadding": 18,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
     "header": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "title": {"fontSize": 13, "fontWeight": 600, "anchor": "start"},
     "text": {"fontSize": 12},
