@@ -26,7 +26,7 @@ from .marks import (
 def plot_distribution(table: pd.DataFrame) -> alt.FacetChart:
     """Distribution of influence by training language, per test language (Figures 9 to 11).
 
-    One row for each training language: the stronger the colour, the more of its samples have this influence.
+    One row for each training language: the stronger the colour, the more of its samples are there.
 
     Parameters
     ----------
