@@ -213,6 +213,20 @@ def test_the_heat_map_has_the_same_scale_in_every_chart():
     assert scales[0] == scales[1] and scales[0]["domain"] == [-0.4, 0, 0.4]
 
 
+def test_single_groups_are_a_line_from_input_to_output():
+    groups = ["all", "embeddings", "layer-00", "head"]
+    rows = itertools.product(groups, ("positive", "negative"))
+    table = pd.DataFrame(rows, columns=["group", "sign"]).assign(share=[0.1 * n for n in range(8)])
+    table = table.assign(ci_low=0.0, ci_high=0.9, chance=0.8, test_samples=25, items=7)
+    layers = find_layers(charts.plot_groups(table))
+    (line,) = [layer for layer, _ in layers if layer["mark"]["type"] == "line"]
+    assert line["transform"] == [{"filter": "datum._single"}]
+    assert line["encoding"]["y"]["sort"] == ["embeddings", "layer-00", "head", "all"]
+    names = [layer["encoding"] for layer, _ in layers if layer["mark"]["type"] == "text"]
+    # of the embeddings, harmful samples have the larger share: 0.3 against 0.2
+    assert [name["text"]["value"] for name in names] == ["helpful", "harmful"]
+
+
 def test_share_by_k_has_a_panel_for_each_task():
     rows = itertools.product(("all", "en"), ("positive", "negative"), (1, 10, 100))
     table = pd.DataFrame(rows, columns=["test_lang", "sign", "k"])

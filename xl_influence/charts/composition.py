@@ -11,11 +11,11 @@ import pandas as pd
 from .base import name_languages
 from .layout import describe_panels, lay_out
 from .marks import (
-    DASH,
     DASHED,
     GRAY,
     HELPFUL,
     SIGN_ORDER,
+    TICK,
     describe_rows,
     make_share_tooltip,
     make_signs,
@@ -166,7 +166,7 @@ def _plot_single_samples(
     tallest = int(each.groupby(["train_lang", "sign", "bin"]).size().max())
     height = min(110, max(50, 14 * tallest))
     size = min(7.0, 0.5 * height / tallest) ** 2 * 0.8
-    series = make_signs(DASH)
+    series = make_signs(TICK)
     x = alt.X(
         "bin:Q",
         title=f"share of the test sample's top {top_k}",
