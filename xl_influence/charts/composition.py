@@ -191,7 +191,8 @@ def _plot_single_samples(
     )
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.datum(0))
-    layers = [line, chance.encode(x="mean(chance):Q"), dots.add_params(series.focus)]
+    # altair wants the parameter in the first layer of a facet beside other charts
+    layers = [line.add_params(series.focus), chance.encode(x="mean(chance):Q"), dots]
     panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
     header = alt.Header(labelAnchor="start", labelPadding=2)
     names = [f"samples in {language}" for language in languages]
