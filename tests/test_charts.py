@@ -199,7 +199,7 @@ def make_composition(test_lang, ci_low, ci_high, singles):
 )
 def test_a_cell_has_a_colour_if_it_can_be_told_from_chance(ends, singles, told):
     drawn = charts.plot_composition(*make_composition("en", *ends, singles), 20).to_dict()
-    cells = [rows[0] for rows in drawn["datasets"].values() if "difference" in rows[0]]
+    cells = [rows[0] for rows in drawn["datasets"].values() if rows and "difference" in rows[0]]
     assert cells[0]["_told"] is told and cells[0]["difference"] == pytest.approx(-0.1)
 
 
@@ -282,9 +282,10 @@ def test_english_and_chinese_differ_for_readers_without_red_cones():
 
 def test_helpful_and_harmful_differ_without_colour():
     series = marks.make_signs()
-    fills = dict(zip(["helpful", "harmful"], series.point["fill"].scale.range[:2], strict=True))
+    looks = {channel: series.point[channel].to_dict()["scale"] for channel in ("fill", "shape")}
+    fills = dict(zip(looks["fill"]["domain"], looks["fill"]["range"], strict=True))
     assert fills["helpful"] != "transparent" and fills["harmful"] == "transparent"
-    assert len(set(series.point["shape"].scale.range)) == 3, "chance has a shape too"
+    assert len(set(looks["shape"]["range"])) == 3, "chance has a shape too"
 
 
 def test_panels_share_the_width_and_stand_in_one_column_on_a_phone():

@@ -49,7 +49,19 @@ def adapt(spec: dict[str, Any]) -> dict[str, Any]:
     spec
         Of Vega-Lite, as a notebook shows it.
     """
-    return {**spec, "config": _merge(spec.get("config", {}), LOOK)}
+    datasets = {name: _round(rows) for name, rows in spec.get("datasets", {}).items()}
+    return {**spec, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
+
+
+def _round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with five digits of each number; a page need not carry more."""
+    return [
+        {
+            key: float(f"{value:.5g}") if isinstance(value, float) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     lines = "split(datum.label, ', ')"  # one below the other
     axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=lines)
     ticks = alt.Axis(format="~g", tickCount=4)
-    title = ["training samples per second", "(× next: as many times the next exact way)"]
+    title = ["training samples per second", "(next: the next exact way)"]
     limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
     middle = math.sqrt(limits[0] * limits[1])  # of a logarithmic axis
     scale = alt.Scale(type="log", domain=limits, nice=False)
@@ -121,7 +121,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     labels = [text.encode(text="_label:N") for text in (right, left)]
     panel = alt.LayerChart(layer=[points, *labels]).properties(
         width=420,
-        height={"step": 26},
+        height={"step": 30},
         description="Training samples per second of each library and reference: first those that "
         "are exact over all parameters, then those that cover some only.",
     )

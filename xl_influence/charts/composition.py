@@ -117,7 +117,7 @@ def _plot_heat_map(
     texts = _write_shares(base)
     names = alt.Chart(part).transform_aggregate(cells="count()", groupby=["test_lang", "_row"])
     names = names.mark_text(align="right", fontSize=11, cursor="pointer").encode(
-        y=alt.Y("test_lang:N", sort=languages), x=alt.value(-6), text="_row:N"
+        y=y, x=alt.value(-6), text="_row:N"
     )
     size: dict[str, Any] = {"width": max(220, 44 * len(languages)), "height": {"step": 34}}
     title = f"most {sign}"
@@ -167,9 +167,10 @@ def _plot_single_samples(
     height = min(110, max(50, 14 * tallest))
     size = min(7.0, 0.5 * height / tallest) ** 2 * 0.8
     series = make_signs(TICK)
+    title = f"share of the test sample's top {top_k}"
     x = alt.X(
         "bin:Q",
-        title=f"share of the test sample's top {top_k}",
+        title=title,
         axis=alt.Axis(format="%"),
         scale=alt.Scale(domain=[0, 1]),
     )
@@ -190,9 +191,13 @@ def _plot_single_samples(
         **series.point,
     )
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
-    line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.datum(0))
+    line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
     # altair wants the parameter in the first layer of a facet beside other charts
-    layers = [line.add_params(series.focus), chance.encode(x="mean(chance):Q"), dots]
+    layers = [
+        line.add_params(series.focus),
+        chance.encode(x=alt.X("mean(chance):Q", title=title)),
+        dots,
+    ]
     panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
     header = alt.Header(labelAnchor="start", labelPadding=2)
     names = [f"samples in {language}" for language in languages]

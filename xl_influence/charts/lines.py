@@ -246,25 +246,26 @@ def _plot_over_depth(
     intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(0.6))
     points = mark_points(base).encode(x=x, opacity=fade(1), **series.point)
     layers: list[Any] = [line, intervals, points.add_params(series.focus)]
-    layers += _label_lines(table, series, order)
+    layers += _label_lines(table, series, order, title)
     if chance:
         rule = alt.Chart(table).mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5)
-        layers.insert(0, rule.encode(x="mean(chance):Q"))
+        layers.insert(0, rule.encode(x=alt.X("mean(chance):Q", title=title)))
     return fill_width(alt.LayerChart(layer=layers).properties(height={"step": 24}))
 
 
-def _label_lines(table: pd.DataFrame, series: Series, order: list[str]) -> list[alt.Chart]:
+def _label_lines(
+    table: pd.DataFrame, series: Series, order: list[str], title: str
+) -> list[alt.Chart]:
     """The name of each line above its first point, to the left of the smallest, right of others."""
     first = table[table["group"] == order[0]].sort_values("share")
-    colors = dict(zip(series.color.scale.domain, series.color.scale.range, strict=True))
     return [
         alt.Chart(first[first[series.field[:-2]] == name])
         .mark_text(align="left" if place else "right", dy=-9, fontSize=11, aria=False)
         .encode(
-            y=alt.Y("group:N", sort=order),
-            x="share:Q",
+            y=alt.Y("group:N", sort=order, title="from input to output"),
+            x=alt.X("share:Q", title=title),
             text=alt.value(name),
-            color=alt.value(colors[name]),
+            color=alt.value(series.colors[name]),
         )
         for place, name in enumerate(first[series.field[:-2]])
     ]

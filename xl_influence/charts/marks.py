@@ -88,6 +88,7 @@ class Series:
             name=f"focus_{field}", fields=[field], bind="legend", toggle="true"
         )
         colors, shapes = map(list, zip(*looks.values(), strict=True))
+        self.colors = dict(zip(names, colors, strict=True))
         fills = [
             "transparent" if name in hollow else look[0]
             for name, look in zip(names, looks.values(), strict=True)

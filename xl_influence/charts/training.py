@@ -13,6 +13,7 @@ from .marks import (
     CHANCE,
     DASHED,
     GRAY,
+    HARMFUL,
     TICK,
     Series,
     describe_rows,
@@ -99,7 +100,7 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     parts = [table.assign(_single=False), single_values.assign(_single=True)]
     table = _name_controls(pd.concat(parts, ignore_index=True))
     series, title = make_signs(None), "points of confidence: top k minus control"
-    axis = alt.Axis(format="+", tickCount=5)
+    axis = alt.Axis(format="+.0f", tickCount=5)
     x, low = alt.X("points:Q", title=title, axis=axis), alt.X("_low:Q", title=title)
     base = alt.Chart(table).encode(
         y=_set_axis_of_controls(),
@@ -118,16 +119,17 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     dots = dots.encode(x=x, opacity=alt.value(0.6), tooltip=single, **series.point)
     intervals = plot_intervals(base, x=low, x2="_high:Q", color=series.color)
     means = mark_points(base.transform_filter("!datum._single"), size=90)
-    means = means.encode(x=x, **series.point)
+    means = means.encode(x=x, opacity=alt.value(1), **series.point)
     layers = alt.LayerChart(layer=[zero, intervals, dots, means])
+    panels = sorted(table["_panel"].unique(), key=lambda name: name.endswith(HARMFUL))
     description = (
         "Change in confidence after retraining without the k most influential samples, minus the "
         "change without a control: the mean with its interval, or small dots for test samples."
     )
     chart = layers.properties(width=230, height={"step": 34}, description=description).facet(
-        alt.Facet("_panel:N", title=None, sort=None), columns=2
+        alt.Facet("_panel:N", title=None, sort=panels), columns=2
     )
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=150, apart=24, grid=""))
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=164, apart=24, grid=""))
 
 
 def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +147,7 @@ def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 def _set_axis_of_controls() -> alt.Y:
     """The rows of `plot_removal`."""
-    axis = alt.Axis(minExtent=134, maxExtent=134)
+    axis = alt.Axis(minExtent=146, maxExtent=146)
     return alt.Y("control:N", title=None, sort=list(CONTROLS.values()), axis=axis)
 
 
