@@ -258,7 +258,7 @@ def test_colors_are_distinct_and_stable():
     assert len(set(chosen.values())) == 40 and list(chosen) == names
     few = charts.choose_colors(["Italian", "Portuguese", "English"])
     assert few["English"] == charts.COLORS["en"] and len(set(few.values())) == 3
-    assert set(few.values()) <= set(list(charts.COLORS.values())[:7])  # Okabe and Ito's
+    assert set(few.values()) <= set(list(charts.COLORS.values())[:7])  # the best
     assert charts.choose_colors(["Portuguese", "English", "Italian"]) == few
 
 

@@ -44,7 +44,9 @@ class GluedFigure(SphinxDirective):
         glued = create_pending_glue_ref(
             self.state.document, source, line, self.options["doc"], self.arguments[0]
         )
-        figure = nodes.figure("", glued)
+        folder = self.options["doc"].removeprefix("runs/").rpartition("/")[0].replace("/", "-")
+        # `offline_vega` finds in the class which data a chart shows
+        figure = nodes.figure("", glued, classes=[f"data-of-{folder}"] if folder else [])
         self.set_source_info(figure)
         self.add_name(figure)
         text = self.parse_content_to_nodes()

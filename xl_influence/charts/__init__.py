@@ -6,17 +6,18 @@ a description for screen readers. A `show_` function returns a styled table, HTM
 
 from .base import COLORS, choose_colors, make_language_scale, name_languages, set_up
 from .benchmarks import plot_growth, plot_rates, plot_steps, show_ways
-from .languages import (
-    plot_composition,
+from .composition import plot_composition
+from .languages import plot_distribution, plot_shares
+from .lines import (
     plot_contributions,
-    plot_distribution,
     plot_dynamics,
+    plot_groups,
     plot_own_share,
     plot_share_by_k,
-    plot_shares,
 )
 from .methods import plot_leakage, plot_methods, plot_nearest, plot_pools
 from .scale import plot_scale
+from .scoreboard import show_scoreboards
 from .tables import (
     mark_differences,
     show_at_chance,
@@ -26,7 +27,6 @@ from .tables import (
     show_pairs,
     show_percents,
     show_samples,
-    show_scoreboards,
     show_side_by_side,
 )
 from .training import plot_dev_accuracy, plot_imbalance, plot_removal, plot_zero_shot
@@ -42,6 +42,7 @@ __all__ = [
     "plot_dev_accuracy",
     "plot_distribution",
     "plot_dynamics",
+    "plot_groups",
     "plot_growth",
     "plot_imbalance",
     "plot_leakage",

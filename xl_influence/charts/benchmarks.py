@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,8 @@ import altair as alt
 import pandas as pd
 
 from .base import COLORS
+from .layout import describe_panels, fill_width, lay_out
+from .marks import Series, make_tooltip, mark_points
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -41,6 +44,12 @@ COLUMNS = {  # of `speed.make_comparison` and `speed.make_paper_scale`
 }
 
 
+EXACT = {  # over all parameters, or only over some
+    "all parameters (exact)": ("#3D67F3", "circle"),
+    "some only": ("#C58800", "square"),
+}
+
+
 def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
     """Seconds against the quantity that grows, one panel per axis.
 
@@ -57,20 +66,26 @@ def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
         scale=alt.Scale(type="log"),
         axis=alt.Axis(format="~s", tickCount=4),
     )
-    seconds = [alt.Tooltip(name, format=".1f") for name in ("seconds", "low", "high")]
-    base = alt.Chart(table).encode(x=value, tooltip=["axis", "value", *seconds])
-    y = alt.Y("seconds:Q", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=4))
+    tooltip = [
+        *make_tooltip("axis", suffix=":N"),
+        *make_tooltip("value", "seconds", "low", "high", suffix=":Q", format=",.4~g"),
+    ]
+    base = alt.Chart(table).encode(x=value, tooltip=tooltip)
+    axis = alt.Axis(tickCount=4, minExtent=34, maxExtent=34)
+    y = alt.Y("seconds:Q", scale=alt.Scale(type="log"), axis=axis)
     low = alt.Y("low:Q", title="seconds")
-    bars = base.mark_rule(color=COLORS["en"]).encode(y=low, y2="high:Q")
-    line = base.mark_line(point=True, color=COLORS["en"]).encode(y=y)
-    panel = (bars + line).properties(
+    bars = base.mark_rule(color=COLORS["en"], aria=False).encode(y=low, y2="high:Q")
+    line = base.mark_line(color=COLORS["en"], aria=False).encode(y=y)
+    points = base.mark_point(filled=True, size=50, color=COLORS["en"], opacity=1).encode(y=y)
+    panel = alt.LayerChart(layer=[bars, line, points]).properties(
         width=170,
         height=130,
         description="Seconds of the engine as one quantity grows, on logarithmic scales.",
     )
     axes = list(dict.fromkeys(table["axis"]))
     chart = panel.facet(alt.Facet("axis:N", title=None, sort=axes), columns=3)
-    return chart.resolve_scale(x="independent")
+    rule = describe_panels("spec", columns=(3, 1), beside=72, apart=24, grid="")
+    return lay_out(chart.resolve_scale(x="independent"), rule)
 
 
 def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
@@ -81,35 +96,60 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     table
         From `speed.make_comparison`; one panel per case.
     """
-    exact = alt.Color(
-        "exact:N",
-        title="over all parameters",
-        scale=alt.Scale(domain=[True, False], range=[COLORS["en"], COLORS["de"]]),
-        legend=alt.Legend(orient="top", labelExpr="datum.value ? 'yes' : 'some only'"),
-    )
-    base = alt.Chart(table[table["rate"].notna()]).encode(
-        y=alt.Y("way:N", title=None, sort="-x"),
-        x=alt.X("rate:Q", title="training samples per second", scale=alt.Scale(type="log")),
-        color=exact,
+    series, table = Series("kind", EXACT, chance=None), _label_rates(table)
+    lines = "split(datum.label, ', ')"  # one below the other
+    axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=lines)
+    ticks = alt.Axis(format="~g", tickCount=4)
+    title = ["training samples per second", "(next: the next exact way)"]
+    limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
+    middle = math.sqrt(limits[0] * limits[1])  # of a logarithmic axis
+    scale = alt.Scale(type="log", domain=limits, nice=False)
+    base = alt.Chart(table).encode(
+        y=alt.Y("way:N", title=None, sort=alt.SortField("_order"), axis=axis),
+        x=alt.X("rate:Q", title=title, scale=scale, axis=ticks),
+        opacity=series.fade(1),
         tooltip=[
-            "way",
-            alt.Tooltip("rate", format=".3~g"),
-            "covered",
-            alt.Tooltip("peak_gb", format=".1f", title="peak GB"),
+            *make_tooltip("way", "kind", suffix=":N"),
+            alt.Tooltip("rate:Q", format=".3~g", title="training samples per second"),
+            alt.Tooltip("covered:N", title="parameter tensors covered"),
+            alt.Tooltip("peak_gb:Q", format=".1f", title="peak memory (GB)"),
         ],
     )
-    panel = base.mark_point(filled=True, size=80, opacity=1).properties(
+    points = mark_points(base, size=80).encode(**series.point).add_params(series.focus)
+    right = base.transform_filter(alt.datum.rate < middle).mark_text(align="left", dx=9)
+    left = base.transform_filter(alt.datum.rate >= middle).mark_text(align="right", dx=-9)
+    labels = [text.encode(text="_label:N") for text in (right, left)]
+    panel = alt.LayerChart(layer=[points, *labels]).properties(
         width=420,
-        height={"step": 20},
-        description="Training samples per second of each library and reference.",
+        height={"step": 30},
+        description="Training samples per second of each library and reference: first those that "
+        "are exact over all parameters, then those that cover some only.",
     )
-    cases = alt.Row(
-        "case:N",
-        title=None,
-        sort=list(dict.fromkeys(table["case"])),
-        header=alt.Header(orient="top", labelAngle=0, labelAnchor="start"),
-    )
-    return panel.facet(row=cases).resolve_scale(y="independent")
+    header = alt.Header(labelAngle=0, labelAnchor="start", labelFontWeight=600)
+    cases = list(dict.fromkeys(table["case"]))
+    chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
+    return lay_out(
+        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128)
+    ).properties(spacing=14)
+
+
+def _label_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """Rates with their kind, place in the chart, and what stands beside the dot.
+
+    The fastest exact way says how many times faster it is than the next.
+    """
+    table = table[table["rate"].notna()]
+    kinds = list(EXACT)
+    table = table.assign(kind=[kinds[0] if exact else kinds[1] for exact in table["exact"]])
+    table = table.sort_values(["exact", "rate"], ascending=False, kind="stable")
+    labels = [f"{_three_digits(rate)} /s" for rate in table["rate"]]
+    table = table.assign(_order=range(len(table)), _label=labels)
+    for _, part in table[table["exact"]].groupby("case"):
+        if len(part) > 1:
+            first, second = part["rate"].iloc[:2]
+            table.loc[part.index[0], "_label"] += f" ({first / second:.1f}× next)"
+    titles = list(dict.fromkeys(table.sort_index()["case"]))
+    return table.sort_values("case", key=lambda column: column.map(titles.index), kind="stable")
 
 
 def show_ways(table: pd.DataFrame, columns: Sequence[str]) -> Styler:
@@ -127,7 +167,7 @@ def show_ways(table: pd.DataFrame, columns: Sequence[str]) -> Styler:
     return shown.style.hide().format(formats, na_rep="–")
 
 
-def plot_steps(table: pd.DataFrame) -> alt.Chart:
+def plot_steps(table: pd.DataFrame) -> alt.LayerChart:
     """Where the time of one training sample goes, as bars.
 
     Parameters
@@ -136,16 +176,23 @@ def plot_steps(table: pd.DataFrame) -> alt.Chart:
         From `speed.make_steps`.
     """
     chart = alt.Chart(table.assign(milliseconds=1000 * table["seconds"]))
-    return (
-        chart.mark_bar(color=COLORS["en"])
-        .encode(
-            y=alt.Y("step:N", title=None, sort="-x"),
-            x=alt.X("milliseconds:Q", title="milliseconds per training sample"),
-            tooltip=["step", alt.Tooltip("milliseconds", format=".1f")],
-        )
-        .properties(
-            width="container",
-            height={"step": 24},
-            description="Milliseconds per training sample of each step.",
+    base = chart.encode(
+        y=alt.Y("step:N", title=None, sort="-x"),
+        x=alt.X("milliseconds:Q", title="milliseconds per training sample"),
+        tooltip=[
+            *make_tooltip("step", suffix=":N"),
+            *make_tooltip("milliseconds", suffix=":Q", format=".1f"),
+        ],
+    )
+    text = base.mark_text(align="left", dx=4, fontSize=11, aria=False)
+    layers = alt.LayerChart(
+        layer=[
+            base.mark_bar(color=COLORS["en"]),
+            text.encode(text=alt.Text("milliseconds:Q", format=".1f")),
+        ]
+    )
+    return fill_width(
+        layers.properties(
+            height={"step": 24}, description="Milliseconds per training sample of each step."
         )
     )

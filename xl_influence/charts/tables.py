@@ -1,12 +1,11 @@
-"""Tables for readers: matrices, samples with their texts, the scoreboard."""
+"""Tables for readers: matrices, and samples with their texts."""
 
 from __future__ import annotations
 
 import difflib
 import html
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,16 +20,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from pandas.io.formats.style import Styler
 
-IN_PAPER = 5  # languages of a task in the paper: its counts are of these
 NONE = "–"  # shown in place of a number that there is not
 START = ' style="text-align: start"'  # JupyterLab aligns the text of every cell to the right
-VERDICTS = {
-    "holds": "✓ holds",
-    "does not hold": "✗ does not hold",
-    "inconclusive": "? inconclusive",
-    "cannot be tested here": "– cannot be tested here",
-    "": "",
-}
 
 
 def show_matrix(table: pd.DataFrame, value: str = "mean") -> Styler:
@@ -230,55 +221,6 @@ def show_side_by_side(table: pd.DataFrame, row: str, column: str) -> Styler:
     text = [f"{run:.3f} ({paper:.3f})" for run, paper in pairs]
     wide = _pivot_in_order(name_languages(table.assign(text=text)), row, column, "text")
     return wide.rename_axis(index="this run (paper)", columns=None).style
-
-
-def show_scoreboards(board: pd.DataFrame) -> Styler:
-    """The claims in the paper, in the real study with its verdicts, and in the demo.
-
-    `board`: the table of `paper.scoreboard`.
-    """
-    shown = board[["section", "statement"]].assign(paper=_show_paper_values(board))
-    for study in ("real", "demo"):
-        of = f"{study}_of"
-        shown[study] = _show_values(board, f"{study}_value", of)
-        shown[f"{study}: interval"] = _show_intervals(board, f"{study}_low", f"{study}_high", of)
-        if study == "real":
-            shown["verdict on real"] = board["verdict"].map(VERDICTS)
-    return shown.style.hide().set_table_attributes('class="sentences"')
-
-
-def _show_intervals(table: pd.DataFrame, low: str, high: str, of: str) -> list[str]:
-    """'56 % to 60 %' for every row, '–' where there is none."""
-    ends = zip(_show_values(table, low, of), _show_values(table, high, of), strict=True)
-    return [NONE if start == NONE else f"{start} to {end}" for start, end in ends]
-
-
-def _show_paper_values(table: pd.DataFrame) -> list[str]:
-    """The paper's values; 'all' for what it says of every language, or of all tests."""
-    pairs = zip(table["paper_value"], table["unit"], strict=True)
-    return [
-        "all" if unit == "count" and value == 1 else _show_value(value, unit, IN_PAPER)
-        for value, unit in pairs
-    ]
-
-
-def _show_values(table: pd.DataFrame, name: str, of: str) -> list[str]:
-    """The values of a column in their units; `of` names the column with what counts are of."""
-    rows: Iterable[tuple[float, str, float]] = zip(
-        table[name], table["unit"], table[of], strict=True
-    )
-    return [_show_value(*row) for row in rows]
-
-
-def _show_value(value: float, unit: str, of: float) -> str:
-    """A value in its unit: '56 %', '+5.1 points', '4 of 5'; '–' for NaN."""
-    if math.isnan(value):
-        return NONE
-    if unit == "points":
-        return f"{100 * value:+.1f} points".replace("-", "\u2212")
-    if unit == "count":
-        return f"{value * of:.0f} of {of:.0f}"
-    return f"{100 * value:.0f}\u00a0%"
 
 
 def show_percents(table: pd.DataFrame, **formats: str) -> Styler:

@@ -6,25 +6,34 @@ import altair as alt
 import pandas as pd
 
 from ..tasks import name_language
-from .base import (
-    SIGN_ORDER,
+from .base import name_languages
+from .layout import describe_panels, fill_width, lay_out
+from .lines import plot_lines_with_bands
+from .marks import (
+    CHANCE,
+    DASHED,
+    GRAY,
+    HARMFUL,
+    TICK,
+    Series,
+    describe_rows,
     find_single_values,
-    make_focus,
-    make_language_scale,
+    make_languages,
     make_share_tooltip,
+    make_signs,
     make_tooltip,
-    name_languages,
+    mark_chance,
+    mark_points,
+    name_signs,
     plot_intervals,
-    plot_lines_with_bands,
 )
 
-REMOVED = {  # what was removed → what readers see
-    "top": "the most influential",
-    "random": "random",
+CONTROLS = {  # the control that the most influential samples are compared with → its row
+    "random": "random samples",
     "random_labels": "random, same labels",
     "random_languages": "random, same languages",
 }
-MODELS = ["trained on it", "without it"]
+MODELS = {"trained on it": ("#3D67F3", "circle"), "without it": ("#C58800", "square")}
 
 
 def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
@@ -41,79 +50,105 @@ def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
     history = history.drop(columns=["accuracy", "train_loss"], errors="ignore")
     history = history.rename(columns=lambda name: name if name == "epoch" else name_language(name))
     languages = [column for column in history if column != "epoch"]
-    chosen, fade = make_focus("language")
-    x_axis, x_scale = alt.Axis(tickMinStep=1, format="d"), alt.Scale(nice=False, padding=20)
-    y_axis, y_scale = alt.Axis(format="%"), alt.Scale(zero=False)
+    series = make_languages("language", languages)
+    epochs = history["epoch"].tolist()  # a tick at each, at most at ten
+    axis = alt.Axis(values=epochs[:: -(-len(epochs) // 10)], format="d", grid=False)
+    scale = alt.Scale(nice=False, padding=20)
     base = alt.Chart(history.melt("epoch", languages, "language", "accuracy")).encode(
-        x=alt.X("epoch:Q", axis=x_axis, scale=x_scale),
-        y=alt.Y("accuracy:Q", axis=y_axis, title="dev accuracy", scale=y_scale),
-        color=alt.Color("language:N", scale=make_language_scale(languages), title=None),
-        opacity=fade(1),
-        tooltip=[*make_tooltip("language", "epoch"), *make_tooltip("accuracy", format=".1%")],
+        x=alt.X("epoch:Q", axis=axis, scale=scale),
+        y=alt.Y(
+            "accuracy:Q",
+            axis=alt.Axis(format="%"),
+            title="development accuracy",
+            scale=alt.Scale(zero=False),
+        ),
+        opacity=series.fade(1),
+        tooltip=[
+            *make_tooltip("language", "epoch", suffix=":N"),
+            *make_tooltip("accuracy", suffix=":Q", format=".1%"),
+        ],
     )
-    chance = alt.Chart(pd.DataFrame({"y": [majority]}))
-    chance = chance.mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    lines = base.mark_line().add_params(chosen)
-    points = base.mark_point(filled=True, size=50)
+    most = pd.DataFrame([{"accuracy": majority, "language": CHANCE}])
+    chance = alt.Chart(most).mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5)
+    tooltip = make_tooltip("accuracy", suffix=":Q", format=".1%")
+    chance = chance.encode(y="accuracy:Q", tooltip=tooltip)
+    lines = base.mark_line(aria=False).encode(color=series.color)
+    points = mark_points(base, size=55).encode(**series.point).add_params(series.focus)
     description = (
-        "Development accuracy of each language after each epoch; dashed: the share of the most "
-        "frequent class."
+        "Development accuracy of each language after each epoch; dashed: chance, the share of the "
+        "most frequent class."
     )
-    return alt.LayerChart(layer=[lines, points, chance]).properties(
-        width="container", height=240, description=description
-    )
+    layers = alt.LayerChart(layer=[lines, chance, points])
+    return fill_width(layers.properties(height=240, description=description))
 
 
 def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.FacetChart:
-    """Change in confidence against how many samples were removed (Figures 1, 6 to 8).
+    """How much more removing the top k changes confidence than removing a control does.
+
+    Paired differences, one row per control, with a line at zero; one panel per sign and k.
 
     Parameters
     ----------
     table
-        The mean changes by sign, strategy and k, as `removal.change` returns them.
+        From `removal.against_controls`.
     each
-        The changes of single test samples, as `removal.by_sample` returns them. They are drawn as
-        small dots where a mean has no interval.
+        From `removal.against_controls_by_sample`. The differences of single test samples are drawn
+        as small dots where a mean has no interval.
     """
-    single = find_single_values(table, each, ("sign", "strategy", "k")).assign(single=True)
-    table = pd.concat([table.assign(single=False), single])
-    table = table.assign(removed=table["strategy"].map(REMOVED))
-    base = _set_axes_of_removal(table)
-    scale = alt.Scale(
-        domain=list(REMOVED.values()), range=["#D55E00", "#999999", "#0072B2", "#009E73"]
-    )
-    color = alt.Color("removed:N", title="removed", scale=scale)
-    low, change = (
-        alt.Y(f"{name}:Q", title="change in confidence") for name in ("ci_low", "change")
-    )
-    means = base.transform_filter("!datum.single").mark_point(filled=True, size=60, opacity=1)
-    dots = base.transform_filter("datum.single").mark_point(size=25, opacity=0.8, aria=False)
-    zero = alt.Chart(table).mark_rule(strokeDash=[4, 4], color="gray", aria=False)
-    layers = alt.LayerChart(
-        layer=[
-            plot_intervals(base, y=low, y2="ci_high:Q", color=color),
-            dots.encode(y=change, color=color),
-            means.encode(y=change, color=color),
-            zero.encode(y=alt.datum(0)),
-        ]
-    )
-    description = "Change in confidence after retraining without k samples."
-    return layers.properties(width=250, height=220, description=description).facet(
-        alt.Facet("sign:N", title=None, sort=SIGN_ORDER), columns=2
-    )
-
-
-def _set_axes_of_removal(table: pd.DataFrame) -> alt.Chart:
-    """The chart that the layers of `plot_removal` start from: x axis and tooltip."""
-    return alt.Chart(table).encode(
-        x=alt.X("k:O", title="samples removed (k)", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("removed:N", sort=list(REMOVED.values())),
+    single_values = find_single_values(table, each, ("sign", "strategy", "k"))
+    table = describe_rows(table, lambda value: f"{100 * value:+.1f} points")
+    parts = [table.assign(_single=False), single_values.assign(_single=True)]
+    table = _name_controls(pd.concat(parts, ignore_index=True))
+    series, title = make_signs(None), "points of confidence: top k minus control"
+    axis = alt.Axis(format="+.0f", tickCount=5)
+    x, low = alt.X("points:Q", title=title, axis=axis), alt.X("_low:Q", title=title)
+    base = alt.Chart(table).encode(
+        y=_set_axis_of_controls(),
         tooltip=[
-            *make_tooltip("removed", "k"),
-            *make_tooltip("change", "ci_low", "ci_high", suffix=":Q", format="+.3f"),
-            *make_tooltip("test_samples", suffix=":Q"),
+            *make_tooltip("sign", "control", "k", suffix=":N"),
+            *make_tooltip("points", suffix=":Q", format="+.1f"),
+            *make_tooltip("_interval", "_samples", suffix=":N"),
         ],
     )
+    single = [
+        *make_tooltip("test_uid", "control", suffix=":N"),
+        *make_tooltip("points", suffix=":Q", format="+.1f"),
+    ]
+    zero = alt.Chart(table).mark_rule(aria=False, strokeWidth=1.5).encode(x=alt.datum(0))
+    dots = mark_points(base.transform_filter("datum._single"), size=28, aria=False)
+    dots = dots.encode(x=x, opacity=alt.value(0.6), tooltip=single, **series.point)
+    intervals = plot_intervals(base, x=low, x2="_high:Q", color=series.color)
+    means = mark_points(base.transform_filter("!datum._single"), size=90)
+    means = means.encode(x=x, opacity=alt.value(1), **series.point)
+    layers = alt.LayerChart(layer=[zero, intervals, dots, means])
+    panels = sorted(table["_panel"].unique(), key=lambda name: name.endswith(HARMFUL))
+    description = (
+        "Change in confidence after retraining without the k most influential samples, minus the "
+        "change without a control: the mean with its interval, or small dots for test samples."
+    )
+    chart = layers.properties(width=230, height={"step": 34}, description=description).facet(
+        alt.Facet("_panel:N", title=None, sort=panels), columns=2
+    )
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=164, apart=24, grid=""))
+
+
+def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """Differences in points, controls by name, and the name of each panel."""
+    table = name_signs(table)
+    panels = [
+        f"without the {k} most {sign}" for sign, k in zip(table["sign"], table["k"], strict=True)
+    ]
+    ends = {"_low": "ci_low", "_high": "ci_high"}
+    shown = {new: 100 * table[old] for new, old in ends.items() if old in table}
+    control = table["strategy"].map(CONTROLS)
+    points = 100 * table["difference"]
+    return table.assign(_panel=panels, control=control, points=points, **shown)
+
+
+def _set_axis_of_controls() -> alt.Y:
+    """The rows of `plot_removal`."""
+    axis = alt.Axis(minExtent=146, maxExtent=146)
+    return alt.Y("control:N", title=None, sort=list(CONTROLS.values()), axis=axis)
 
 
 def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
@@ -125,28 +160,30 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
         Rows of `sharing.composition` with two more columns: `language`, the one that a model was
         trained with and another without, and `model` ('trained on it' or 'without it').
     """
-    table = name_languages(table)
+    table = describe_rows(name_signs(name_languages(table)))
+    panels = [
+        f"tested on {language}: most {sign}"
+        for language, sign in zip(table["language"], table["sign"], strict=True)
+    ]
+    table, series = table.assign(_panel=panels), Series("model", MODELS, chance=TICK)
+    rows = list(dict.fromkeys(table["train_lang"]))
+    axis = alt.Axis(minExtent=62, maxExtent=62)
     base = alt.Chart(table).encode(
-        y=alt.Y("train_lang:N", title="training language"),
-        yOffset=alt.YOffset("model:N", sort=MODELS),
+        y=alt.Y("train_lang:N", title=None, sort=rows, axis=axis),
+        yOffset=alt.YOffset("model:N", sort=list(MODELS)),
         tooltip=make_share_tooltip("language", "train_lang", "model", "sign"),
     )
-    scale = alt.Scale(domain=MODELS, range=["#0072B2", "#E69F00"])
-    color = alt.Color("model:N", scale=scale, title=None)
-    low = alt.X("ci_low:Q", title="share of the top k")
-    share = alt.X("share:Q", title="share of the top k", axis=alt.Axis(format="%"))
-    layers = alt.LayerChart(
-        layer=[
-            plot_intervals(base, x=low, x2="ci_high:Q", color=color),
-            base.mark_point(filled=True, size=60, opacity=1).encode(x=share, color=color),
-            base.mark_tick(color="gray", thickness=2, size=10).encode(x="chance:Q"),
-        ]
+    title, fade = "share of the top k", series.fade
+    low = alt.X("ci_low:Q", title=title)
+    share = alt.X("share:Q", title=title, axis=alt.Axis(format="%"))
+    intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(1))
+    points = mark_points(base).encode(x=share, opacity=fade(1), **series.point)
+    layers = alt.LayerChart(layer=[mark_chance(base), intervals, points.add_params(series.focus)])
+    description = "Share of each training language in the top k, by model."
+    chart = layers.properties(width=240, height={"step": 16}, description=description).facet(
+        alt.Facet("_panel:N", title=None, sort=list(dict.fromkeys(panels))), columns=2
     )
-    description = "Share of each training language, by model."
-    return layers.properties(width=240, height={"step": 14}, description=description).facet(
-        row=alt.Row("language:N", title="test language", sort=None),
-        column=alt.Column("sign:N", title=None, sort=SIGN_ORDER),
-    )
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=76, apart=22, grid=""))
 
 
 def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
@@ -154,13 +191,14 @@ def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
 
     `table`: that of `sharing.imbalance` for all languages and percentages.
     """
-    table = name_languages(table)
+    table = describe_rows(name_signs(name_languages(table)))
     title = "additional samples in the language (%)"
     base = alt.Chart(table).encode(
         x=alt.X("percent:O", title=title, axis=alt.Axis(labelAngle=0)),
         tooltip=make_share_tooltip("language", "percent", "sign"),
     )
-    chance = base.mark_line(strokeDash=[4, 4], color="gray").encode(y="mean(chance):Q")
+    chance = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
+    chance = chance.encode(y="mean(chance):Q")
     return plot_lines_with_bands(
         base,
         chance,

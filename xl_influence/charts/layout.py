@@ -1,0 +1,99 @@
+"""How charts fill the width that they get, and the sizes of their text.
+
+A chart says under `usermeta` how wide its panels are in a page of any width, and how many stand
+side by side. The book follows it when it draws the still picture of a chart, and in the page
+(`book/_ext/still_charts.py`, `book/_static/charts.js`). JupyterLab shows the chart's own sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from ..imports import without_iri_grammar
+
+with without_iri_grammar():  # altair imports jsonschema
+    import altair as alt
+
+Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
+APART = 20  # pixels between panels
+THEME: dict[str, Any] = {
+    "padding": {"left": 2, "right": 10, "top": 4, "bottom": 4},
+    "axis": {
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 6,
+        "labelLimit": 190,
+    },
+    "legend": {
+        "columnPadding": 18,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "header": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "title": {"fontSize": 13, "fontWeight": 600, "anchor": "start"},
+    "text": {"fontSize": 12},
+    "concat": {"spacing": APART},
+    "facet": {"spacing": APART},
+}
+
+
+def enable_theme() -> None:
+    """Give the charts of this process the text sizes of the book."""
+    alt.theme.register("xl_influence", enable=True)(lambda: alt.theme.ThemeConfig(config=THEME))
+
+
+def describe_panels(
+    *panels: str,
+    columns: Sequence[int] = (1, 1),
+    beside: int = 0,
+    apart: int = APART,
+    grid: str | None = None,
+    swap: bool = False,
+) -> dict[str, Any]:
+    """One rule of a layout: how wide some panels of a chart are.
+
+    Parameters
+    ----------
+    *panels
+        Where in the specification the panels are, as keys with dots between; '' is the whole.
+    columns
+        How many panels stand side by side in a wide page, and in a narrow one.
+    beside
+        Pixels of the chart's width that are no panel: axis, titles, padding.
+    apart
+        Pixels between two panels, with the axis of the second if it has its own.
+    grid
+        Where in the specification the number of columns stands; None if nowhere.
+    swap
+        Whether rows and columns of a facet change places in a narrow page.
+    """
+    rule = {"panels": list(panels), "columns": list(columns), "beside": beside, "apart": apart}
+    return rule | ({} if grid is None else {"grid": grid}) | ({"swap": True} if swap else {})
+
+
+def lay_out(chart: Chart, *rules: Mapping[str, Any]) -> Chart:
+    """The chart with its layout, one or several results of `describe_panels`.
+
+    Parameters
+    ----------
+    chart
+        Any chart.
+    *rules
+        From `describe_panels`.
+    """
+    return chart.properties(usermeta={"layout": [dict(rule) for rule in rules]})
+
+
+def fill_width(chart: Chart) -> Chart:
+    """A chart of one panel that is as wide as its page, axis and titles included.
+
+    Parameters
+    ----------
+    chart
+        The chart; its height stays.
+    """
+    autosize = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return lay_out(chart, describe_panels("")).properties(width="container", autosize=autosize)
