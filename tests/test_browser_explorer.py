@@ -36,6 +36,19 @@ def visit(page, place=""):
     expect(page.locator(".xl-list.positive ol")).to_be_attached()
 
 
+def read_data(site, name):
+    """The data of a script: of an index, 'demo-pawsx', or of a part, 'demo-pawsx/test-0'."""
+    text = (site / "_static" / "explorer" / f"{name}.js").read_text(encoding="utf-8")
+    return json.loads(text.partition(" = ")[2].rstrip().removesuffix(";"))
+
+
+@pytest.fixture
+def korean(site):
+    """The index of a parallel task, and its Korean test samples."""
+    index = read_data(site, "demo-pawsx")
+    return index, [test for test in index["tests"] if test["lang"] == "ko"]
+
+
 def title(page):
     return page.locator("#xl-test-title")
 
@@ -49,10 +62,8 @@ def change_data(page, site, task, change):
 
     def answer(route):
         name = route.request.url.split("/explorer/")[1].removesuffix(".js")
-        text = (site / "_static" / "explorer" / f"{name}.js").read_text()
-        head, _, data = text.partition(" = ")
-        data = change(name, json.loads(data.rstrip().removesuffix(";")))
-        body = f"{head} = {json.dumps(data)};"
+        data = change(name, read_data(site, name))
+        body = f"window.explorer[{json.dumps(name)}] = {json.dumps(data)};"
         route.fulfill(body=body, content_type="text/javascript; charset=utf-8")
 
     page.route(re.compile(rf"/explorer/{task}(/[\w-]+)?\.js$"), answer)
@@ -64,32 +75,32 @@ def test_the_first_sample_is_the_telling_one(tab, site):
     expect(title(tab)).to_have_text(f"Test sample {first[2]}")
     deviations = {}
     for path in (site / "_static" / "explorer").glob("*.js"):
-        data = json.loads(path.read_text().partition(" = ")[2].rstrip().removesuffix(";"))
-        deviations[path.stem] = abs(data["deviation"])
+        data = read_data(site, path.stem)
+        if data["texts"] and data["parallel"]:
+            deviations[path.stem] = abs(data["deviation"])
         if path.stem == first[0]:
             assert data["tests"][data["first"]]["uid"] == first[2]
     assert deviations[first[0]] == max(deviations.values())
 
 
-def test_steps_by_keyboard_stop_at_the_end(tab):
-    visit(tab, "#pawsx/ko")
+def test_steps_by_keyboard_stop_at_the_end(tab, korean):
+    count = len(korean[1])
+    visit(tab, f"#demo-pawsx/ko/{korean[1][0]['uid']}")
     button = tab.get_by_role("button", name="Next test sample")
     button.focus()
-    seen = []
-    for _ in range(4):
+    for _ in range(count + 2):
         tab.keyboard.press("Enter")
+        tab.wait_for_timeout(50)
         expect(button).to_be_focused()
-        tab.wait_for_timeout(100)
-        seen.append(title(tab).inner_text())
-    # there are two samples: the focus stays on the button, which does nothing at the end
-    assert len(set(seen[1:])) == 1
-    expect(tab.locator(".xl-position")).to_have_text("2 of 2")
+    # at the end the focus stays on the button, which does nothing
+    expect(title(tab)).to_have_text(f"Test sample {korean[1][-1]['uid']}")
+    expect(tab.locator(".xl-position")).to_have_text(f"{count} of {count}")
     expect(button).to_have_attribute("aria-disabled", "true")
     expect(tab.get_by_role("status")).to_have_text("This is the last test sample.")
     last = title(tab).inner_text()
     tab.keyboard.press("k")
     expect(title(tab)).not_to_have_text(last)
-    expect(tab.get_by_role("status")).to_contain_text("1 of 2")
+    expect(tab.get_by_role("status")).to_contain_text(f"{count - 1} of {count}")
     tab.keyboard.press("j")
     expect(title(tab)).to_have_text(last)
     tab.reload()
@@ -97,7 +108,7 @@ def test_steps_by_keyboard_stop_at_the_end(tab):
 
 
 def test_a_letter_that_is_typed_is_no_step(tab):
-    visit(tab, "#pawsx/ko?open=training")
+    visit(tab, "#demo-pawsx/ko?open=training")
     first = title(tab).inner_text()
     field = tab.get_by_label("Training sample", exact=True)
     field.press_sequentially("jk")
@@ -107,7 +118,7 @@ def test_a_letter_that_is_typed_is_no_step(tab):
 
 
 def test_back_undoes_a_step_and_open_details_stay_open(tab):
-    visit(tab, "#pawsx/ko")
+    visit(tab, "#demo-pawsx/ko")
     first = title(tab).inner_text()
     fold = tab.locator(".xl-list.positive > ol > li > details")
     fold.first.locator("summary").first.click()
@@ -119,14 +130,14 @@ def test_back_undoes_a_step_and_open_details_stay_open(tab):
     tab.go_back()
     expect(title(tab)).to_have_text(first)
     tab.goto("/book/index.html")
-    visit(tab, "#pawsx/ko?open=n1&from=ko")
+    visit(tab, "#demo-pawsx/ko?open=n1&from=ko")
     opened = tab.locator(".xl-list > ol > li > details[open]")
     assert opened.count() <= 1  # rank 1 is listed only if it is in Korean
     expect(tab.get_by_label("Training samples in")).to_have_value("ko")
 
 
 def test_the_parts_of_a_score_add_up(tab):
-    visit(tab, "#pawsx/ko?open=p1")
+    visit(tab, "#demo-pawsx/ko?open=p1")
     expect(tab.locator(".xl-test .xl-language")).to_have_text("Korean")
     first = tab.locator(".xl-list.positive > ol > li").first
     expect(first.get_by_role("heading", name="Its translations")).to_be_visible()
@@ -141,12 +152,12 @@ def read(cell):
     return float(cell.inner_text().replace("\u2212", "-"))
 
 
-def test_lists_say_what_is_counted_and_what_is_listed(tab):
-    visit(tab, "#pawsx/ko")
+def test_lists_say_what_is_counted_and_what_is_listed(tab, korean):
+    visit(tab, "#demo-pawsx/ko")
     rows, head = (
         tab.locator(f".xl-list.positive {part}") for part in ("> ol > li", ".xl-composition")
     )
-    expect(head).to_contain_text("Counted: the 10 most helpful")
+    expect(head).to_contain_text(f"Counted: the {korean[0]['top_k']} most helpful")
     expect(head).to_contain_text(f"Listed: the {rows.count()} most helpful.")
     tab.get_by_label("Training samples in").select_option("fr")
     expect(head).to_contain_text(re.compile(r"Listed: the [123] most helpful in French"))
@@ -179,34 +190,39 @@ def test_every_bar_has_the_same_scale(tab):
     expect(tab.locator(".xl-scores")).to_contain_text("+2, the largest possible score")
 
 
-def test_all_scores_and_the_listed_ones(tab):
+def test_all_scores_and_the_listed_ones(tab, korean):
     visit(tab, "#demo-pawsx/ko")
-    expect(tab.locator("#xl-scores-title")).to_have_text("The scores of all 120 training samples")
+    total = sum(korean[0]["trained"].values())
+    expect(tab.locator("#xl-scores-title")).to_have_text(
+        f"The scores of all {total} training samples"
+    )
     assert tab.locator(".xl-marks i").count() == tab.locator(".xl-list > ol > li").count()
 
 
-def test_one_item_in_its_languages(tab):
-    visit(tab, "#demo-pawsx/all/")
-    card = tab.locator(".xl-item .xl-card")
-    assert card.count() == 5
-    links = tab.locator(".xl-item .xl-card a:not([aria-current=true])")
-    if links.count():
-        name = links.first.inner_text()
-        item = re.sub(r"\D", "", name)
-        links.first.click()
-        expect(title(tab)).to_have_text(f"Test sample {name}")
-        assert item in title(tab).inner_text()
-        in_address(tab, name)
-        focused = tab.evaluate("document.activeElement.innerText")
-        assert focused == name
-    english = tab.locator(".xl-test .xl-english")
-    tab.get_by_label("Test language").select_option("ko")
-    expect(english).to_have_count(1)
+def test_one_item_in_its_languages(tab, korean):
+    tests = korean[0]["tests"]
+    items = [test["item"] for test in tests]
+    test = next(test for test in tests if test["lang"] != "en" and items.count(test["item"]) > 1)
+    other = next(one for one in tests if one["item"] == test["item"] and one != test)
+    visit(tab, f"#demo-pawsx/all/{test['uid']}")
+    cards = tab.locator(".xl-item .xl-card")
+    expect(cards).to_have_count(5)  # languages without a test sample of this item say so
+    without = cards.filter(has_text="Not among this run’s test samples")
+    expect(without).to_have_count(5 - items.count(test["item"]))
+    expect(cards.locator(".xl-stack")).to_have_count(2 * items.count(test["item"]))
+    expect(tab.locator(".xl-test .xl-english")).to_have_count(1)
+    link = cards.get_by_role("link", name=other["uid"], exact=True)
+    link.focus()
+    tab.keyboard.press("Enter")
+    expect(title(tab)).to_have_text(f"Test sample {other['uid']}")
+    expect(link).to_be_focused()
+    in_address(tab, other["uid"])
     tab.get_by_label("Test language").select_option("en")
-    expect(english).to_have_count(0)
+    expect(tab.locator(".xl-test .xl-english")).to_have_count(0)
 
 
-def test_search_and_filters(tab):
+def test_search_and_filters(tab, korean):
+    total = len(korean[0]["tests"])
     visit(tab, "#demo-pawsx/all/")
     tab.get_by_text("Search and filter test samples").click()
     position = tab.locator(".xl-position")
@@ -218,7 +234,7 @@ def test_search_and_filters(tab):
     expect(position).to_contain_text(f"of {count}")
     in_address(tab, "phenomenon=")
     tab.get_by_role("button", name="Clear filters").click()
-    expect(position).to_contain_text("of 10")
+    expect(position).to_contain_text(f"of {total}")
     uid = (
         tab.get_by_label("Test sample", exact=True).locator("option").nth(7).get_attribute("value")
     )
@@ -227,10 +243,10 @@ def test_search_and_filters(tab):
     expect(title(tab)).to_have_text(f"Test sample {uid}")
     expect(search).to_be_focused()
     search.fill("nothing has these words")
-    expect(position).to_have_text("not among 0")
+    expect(position).to_have_text("0 of 0")
     expect(tab.get_by_role("status")).to_have_text("No test sample passes the filters.")
     expect(title(tab)).to_have_text(f"Test sample {uid}")
-    # the smoke run chose its samples among those that the model labels correctly
+    # a run chooses its test samples among those that the model labels correctly
     wrong = tab.get_by_label("Prediction").locator("option[value=wrong]")
     expect(wrong).to_have_text("wrong (0)")
     expect(tab.locator("#xl-explorer > .xl-note")).to_contain_text(
@@ -238,7 +254,7 @@ def test_search_and_filters(tab):
     )
 
 
-def test_wrong_predictions_are_shown_as_such(tab, site):
+def test_wrong_predictions_are_shown_as_such(tab, site, korean):
     def make_wrong(name, data):
         if name == "demo-pawsx":
             test = next(test for test in data["tests"] if test["lang"] == "ko")
@@ -278,7 +294,7 @@ def _without_texts(found):
     return found
 
 
-def test_the_way_back(tab):
+def test_the_way_back(tab, korean):
     visit(tab, "#demo-pawsx/ko?open=p1")
     row = tab.locator(".xl-list.positive > ol > li").first
     head = row.get_by_text("Which test samples does it sway?")
@@ -295,7 +311,9 @@ def test_the_way_back(tab):
     part = tab.locator(".xl-training")
     expect(part.get_by_role("heading", name=f"Training sample {name}")).to_be_visible()
     number = re.search(r"\d+", count)[0]
-    expect(part).to_contain_text(f"10 most helpful training samples for {number} of the 10 test")
+    top_k, tests = korean[0]["top_k"], korean[0]["tests"]
+    words = f"{top_k} most helpful training samples for {number} of the {len(tests)} test samples"
+    expect(part).to_contain_text(words)
     field = tab.get_by_label("Training sample", exact=True)
     field.fill("nobody")
     field.press("Enter")
@@ -365,17 +383,10 @@ def test_it_opens_from_a_disk(browser, site):
 
 def test_it_is_light_and_stays_where_it_is(tab, site):
     tab.set_viewport_size(PHONE)
-    sizes = {}
-    tab.on(
-        "response",
-        lambda answer: (
-            sizes.update({answer.url.split("/explorer/")[-1]: len(answer.body())})
-            if "/explorer/" in answer.url
-            else None
-        ),
-    )
+    loaded = set()
+    tab.on("request", lambda request: loaded.update(re.findall(r"/explorer/(.*)", request.url)))
     visit(tab)
-    assert len(sizes) == 2, "an index and one part"  # the rest is loaded when it is needed
+    assert len(loaded) == 2, "an index and one part"  # the rest is loaded when it is needed
     assert tab.evaluate(SHIFTS) < 0.02
     folder = site / "_static" / "explorer"
     assert max(path.stat().st_size for path in folder.glob("*.js")) <= INDEX_LIMIT

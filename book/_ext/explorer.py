@@ -67,19 +67,23 @@ def read_index(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def choose_first(indexes: dict[str, dict[str, Any]]) -> tuple[str, int]:
-    """The task and the row of the test sample that tells most, if there are texts with texts.
+    """The task and the row of the test sample to show first: one that tells much.
+
+    Its task has texts and translations, if there is such a task; among these, the test sample whose
+    most helpful training samples depart most from chance.
 
     Parameters
     ----------
     indexes
         Name → index, not empty.
     """
-    order = sorted(
-        indexes,
-        key=lambda name: (indexes[name]["texts"], abs(indexes[name]["deviation"])),
-        reverse=True,
-    )
-    return order[0], indexes[order[0]]["first"]
+
+    def judge(name: str) -> tuple[bool, bool, float]:
+        index = indexes[name]
+        return index["texts"], index["parallel"], abs(index["deviation"])
+
+    name = max(indexes, key=judge)
+    return name, indexes[name]["first"]
 
 
 def add_scripts(

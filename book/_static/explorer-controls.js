@@ -42,7 +42,7 @@
   };
 
   const makeClear = () => {
-    const onclick = () => xl.go(Object.fromEntries(xl.FILTERS.map((key) => [key, ""])));
+    const onclick = () => xl.go(xl.NO_FILTERS);
     return make("button", { type: "button", class: "xl-clear", onclick }, "Clear filters");
   };
 
@@ -149,15 +149,21 @@
       state.lang,
     );
     const options = tests.map((test) => [test.uid, describeTest(test)]);
-    setOptions(controls.uid, options.length ? options : [["", "none matches"]], state.uid);
+    if (options.length) setOptions(controls.uid, options, state.uid);
+    else setOptions(controls.uid, [["", "none passes the filters"]], "");
     fillTestFilters();
     fillTrainFilters();
-    const filtered = xl.FILTERS.filter((key) => state[key]).length;
+    showFilters(xl.FILTERS.filter((key) => state[key]).length);
+  };
+
+  // Say how many filters are set; those of the address are unfolded.
+  const showFilters = (count) => {
     const fold = controls.q.closest("details");
-    const words = filtered ? `: ${xl.count(filtered, "filter")} set` : "";
+    const words = count ? `: ${xl.count(count, "filter")} set` : "";
     fold.querySelector("summary").textContent = `Search and filter test samples${words}`;
-    fold.querySelector(".xl-clear").hidden = !filtered;
-    if (filtered) fold.open = true;
+    fold.querySelector(".xl-clear").hidden = !count;
+    if (count && !fold.dataset.drawn) fold.open = true;
+    fold.dataset.drawn = "yes";
   };
 
   // The bar that stays in view: steps, the position, and on a narrow screen the tabs ---------------
@@ -209,8 +215,7 @@
     for (const [key, isEnd] of Object.entries(ends)) {
       bar.querySelector(`.${key}`).setAttribute("aria-disabled", String(isEnd));
     }
-    const text = position < 0 ? `not among ${tests.length}` : `${position + 1} of ${tests.length}`;
-    bar.querySelector(".xl-position").textContent = text;
+    bar.querySelector(".xl-position").textContent = `${position + 1} of ${tests.length}`;
     const test = xl.findTest();
     const words = [test.uid, xl.nameOf(test.lang), xl.labelOf(test)];
     bar.querySelector(".xl-now").textContent = words.join(" · ");

@@ -126,7 +126,7 @@
     if (row.translations.length) words.push("translations");
     words.push("test samples it sways");
     const summary = make("summary", { "data-key": key }, words.join(", "));
-    const fold = make("details", { open: xl.state.open.split(" ").includes(key) }, summary);
+    const fold = make("details", { open: xl.isOpen(key) }, summary);
     fold.addEventListener("toggle", () => {
       if (fold.open) fill(fold, row);
       xl.noteOpen(key, fold.open);

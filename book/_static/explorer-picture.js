@@ -58,12 +58,12 @@
 
   const makeItemCard = (test, current) => {
     const isCurrent = test === current;
-    const href = xl.formatAddress({ uid: test.uid, lang: xl.state.lang && test.lang });
-    const attributes = { href, "data-key": `item:${test.lang}`, "aria-current": isCurrent };
+    const attributes = { "data-key": `item ${test.lang}`, "aria-current": isCurrent && "true" };
+    const link = xl.makeLink(xl.leadTo(test), test.uid, attributes);
     return makeCard(
       test.lang,
       isCurrent,
-      make("p", { class: "xl-link" }, make("a", attributes, test.uid), isCurrent ? " (above)" : ""),
+      make("p", { class: "xl-link" }, link, isCurrent ? " (above)" : ""),
       ...xl.makeTexts(test, false),
       make(
         "p",
@@ -146,7 +146,7 @@
       "These are means for each test language.";
     const fold = make(
       "details",
-      { class: "xl-means", open: !xl.data.parallel || xl.state.open.split(" ").includes("means") },
+      { class: "xl-means", open: !xl.data.parallel || xl.isOpen("means") },
       make("summary", { "data-key": "means" }, title),
       xl.data.parallel ? "" : make("p", { class: "xl-explain" }, note),
       make("ul", { class: "xl-cards" }, ...cards),

@@ -132,6 +132,26 @@
 
   xl.FILTERS = ["q", "label", "phenomenon", "confidence", "right"];
 
+  xl.NO_FILTERS = Object.fromEntries(xl.FILTERS.map((key) => [key, ""]));
+
+  // What leads to a test sample, also to one that does not pass the filters.
+  xl.leadTo = (test) => ({
+    ...(xl.findTests("lang").includes(test) ? {} : xl.NO_FILTERS),
+    lang: xl.state.lang && test.lang,
+    uid: test.uid,
+  });
+
+  // A link with an address of its own; a plain click follows it without loading the page again.
+  // `isJump`: it takes the reader to the test sample's title.
+  xl.makeLink = (change, text, attributes = {}, isJump = false) => {
+    const onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      xl.go(change, { isJump });
+    };
+    return xl.make("a", { ...attributes, href: xl.formatAddress(change), onclick }, text);
+  };
+
   xl.findTest = () => xl.data.tests.find((test) => test.uid === xl.state.uid);
 
   xl.rowOf = (test) => xl.data.tests.indexOf(test);

@@ -9,12 +9,11 @@
 
   const makeSwayed = ([row, influence, rank, isTwin]) => {
     const test = xl.data.tests[row];
-    const href = xl.formatAddress({ ...clearedFilters(), lang: test.lang, uid: test.uid });
     return make(
       "li",
       {},
       xl.makeFacts(
-        make("a", { href }, test.uid),
+        xl.makeLink(xl.leadTo(test), test.uid, {}, true),
         xl.makeLanguage(test.lang),
         xl.labelOf(test),
         `rank ${rank} there`,
@@ -29,8 +28,6 @@
       ...xl.makeTexts(test),
     );
   };
-
-  const clearedFilters = () => Object.fromEntries(xl.FILTERS.map((key) => [key, ""]));
 
   const makeMeans = (means) => {
     const lines = Object.entries(means).map(([lang, value]) =>
@@ -85,8 +82,7 @@
   const makeOffers = (training) =>
     Object.entries(training.busiest).map(([sign, busiest]) => {
       const links = busiest.flatMap(([uid, count]) => {
-        const attributes = { href: xl.formatAddress({ train: uid }), "data-key": `${sign} ${uid}` };
-        return [make("a", attributes, uid), ` (${count}) `];
+        return [xl.makeLink({ train: uid }, uid), ` (${count}) `];
       });
       const words = `Most often among the ${xl.data.top_k} most ${xl.signs[sign].adjective}: `;
       return make("p", { class: "xl-offers" }, words, ...links);
@@ -109,30 +105,51 @@
         input,
       ),
       make("datalist", { id: "xl-uids" }, ...uids),
-      make("button", { type: "submit", "data-key": "look up" }, "Look up"),
+      make("button", { type: "submit" }, "Look up"),
     );
   };
 
-  // The part of the page that starts from a training sample; loaded when it is unfolded.
+  // What is below the title is made when it is unfolded for the first time.
   const fill = async (fold) => {
-    if (fold.dataset.filled) return;
-    fold.dataset.filled = "yes";
-    const place = make("div", { class: "xl-details" });
+    if (fold.childElementCount > 1) return;
+    const sample = make("div", { class: "xl-sample" });
+    const place = make("div", { class: "xl-details" }, sample);
     fold.append(place);
     const training = await xl.loadPart("train");
-    const sample = xl.state.train ? await makeSample(training, xl.state.train) : [];
-    place.replaceChildren(makeLookUp(training), ...makeOffers(training), ...sample);
+    place.replaceChildren(makeLookUp(training), ...makeOffers(training), sample);
+    await showSample(fold);
   };
 
-  xl.makeTraining = () => {
-    const summary = make("summary", { "data-key": "training" }, "Start from a training sample");
-    const isOpen = Boolean(xl.state.train) || xl.state.open.split(" ").includes("training");
-    const fold = make("details", { class: "xl-training", open: isOpen }, summary);
+  const showSample = async (fold) => {
+    const place = fold.querySelector(".xl-sample");
+    const { train } = xl.state;
+    if (!place || place.dataset.uid === train) return;
+    place.dataset.uid = train;
+    const input = fold.querySelector("input");
+    if (input) input.value = train;
+    const sample = train ? await makeSample(await xl.loadPart("train"), train) : [];
+    if (place.dataset.uid === train) place.replaceChildren(...sample);
+  };
+
+  const makeTraining = () => {
+    const fold = make("details", {}, make("summary", {}, "Start from a training sample"));
     fold.addEventListener("toggle", () => {
       if (fold.open) fill(fold);
+      else xl.state.train = "";
       xl.noteOpen("training", fold.open);
     });
     return fold;
+  };
+
+  // The part of the page that starts from a training sample. It stays as the test samples change.
+  xl.drawTraining = (place) => {
+    if (place.dataset.task !== xl.state.task) {
+      place.dataset.task = xl.state.task;
+      place.replaceChildren(makeTraining());
+    }
+    const fold = place.firstElementChild;
+    if (xl.state.train || xl.isOpen("training")) fold.open = true;
+    showSample(fold);
   };
 
   // Export -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@
     test: make("div", {}),
     lists: make("div", { class: "xl-lists" }),
     export: make("div", {}),
-    training: make("div", {}),
+    training: make("div", { class: "xl-training" }),
   };
 
   const setUp = () =>
@@ -78,17 +78,13 @@
   // What is drawn anew loses the focus: give it to the element that has taken its place.
   const keepFocus = (change) => {
     const focused = document.activeElement;
-    const isDrawn = [place.test, place.lists, place.export, place.training].some((part) =>
-      part.contains(focused),
-    );
+    const isDrawn = [place.test, place.lists, place.export].some((part) => part.contains(focused));
     const key = focused?.dataset?.key;
-    const { id } = focused || {};
     change();
     if (!isDrawn) return;
     const same = key && root.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    const next = same || (id && document.getElementById(id));
-    if (next) next.focus({ preventScroll: true });
-    else document.getElementById("xl-test-title").focus();
+    if (same) same.focus({ preventScroll: true });
+    else document.getElementById("xl-test-title").focus({ preventScroll: true });
   };
 
   const drawTest = (test, part, listed) =>
@@ -105,7 +101,7 @@
     const lists = Object.keys(xl.signs).map((sign) => xl.makeList(test, sign, listed[sign], part));
     place.lists.replaceChildren(...lists);
     place.export.replaceChildren(xl.makeExport(test, listed));
-    place.training.replaceChildren(xl.makeTraining());
+    xl.drawTraining(place.training);
     showTab();
   };
 
@@ -133,6 +129,8 @@
     if (!data.tests.some((test) => test.lang === state.lang)) state.lang = "";
     if (!(state.from in data.trained)) state.from = "";
     if (!data.twins) state.twins = "";
+    if (!xl.BANDS.some(([name]) => name === state.confidence)) state.confidence = "";
+    if (!(state.right in xl.RIGHT)) state.right = "";
     const tests = xl.findTests();
     if (tests.some((test) => test.uid === state.uid)) return;
     const telling = data.tests[data.first];
@@ -142,7 +140,7 @@
   };
 
   let calls = 0;
-  xl.go = async (change, { isStep = true } = {}) => {
+  xl.go = async (change, { isStep = true, isJump = false } = {}) => {
     Object.assign(state, change);
     calls += 1;
     const call = calls;
@@ -156,6 +154,7 @@
       if (!root.contains(bar)) setUp();
       draw(part);
       xl.noteInHistory(isStep);
+      if (isJump) document.getElementById("xl-test-title").focus();
     } catch (error) {
       root.replaceChildren(make("p", { role: "alert" }, error.message));
     }
@@ -170,9 +169,13 @@
     else place.status.textContent = `This is the ${by > 0 ? "last" : "first"} test sample.`;
   };
 
+  const listOpen = () => state.open.split(" ").filter(Boolean);
+
+  xl.isOpen = (key) => listOpen().includes(key);
+
   // Note in the address whether the details with this key are open.
   xl.noteOpen = (key, isOpen) => {
-    const keys = new Set(state.open.split(" ").filter(Boolean));
+    const keys = new Set(listOpen());
     keys[isOpen ? "add" : "delete"](key);
     const open = [...keys].join(" ");
     if (open === state.open) return;
