@@ -9,7 +9,7 @@
   // The test sample ------------------------------------------------------------------------------
 
   const describePrediction = (test) => {
-    if (test.right) return "✓ the model says so too";
+    if (test.right) return "✓ the model agrees";
     if (test.right === null) return "the run does not record which class the model chose";
     const words = test.predicted === null ? "another class" : `“${xl.data.classes[test.predicted]}”`;
     return `✗ wrong: the model says ${words}`;
@@ -90,8 +90,7 @@
     const untested = xl.data.untested[test.item] || {};
     const cards = Object.keys(xl.data.languages).map((lang) => {
       const version = versions.find((one) => one.lang === lang);
-      if (version) return makeItemCard(version, test);
-      return untested[lang] ? makeUntestedCard(lang, untested[lang]) : "";
+      return version ? makeItemCard(version, test) : makeUntestedCard(lang, untested[lang] || []);
     });
     const counted = `Counted: the ${xl.data.top_k} most helpful and the ${xl.data.top_k} most harmful`;
     return make(
@@ -217,11 +216,11 @@
   const describeScale = () => {
     const { epochs, limit, bounded } = xl.data;
     if (!bounded) return `The scale ends at the largest score of this run, ${limit.toFixed(2)}.`;
-    const each = epochs.length === 1 ? "in the one epoch" : `in all ${epochs.length} epochs`;
+    const each = epochs.length === 1 ? "in the one epoch" : `after each of ${epochs.length} epochs`;
     return (
-      `The scale of every bar on this page is the same. +${limit}, the largest possible score, ` +
-      `means: ${each} the training sample pulled the model exactly where the test sample would ` +
-      `pull it. 0: its pull had nothing to do with the test sample. \u2212${limit}: the opposite pull.`
+      `Every bar on this page has this scale. +${limit} is the largest possible score: ${each}, the ` +
+      "training sample pulls the model exactly where the test sample would pull it. At 0, its pull " +
+      `has nothing to do with the test sample; at \u2212${limit}, it pulls the opposite way.`
     );
   };
 })();

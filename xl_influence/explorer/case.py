@@ -39,6 +39,8 @@ class Case:
         Whether scores are cosines, whose sum cannot be larger than the number of checkpoints.
     describer : Describer
         Describes the samples.
+    described : list of dict
+        What it says of every training sample.
     translations : list of list of int
         For every training sample the rows of its translations.
     """
@@ -53,6 +55,7 @@ class Case:
     limit: float
     bounded: bool
     describer: Describer
+    described: list[dict[str, Any]]
     translations: list[list[int]]
 
     @classmethod
@@ -67,6 +70,7 @@ class Case:
         """The case of a run; arguments as in `contents.describe`."""
         values = influence.influence(scores).to_numpy()  # (test, train)
         largest, epochs = float(np.abs(values).max()), scores.sizes["checkpoint"]
+        describer = Describer.of(train, test, pool, parallel(train))
         bounded = largest <= epochs * 1.001  # published scores are rounded to float16
         return cls(
             scores=scores,
@@ -78,7 +82,8 @@ class Case:
             twins=find_twins(train, test),
             limit=float(epochs) if bounded else largest,
             bounded=bounded,
-            describer=Describer.of(train, test, pool, parallel(train)),
+            describer=describer,
+            described=[describer.describe_train(sample) for sample in train.itertuples()],
             translations=_find_translations(train),
         )
 

@@ -90,8 +90,7 @@ def _describe_row(
     """One training sample of a list; `terms` (checkpoint, group, train) add up to its influence."""
     values, ranks = case.values[test], case.ranks[sign][test]
     uids = case.train["uid"]
-    sample = next(case.train.iloc[[row]].itertuples())
-    return case.describer.describe_train(sample) | {
+    return case.described[row] | {
         "rank": int(ranks[row]),
         "influence": shorten(values[row]),
         "epochs": [shorten(value) for value in terms[:, :, row].sum(1)],

@@ -58,8 +58,8 @@ def describe_train(case: Case, chunks: np.ndarray) -> dict[str, Any]:
     in_top = {sign: (case.ranks[sign] <= case.top_k).sum(0) for sign in SIGNS}  # (train,) each
     means = _average_by_language(case)
     parts: dict[str, Any] = {f"train-{number}": {} for number in range(int(chunks.max()) + 1)}
-    for row, sample in enumerate(case.train.itertuples()):
-        parts[f"train-{chunks[row]}"][sample.uid] = case.describer.describe_train(sample) | {
+    for row, sample in enumerate(case.described):
+        parts[f"train-{chunks[row]}"][sample["uid"]] = sample | {
             "means": {lang: shorten(value[row]) for lang, value in means.items()},
             "in_top": {sign: int(in_top[sign][row]) for sign in SIGNS},
             "sways": {sign: _find_swayed(case, row, sign) for sign in SIGNS},
