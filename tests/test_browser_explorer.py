@@ -238,7 +238,7 @@ def test_search_and_filters(tab, korean):
     uid = (
         tab.get_by_label("Test sample", exact=True).locator("option").nth(7).get_attribute("value")
     )
-    search = tab.get_by_label("Search", exact=True)
+    search = tab.get_by_label("Words or identifier")
     search.fill(uid)
     expect(title(tab)).to_have_text(f"Test sample {uid}")
     expect(search).to_be_focused()

@@ -38,7 +38,7 @@
   const makeSearch = () => {
     const oninput = (event) => xl.go({ q: event.target.value.trim() }, { isStep: false });
     const attributes = { type: "search", oninput, autocomplete: "off", spellcheck: "false" };
-    return makeControl("q", "Search", make("input", attributes));
+    return makeControl("q", "Words or identifier", make("input", attributes));
   };
 
   const makeClear = () => {
@@ -180,7 +180,7 @@
       role: "tab",
       id: `xl-tab-${sign}`,
       "aria-controls": `xl-list-${sign}`,
-      onclick: () => xl.go({ tab: sign === "positive" ? "" : sign }, { isStep: false }),
+      onclick: () => xl.showList(sign),
     };
     return make("button", attributes, `${xl.signs[sign].arrow} ${xl.signs[sign].title}`);
   };

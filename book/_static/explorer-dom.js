@@ -142,7 +142,7 @@
   // 'Korean 18 · English 1 · German 1', the test language's own first.
   xl.listCounts = (counts, own) =>
     Object.keys(counts)
-      .sort((a, b) => (b === own) - (a === own) || counts[b] - counts[a])
+      .sort((a, b) => (b === own) - (a === own))
       .filter((lang) => counts[lang] || lang === own)
       .map((lang) => `${xl.nameOf(lang)}\u00a0${xl.formatCount(counts[lang] || 0)}`)
       .join(" · ");

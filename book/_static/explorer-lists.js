@@ -31,7 +31,8 @@
   const describeTwins = (rows, part) => {
     if (!xl.data.twins || xl.state.twins) return "";
     const count = rows.filter((row) => row.twin).length;
-    return `${count} of those listed are near-duplicates of the test sample, out of ${part.twins}.`;
+    const all = xl.count(part.twins, "near-duplicate");
+    return `The test sample has ${all} among the training samples; ${count} of them are listed.`;
   };
 
   const makeHead = (test, sign, rows, part) => {

@@ -42,9 +42,15 @@
       return make(
         "div",
         { class: `xl-share ${sign}` },
-        make("p", {}, `${words.arrow} ${words.title}: `, make("b", {}, own), " in ", xl.nameOf(lang)),
+        make(
+          "p",
+          {},
+          `${words.arrow} ${words.title}: `,
+          make("b", {}, own),
+          ` in ${xl.nameOf(lang)} (chance: ${chance})`,
+        ),
         xl.makeStack(counts, lang),
-        make("p", { class: "xl-counts" }, `${xl.listCounts(counts, lang)} (chance: ${chance})`),
+        make("p", { class: "xl-counts" }, xl.listCounts(counts, lang)),
       );
     });
 
@@ -64,7 +70,7 @@
       test.lang,
       isCurrent,
       make("p", { class: "xl-link" }, link, isCurrent ? " (above)" : ""),
-      ...xl.makeTexts(test, false),
+      make("div", {}, ...xl.makeTexts(test, false)),
       make(
         "p",
         { class: "xl-verdict" },
@@ -79,7 +85,8 @@
     makeCard(
       lang,
       false,
-      ...xl.makeTexts({ lang, texts }, false),
+      make("span", {}),
+      make("div", {}, ...xl.makeTexts({ lang, texts }, false)),
       make("p", { class: "xl-note" }, "Not among this run’s test samples, so it has no scores."),
     );
 
@@ -101,7 +108,7 @@
         "p",
         { class: "xl-explain" },
         `${counted} training samples for each version. In each bar its own language comes first; ` +
-          "the black mark shows how far that part would reach by chance.",
+          "the upright line shows how far that part would reach by chance.",
       ),
       make("ul", { class: "xl-cards" }, ...cards),
     );
@@ -148,7 +155,7 @@
       { class: "xl-means", open: !xl.data.parallel || xl.isOpen("means") },
       make("summary", { "data-key": "means" }, title),
       xl.data.parallel ? "" : make("p", { class: "xl-explain" }, note),
-      make("ul", { class: "xl-cards" }, ...cards),
+      make("ul", { class: "xl-cards xl-mean-cards" }, ...cards),
     );
     if (xl.data.parallel) fold.addEventListener("toggle", () => xl.noteOpen("means", fold.open));
     return fold;

@@ -6,6 +6,9 @@
 
   const root = document.getElementById("xl-explorer");
   if (!root) return;
+  // The theme would look for the target of every link to a place on this page, and fail: our
+  // addresses are no selectors. It highlights a table of contents, which this page has not.
+  document.body.removeAttribute("data-bs-spy");
   const xl = window.xl;
   const { make, state } = xl;
   xl.folder = new URL("explorer/", document.currentScript.src);
@@ -73,6 +76,13 @@
       if (isNarrow.matches) list.setAttribute("role", "tabpanel");
       else list.removeAttribute("role");
     }
+  };
+
+  // Choose a list on a narrow screen, and go to it from above or below.
+  xl.showList = async (sign) => {
+    await xl.go({ tab: sign === "positive" ? "" : sign }, { isStep: false });
+    const { top, bottom } = place.lists.getBoundingClientRect();
+    if (top > window.innerHeight / 2 || bottom < 0) place.lists.scrollIntoView();
   };
 
   // What is drawn anew loses the focus: give it to the element that has taken its place.
