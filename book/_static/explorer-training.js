@@ -4,6 +4,7 @@
 
   const xl = (window.xl = window.xl || {});
   const { make } = xl;
+  const MOST_OFFERED = 1000; // training samples; with more, the reader types an identifier
 
   // One training sample ----------------------------------------------------------------------------
 
@@ -90,7 +91,9 @@
 
   const makeLookUp = (training) => {
     const input = make("input", { id: "xl-train", list: "xl-uids", value: xl.state.train });
-    const uids = training.chunks.flat().map((uid) => make("option", { value: uid }));
+    const known = training.chunks.flat();
+    const offered = known.length > MOST_OFFERED ? [] : known;
+    const uids = offered.map((uid) => make("option", { value: uid }));
     const onsubmit = (event) => {
       event.preventDefault();
       xl.go({ train: input.value.trim() });
