@@ -60,7 +60,7 @@
     const summary = make("summary", {}, "Search and filter test samples");
     return make(
       "form",
-      { class: "xl-form", onsubmit, "aria-label": "Test sample" },
+      { class: "xl-form", onsubmit, "aria-label": "Choose a test sample" },
       makeSelect("task", "Task", ["lang", "uid", "from", "train", "open", ...xl.FILTERS, "with"]),
       makeSelect("lang", "Test language"),
       makeSelect("uid", "Test sample"),
