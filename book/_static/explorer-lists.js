@@ -23,9 +23,10 @@
     const { from, with: label, twins } = xl.state;
     const where = from ? ` in ${xl.nameOf(from)}` : "";
     const labelled = label ? ` with the label “${xl.data.classes[label]}”` : "";
-    const near = { "": "", without: " that are no near-duplicates", only: " near-duplicates" }[twins];
+    const only = twins === "only" ? " near-duplicates" : "";
+    const without = twins === "without" ? ", near-duplicates left out" : "";
     if (!count) return `Listed: none. No training sample${where}${labelled} ${xl.signs[sign].verb}.`;
-    return `Listed: the ${count} most ${xl.signs[sign].adjective}${near}${where}${labelled}.`;
+    return `Listed: the ${count} most ${xl.signs[sign].adjective}${only}${where}${labelled}${without}.`;
   };
 
   const describeTwins = (rows, part) => {

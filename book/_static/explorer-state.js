@@ -58,13 +58,14 @@
     return state;
   };
 
-  // A step adds to the history, so that Back undoes it; steps in quick succession count as one.
+  // A step adds to the history, so that Back undoes it. Steps from sample to sample in quick
+  // succession (`isRepeat`), as with a key held down, count as one.
   let last = 0;
-  xl.noteInHistory = (isStep) => {
+  xl.noteInHistory = ({ isStep = true, isRepeat = false } = {}) => {
     const address = xl.formatAddress();
     if (address === location.hash) return;
-    const isQuick = Date.now() - last < 700;
-    if (isStep) last = Date.now();
+    const isQuick = isRepeat && Date.now() - last < 700;
+    if (isRepeat) last = Date.now();
     history[isStep && !isQuick ? "pushState" : "replaceState"](null, "", address);
   };
 

@@ -149,8 +149,9 @@
     state.uid = tests.includes(telling) ? telling.uid : tests[0]?.uid || fallback;
   };
 
+  // `how`: `isStep`, `isRepeat` (see `noteInHistory`), and `isJump`, to move the focus to the title.
   let calls = 0;
-  xl.go = async (change, { isStep = true, isJump = false } = {}) => {
+  xl.go = async (change, how = {}) => {
     Object.assign(state, change);
     calls += 1;
     const call = calls;
@@ -163,8 +164,8 @@
       if (call !== calls) return;
       if (!root.contains(bar)) setUp();
       draw(part);
-      xl.noteInHistory(isStep);
-      if (isJump) document.getElementById("xl-test-title").focus();
+      xl.noteInHistory(how);
+      if (how.isJump) document.getElementById("xl-test-title").focus();
     } catch (error) {
       root.replaceChildren(make("p", { role: "alert" }, error.message));
     }
@@ -175,7 +176,7 @@
     const tests = xl.findTests();
     const position = tests.indexOf(xl.findTest());
     const next = position < 0 ? tests[0] : tests[position + by];
-    if (next) xl.go({ uid: next.uid });
+    if (next) xl.go({ uid: next.uid }, { isRepeat: true });
     else place.status.textContent = `This is the ${by > 0 ? "last" : "first"} test sample.`;
   };
 
@@ -190,7 +191,7 @@
     const open = [...keys].join(" ");
     if (open === state.open) return;
     state.open = open;
-    xl.noteInHistory(false);
+    xl.noteInHistory({ isStep: false });
   };
 
   // Start ------------------------------------------------------------------------------------------
