@@ -23,7 +23,8 @@
   const makeControl = (key, label, node) => {
     node.id = `xl-${key}`;
     controls[key] = node;
-    return make("div", { class: `xl-control ${key}` }, make("label", { for: node.id }, label), node);
+    const name = make("label", { for: node.id }, label);
+    return make("div", { class: `xl-control ${key}` }, name, node);
   };
 
   // A choice that sets `state[key]`; `cleared`: what a change of it empties.
@@ -77,7 +78,7 @@
       makeSelect("twins", "Near-duplicates"),
     );
 
-  // Options --------------------------------------------------------------------------------------
+  // Options ---------------------------------------------------------------------------------------
 
   const describeTest = (test) => {
     const texts = xl.plainTexts(test);
@@ -100,8 +101,8 @@
       name,
       (test) => test.label === label,
     ]);
-    const phenomena = [...new Set(data.tests.map((test) => test.phenomenon))].filter(Boolean).sort();
-    const named = phenomena.map((name) => [name, name, (test) => test.phenomenon === name]);
+    const phenomena = new Set(data.tests.map((test) => test.phenomenon).filter(Boolean));
+    const named = [...phenomena].sort().map((name) => [name, name, (test) => test.phenomenon === name]);
     const bands = xl.BANDS.map(([name, text, low, high]) => [
       name,
       text,
@@ -166,12 +167,13 @@
     fold.dataset.drawn = "yes";
   };
 
-  // The bar that stays in view: steps, the position, and on a narrow screen the tabs ---------------
+  // The bar that stays in view: steps, the position, and on a narrow screen the tabs --------------
 
   const makeStep = (name, key, arrow) => {
     const onclick = () => xl.step(key === "next" ? 1 : -1);
-    const attributes = { type: "button", class: `xl-step ${key}`, onclick, "aria-label": name };
-    return make("button", { ...attributes, title: `${name} (${key === "next" ? "j" : "k"})` }, arrow);
+    const title = `${name} (${key === "next" ? "j" : "k"})`;
+    const attributes = { type: "button", class: `xl-step ${key}`, onclick };
+    return make("button", { ...attributes, "aria-label": name, title }, arrow);
   };
 
   const makeTab = (sign) => {

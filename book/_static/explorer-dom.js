@@ -34,7 +34,7 @@
 
   const { make } = xl;
 
-  // Numbers --------------------------------------------------------------------------------------
+  // Numbers ---------------------------------------------------------------------------------------
 
   xl.formatSigned = (value) => {
     const digits = Math.abs(value).toFixed(2);
@@ -48,7 +48,7 @@
 
   xl.count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-  // Languages and classes ------------------------------------------------------------------------
+  // Languages and classes -------------------------------------------------------------------------
 
   xl.nameOf = (lang) => xl.data.languages[lang].name;
 
@@ -74,9 +74,9 @@
     return (total * (trained[lang] || 0)) / all;
   };
 
-  // Texts ----------------------------------------------------------------------------------------
+  // Texts -----------------------------------------------------------------------------------------
 
-  // A text is a string, or its pieces: strings, and [mark, words] for words in which a pair differs.
+  // A text is a string, or its pieces: strings, and [mark, words] where a pair differs.
   const joinPieces = (text) =>
     typeof text === "string"
       ? text
@@ -104,7 +104,7 @@
   xl.describeOrigin = (sample) =>
     sample.official && `row ${sample.official} of the official release`;
 
-  // Bars -----------------------------------------------------------------------------------------
+  // Bars ------------------------------------------------------------------------------------------
 
   // A score on the scale from −limit to +limit, which is the same everywhere on the page.
   xl.makeBar = (value, color = "") => {

@@ -5,7 +5,7 @@
   const xl = (window.xl = window.xl || {});
   const { make } = xl;
 
-  // The head of a list: what is counted, what is listed --------------------------------------------
+  // The head of a list: what is counted, what is listed -------------------------------------------
 
   const describeCounted = (test, sign, counts) => {
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -13,8 +13,8 @@
     const chance = xl.formatCount(xl.chanceOf(test.lang, total));
     const without = xl.state.twins === "without" ? ", near-duplicates left out" : "";
     return (
-      `Counted: the ${total} most ${xl.signs[sign].adjective}${without}. ${total - own} of them are ` +
-      `in a language other than ${xl.nameOf(test.lang)} ` +
+      `Counted: the ${total} most ${xl.signs[sign].adjective}${without}. ${total - own} of them ` +
+      `are in a language other than ${xl.nameOf(test.lang)} ` +
       `(chance: ${xl.formatCount(total - Number(chance))}).`
     );
   };
@@ -25,8 +25,9 @@
     const labelled = label ? ` with the label “${xl.data.classes[label]}”` : "";
     const only = twins === "only" ? " near-duplicates" : "";
     const without = twins === "without" ? ", near-duplicates left out" : "";
-    if (!count) return `Listed: none. No training sample${where}${labelled} ${xl.signs[sign].verb}.`;
-    return `Listed: the ${count} most ${xl.signs[sign].adjective}${only}${where}${labelled}${without}.`;
+    const { adjective, verb } = xl.signs[sign];
+    if (!count) return `Listed: none. No training sample${where}${labelled} ${verb}.`;
+    return `Listed: the ${count} most ${adjective}${only}${where}${labelled}${without}.`;
   };
 
   const describeTwins = (rows, part) => {
@@ -49,7 +50,7 @@
     );
   };
 
-  // Details of a training sample -------------------------------------------------------------------
+  // Details of a training sample ------------------------------------------------------------------
 
   const makeTable = (caption, rows) => {
     const lines = rows.map(([name, value]) =>
@@ -136,7 +137,7 @@
     return fold;
   };
 
-  // Lists ------------------------------------------------------------------------------------------
+  // Lists -----------------------------------------------------------------------------------------
 
   const makeRow = (row, sign) =>
     make(

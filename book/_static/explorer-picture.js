@@ -6,13 +6,13 @@
   const xl = (window.xl = window.xl || {});
   const { make } = xl;
 
-  // The test sample ------------------------------------------------------------------------------
+  // The test sample -------------------------------------------------------------------------------
 
   const describePrediction = (test) => {
     if (test.right) return "✓ the model agrees";
     if (test.right === null) return "the run does not record which class the model chose";
-    const words = test.predicted === null ? "another class" : `“${xl.data.classes[test.predicted]}”`;
-    return `✗ wrong: the model says ${words}`;
+    const name = xl.data.classes[test.predicted];
+    return `✗ wrong: the model says ${name ? `“${name}”` : "another class"}`;
   };
 
   xl.makeTest = (test) =>
@@ -31,7 +31,7 @@
       ),
     );
 
-  // Side by side ---------------------------------------------------------------------------------
+  // Side by side ----------------------------------------------------------------------------------
 
   const makeShares = (shares, lang) =>
     Object.entries(xl.signs).map(([sign, words]) => {
@@ -99,7 +99,8 @@
       const version = versions.find((one) => one.lang === lang);
       return version ? makeItemCard(version, test) : makeUntestedCard(lang, untested[lang] || []);
     });
-    const counted = `Counted: the ${xl.data.top_k} most helpful and the ${xl.data.top_k} most harmful`;
+    const { top_k: k } = xl.data;
+    const counted = `Counted: the ${k} most helpful and the ${k} most harmful`;
     return make(
       "section",
       { class: "xl-item", "aria-labelledby": "xl-item-title" },
@@ -114,7 +115,7 @@
     );
   };
 
-  // Means over the test samples that pass the filters ----------------------------------------------
+  // Means over the test samples that pass the filters ---------------------------------------------
 
   const averageShares = (tests, sign) => {
     const mean = {};
@@ -161,7 +162,7 @@
     return fold;
   };
 
-  // All scores -----------------------------------------------------------------------------------
+  // All scores ------------------------------------------------------------------------------------
 
   const makeColumn = (own, other, largest) => {
     const parts = [
@@ -225,9 +226,9 @@
     if (!bounded) return `The scale ends at the largest score of this run, ${limit.toFixed(2)}.`;
     const each = epochs.length === 1 ? "in the one epoch" : `after each of ${epochs.length} epochs`;
     return (
-      `Every bar on this page has this scale. +${limit} is the largest possible score: ${each}, the ` +
-      "training sample pulls the model exactly where the test sample would pull it. At 0, its pull " +
-      `has nothing to do with the test sample; at \u2212${limit}, it pulls the opposite way.`
+      `Every bar on this page has this scale. +${limit} is the largest possible score: ${each}, ` +
+      "the training sample pulls the model exactly where the test sample would pull it. At 0, its " +
+      `pull has nothing to do with the test sample; at \u2212${limit}, it pulls the opposite way.`
     );
   };
 })();

@@ -28,7 +28,7 @@
   const ALL = "all"; // in the address, for all test languages
   xl.state = { ...EMPTY };
 
-  // Address: #task/language/sample?filter=value&… ------------------------------------------------
+  // Address: #task/language/sample?filter=value&… -------------------------------------------------
 
   xl.formatAddress = (change = {}) => {
     const state = { ...xl.state, ...change };
@@ -69,7 +69,7 @@
     history[isStep && !isQuick ? "pushState" : "replaceState"](null, "", address);
   };
 
-  // Data -----------------------------------------------------------------------------------------
+  // Data ------------------------------------------------------------------------------------------
 
   const loading = {}; // name → promise
 
@@ -96,7 +96,7 @@
 
   xl.loadPart = (part) => xl.load(`${xl.state.task}/${part}`);
 
-  // Filters of test samples ----------------------------------------------------------------------
+  // Filters of test samples -----------------------------------------------------------------------
 
   xl.BANDS = [
     ["0-60", "below 60 %", 0, 0.6],
@@ -112,9 +112,9 @@
   xl.RIGHT = { right: true, wrong: false };
 
   const hasWord = (test, word) =>
-    [test.uid, test.phenomenon || "", ...xl.plainTexts(test), ...(test.english || [])].some((text) =>
-      text.toLowerCase().includes(word),
-    );
+    [test.uid, test.phenomenon || "", ...xl.plainTexts(test), ...(test.english || [])]
+      .map((text) => text.toLowerCase())
+      .some((text) => text.includes(word));
 
   const checks = {
     lang: (test, value) => test.lang === value,
@@ -157,9 +157,9 @@
 
   xl.rowOf = (test) => xl.data.tests.indexOf(test);
 
-  // Filters of training samples ------------------------------------------------------------------
+  // Filters of training samples -------------------------------------------------------------------
 
-  // The rows to list: those that the filters leave, as far as the data are sure to have all of them.
+  // The rows to list: those that the filters leave, as far as the data surely have all of them.
   xl.listRows = (rows) => {
     const { from, with: label, twins } = xl.state;
     const passes = (row) =>

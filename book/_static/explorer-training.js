@@ -6,7 +6,7 @@
   const { make } = xl;
   const MOST_OFFERED = 1000; // training samples; with more, the reader types an identifier
 
-  // One training sample ----------------------------------------------------------------------------
+  // One training sample ---------------------------------------------------------------------------
 
   const makeSwayed = ([row, influence, rank, isTwin]) => {
     const test = xl.data.tests[row];
@@ -59,7 +59,7 @@
     return [make("p", {}, counts), makeMeans(sample.means), ...lists];
   };
 
-  // Starting from a training sample ----------------------------------------------------------------
+  // Starting from a training sample ---------------------------------------------------------------
 
   const findChunk = (training, uid) => training.chunks.findIndex((uids) => uids.includes(uid));
 
@@ -155,7 +155,7 @@
     showSample(fold);
   };
 
-  // Export -----------------------------------------------------------------------------------------
+  // Export ----------------------------------------------------------------------------------------
 
   const quote = (value) => {
     const cell = String(value ?? "");

@@ -1,6 +1,6 @@
 // The explorer: pick a task, a language and a test sample, and see the training samples behind its
-// prediction. This script draws the page from what the others make; book/_ext/explorer.py loads them
-// in their order, and xl_influence/explorer writes the data.
+// prediction. This script draws the page from what the others make; book/_ext/explorer.py loads
+// them in their order, and xl_influence/explorer writes the data.
 (() => {
   "use strict";
 
@@ -13,9 +13,9 @@
   const { make, state } = xl;
   xl.folder = new URL("explorer/", document.currentScript.src);
   xl.tasks = JSON.parse(root.dataset.tasks); // [name, title] of each
-  const isNarrow = window.matchMedia("(max-width: 47.99rem)"); // one list at a time, as in the style
+  const isNarrow = window.matchMedia("(max-width: 47.99rem)"); // one list at a time
 
-  // Places -----------------------------------------------------------------------------------------
+  // Places ----------------------------------------------------------------------------------------
 
   const bar = xl.makeStepBar();
   const place = {
@@ -40,7 +40,7 @@
       place.training,
     );
 
-  // Words ------------------------------------------------------------------------------------------
+  // Words -----------------------------------------------------------------------------------------
 
   const describeData = () => {
     const { tests, texts } = xl.data;
@@ -50,7 +50,7 @@
       : `The model labels all ${tests.length} test samples correctly: a run chooses them from ` +
         "those, as the paper does (section 5), so wrong predictions have no scores.";
     const without =
-      "The texts of this data set may not be republished, so samples are named by their identifier.";
+      "The texts of this data set may not be republished, so samples go by their identifiers.";
     return [texts ? "" : without, prediction].filter(Boolean).join(" ");
   };
 
@@ -65,7 +65,7 @@
     );
   };
 
-  // Drawing ----------------------------------------------------------------------------------------
+  // Drawing ---------------------------------------------------------------------------------------
 
   const showTab = () => {
     place.lists.dataset.tab = state.tab || "positive";
@@ -131,7 +131,7 @@
     place.status.textContent = describeShown(test, tests);
   };
 
-  // State ------------------------------------------------------------------------------------------
+  // State -----------------------------------------------------------------------------------------
 
   // Replace what the data do not have, and a test sample that does not pass the filters.
   const complete = () => {
@@ -149,7 +149,7 @@
     state.uid = tests.includes(telling) ? telling.uid : tests[0]?.uid || fallback;
   };
 
-  // `how`: `isStep`, `isRepeat` (see `noteInHistory`), and `isJump`, to move the focus to the title.
+  // `how`: `isStep`, `isRepeat` (see `noteInHistory`), and `isJump`, to focus the title.
   let calls = 0;
   xl.go = async (change, how = {}) => {
     Object.assign(state, change);
@@ -194,7 +194,7 @@
     xl.noteInHistory({ isStep: false });
   };
 
-  // Start ------------------------------------------------------------------------------------------
+  // Start -----------------------------------------------------------------------------------------
 
   const readState = () => {
     const found = xl.readAddress();
