@@ -102,7 +102,9 @@
       (test) => test.label === label,
     ]);
     const phenomena = new Set(data.tests.map((test) => test.phenomenon).filter(Boolean));
-    const named = [...phenomena].sort().map((name) => [name, name, (test) => test.phenomenon === name]);
+    const named = [...phenomena]
+      .sort()
+      .map((name) => [name, name, (test) => test.phenomenon === name]);
     const bands = xl.BANDS.map(([name, text, low, high]) => [
       name,
       text,
