@@ -139,7 +139,9 @@ def test_links_and_their_anchors_lead_somewhere(site):
 
 def test_the_explorer_has_its_data_beside_it(site):
     names = [f"{prefix}{task}" for prefix in ("", "demo-") for task in TASKS]
-    assert sorted(path.stem for path in (site / "_static" / "explorer").iterdir()) == sorted(names)
+    folder = site / "_static" / "explorer"
+    assert sorted(path.stem for path in folder.glob("*.js")) == sorted(names)
+    assert all((folder / name / "test-0.js").is_file() for name in names)
 
 
 def test_a_book_is_not_made_of_a_study_with_holes(smoke, tmp_path):

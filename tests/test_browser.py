@@ -200,56 +200,6 @@ def test_search_finds_a_word(tab):
     expect(tab.locator("#search-results li").filter(has_text="Method").first).to_be_visible()
 
 
-def test_the_explorer_by_keyboard(tab):
-    tab.goto("/book/explorer.html")
-    title = tab.locator("#xl-test-title")
-    first = title.inner_text()
-    tab.get_by_label("Test sample", exact=True).focus()
-    tab.keyboard.press("Tab")
-    tab.keyboard.press("Tab")  # skips the disabled button for the previous sample
-    expect(tab.get_by_role("button", name="Next")).to_be_focused()
-    tab.keyboard.press("Enter")
-    expect(title).not_to_have_text(first)
-    second = title.inner_text()
-    # there are two samples, so the button for the next one is now disabled
-    expect(tab.get_by_role("button", name="Previous")).to_be_focused()
-    tab.reload()
-    expect(title).to_have_text(second)
-
-
-def test_the_explorer_by_mouse(tab):
-    tab.goto("/book/explorer.html#pawsx/ko")
-    expect(tab.locator(".xl-test .xl-language")).to_have_text("Korean")
-    lists = tab.locator(".xl-list.positive > ol > li")
-    expect(lists).to_have_count(10)
-    lists.first.locator("summary").click()
-    expect(lists.first.get_by_role("heading", name="Its translations")).to_be_visible()
-    score = float(lists.first.locator(".xl-score").inner_text().replace("\u2212", "-"))
-    for table in lists.first.locator(".xl-bars").all():
-        parts = [
-            float(text.replace("\u2212", "-"))
-            for text in table.locator("td:last-child").all_inner_texts()
-        ]
-        assert abs(sum(parts) - score) <= 0.005 * (len(parts) + 1)  # each is rounded
-    tab.get_by_label("Training samples in").select_option("fr")
-    expect(lists).to_have_count(3)
-    shown = tab.locator(".xl-list > ol > li > .xl-facts .xl-language").all_inner_texts()
-    assert set(shown) == {"French"}
-    tab.get_by_label("Task").select_option("marc")
-    expect(lists).to_have_count(10)
-    expect(lists.first.locator(".xl-details")).to_have_count(0)
-    lists.first.locator("summary").click()
-    translations = lists.first.get_by_role("heading", name="Its translations")
-    expect(translations).to_have_count(0)  # MARC is not parallel
-
-
-def test_the_explorer_opens_from_a_disk(browser, site):
-    page = browser.new_page()
-    page.goto((site / "book" / "explorer.html").as_uri())
-    expect(page.locator(".xl-list.negative > ol > li")).to_have_count(10)
-    page.close()
-
-
 @pytest.mark.parametrize("name", ["explorer", "runs/marc/02-influence"])
 def test_markup_in_a_review_shows_as_that_text(tab, name):
     tab.goto(f"/book/{name}.html#marc/es")

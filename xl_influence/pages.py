@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import params, runs, tables, tasks
+from . import explorer, params, runs, tables, tasks
 from .imports import without_iri_grammar
 from .manifest import development_accuracy, read_manifest
 from .prose import percent
@@ -191,18 +191,20 @@ def describe_data(merged: dict[str, Any]) -> str:
 
 
 def write_explorer(source: Path, target: Path) -> None:
-    """Write the explorer's data as a script, which a page that is opened from a disk can load too.
+    """Write the explorer's data as scripts: an index, and its parts in a folder of its name.
 
     Parameters
     ----------
     source
         The run's `explorer.json`.
     target
-        The script; its stem, a task's name, becomes the key of the data.
+        The script with the index; its stem, a task's name, becomes the key of the data.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    script = f"window.explorer[{json.dumps(target.stem)}] = {source.read_text(encoding='utf-8')};\n"
-    target.write_text(script, encoding="utf-8")
+    shutil.rmtree(target.with_suffix(""), ignore_errors=True)
+    for name, script in explorer.split(source, target.stem):
+        path = target.parent / f"{name}.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script, encoding="utf-8")
 
 
 def make_page(

@@ -1,344 +1,216 @@
 // The explorer: pick a task, a language and a test sample, and see the training samples behind its
-// prediction. Each task's data are a script, loaded when the task is picked (book/_ext/explorer.py
-// and xl_influence/explorer.py). Texts are set as text, never as markup. The address holds what is
-// shown: #task/language/sample.
+// prediction. This script draws the page from what the others make; book/_ext/explorer.py loads
+// them in their order, and xl_influence/explorer writes the data.
 (() => {
   "use strict";
 
   const root = document.getElementById("xl-explorer");
   if (!root) return;
-  const folder = new URL("explorer/", document.currentScript.src);
-  const tasks = JSON.parse(root.dataset.tasks); // [name, title] of each
-  const signs = {
-    positive: {
-      title: "Helped most",
-      verb: "helped most",
-      explanation: "A step of training on these lowers the loss on the test sample.",
-    },
-    negative: {
-      title: "Hurt most",
-      verb: "hurt most",
-      explanation: "A step of training on these raises it.",
-    },
-  };
-  // What is shown: a task, a test language, a test sample, and training samples in the language
-  // `from` (in all of them if it is empty).
-  const state = { task: tasks[0][0], lang: "", uid: "", from: "" };
-  let data = null; // of the task that is shown
+  // The theme would look for the target of every link to a place on this page, and fail: our
+  // addresses are no selectors. It highlights a table of contents, which this page has not.
+  document.body.removeAttribute("data-bs-spy");
+  const xl = window.xl;
+  const { make, state } = xl;
+  xl.folder = new URL("explorer/", document.currentScript.src);
+  xl.tasks = JSON.parse(root.dataset.tasks); // [name, title] of each
+  const isNarrow = window.matchMedia("(max-width: 47.99rem)"); // one list at a time
 
-  // Elements -------------------------------------------------------------------------------------
+  // Places ----------------------------------------------------------------------------------------
 
-  const setAttribute = (node, name, value) => {
-    if (name === "style") {
-      for (const [property, setting] of Object.entries(value)) {
-        node.style.setProperty(property, setting);
-      }
-    } else if (name.startsWith("on")) {
-      node.addEventListener(name.slice(2), value);
-    } else if (value === true) {
-      node.setAttribute(name, "");
-    } else if (value !== false) {
-      node.setAttribute(name, value);
-    }
+  const bar = xl.makeStepBar();
+  const place = {
+    note: make("p", { class: "xl-note" }),
+    status: make("p", { class: "visually-hidden", role: "status" }),
+    test: make("div", {}),
+    lists: make("div", { class: "xl-lists" }),
+    export: make("div", {}),
+    training: make("div", { class: "xl-training" }),
   };
 
-  const make = (tag, attributes, ...children) => {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) setAttribute(node, name, value);
-    node.append(...children);
-    return node;
-  };
-
-  const formatSigned = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
-
-  const nameOf = (lang) => data.languages[lang].name;
-
-  const colorOf = (lang) => data.languages[lang].color;
-
-  const makeLanguage = (lang, count = "") => {
-    const attributes = { class: "xl-language", style: { "--color": colorOf(lang) } };
-    return make("span", attributes, `${nameOf(lang)} ${count}`.trim());
-  };
-
-  // A language and some words about a sample; words that are missing are left out.
-  const makeFacts = (lang, ...words) => {
-    const spans = words.filter(Boolean).map((word) => make("span", {}, word));
-    return make("p", { class: "xl-facts" }, makeLanguage(lang), ...spans);
-  };
-
-  const makeTexts = (sample) => {
-    const attributes = { class: "xl-text", lang: sample.lang, dir: "auto" };
-    return sample.texts.map((text) => make("p", attributes, text));
-  };
-
-  // A bar as long as `part` of the place that it has.
-  const makeBar = (part, attributes = {}, style = {}) =>
-    make("span", { class: "xl-bar", ...attributes, style: { "--part": part, ...style } });
-
-  // Data -----------------------------------------------------------------------------------------
-
-  window.explorer = window.explorer || {}; // task → data; the tasks' scripts fill it
-
-  const loadData = (task) =>
-    new Promise((resolve, reject) => {
-      if (window.explorer[task]) {
-        resolve(window.explorer[task]);
-        return;
-      }
-      const script = make("script", { src: new URL(`${task}.js`, folder).href });
-      script.onload = () => resolve(window.explorer[task]);
-      script.onerror = () => {
-        reject(new Error(`${script.src} cannot be read: build the book again`));
-      };
-      document.head.append(script);
-    });
-
-  const testsInLanguage = () => data.tests.filter((test) => test.lang === state.lang);
-
-  // Controls -------------------------------------------------------------------------------------
-
-  // `options`: [value, text] of each.
-  const makeSelect = (label, options, selected, onChange) => {
-    const id = `xl-${label.toLowerCase().replaceAll(" ", "-")}`;
-    const choices = options.map(([value, text]) =>
-      make("option", { value, selected: value === selected }, text),
-    );
-    const onchange = (event) => onChange(event.target.value);
-    return make(
-      "div",
-      { class: "xl-control" },
-      make("label", { for: id }, label),
-      make("select", { id, onchange }, ...choices),
-    );
-  };
-
-  // A button to the test sample `uid`; disabled if there is none.
-  const makeStep = (arrow, name, uid) => {
-    const attributes = { type: "button", "aria-label": name, title: name };
-    const onclick = () => go({ uid });
-    return make("button", { ...attributes, disabled: uid === undefined, onclick }, arrow);
-  };
-
-  const makeSteps = (tests) => {
-    const position = tests.findIndex((test) => test.uid === state.uid);
-    return make(
-      "div",
-      { class: "xl-steps" },
-      makeStep("←", "Previous test sample", tests[position - 1]?.uid),
-      makeStep("→", "Next test sample", tests[position + 1]?.uid),
-    );
-  };
-
-  const makeControls = () => {
-    const tests = testsInLanguage();
-    const withName = (lang) => [lang, nameOf(lang)];
-    const testLanguages = [...new Set(data.tests.map((test) => test.lang))].map(withName);
-    const trainLanguages = [["", "all languages"], ...Object.keys(data.trained).map(withName)];
-    const samples = tests.map((test) => [
-      test.uid,
-      test.texts.length ? `${test.uid}: ${test.texts[0]}` : test.uid,
-    ]);
-    const pickTask = (task) => go({ task, lang: "", uid: "", from: "" });
-    const pickLanguage = (lang) => go({ lang, uid: "" });
-    const pickSample = (uid) => go({ uid });
-    const pickFrom = (from) => go({ from });
-    return make(
-      "form",
-      { class: "xl-controls", onsubmit: (event) => event.preventDefault() },
-      makeSelect("Task", tasks, state.task, pickTask),
-      makeSelect("Test language", testLanguages, state.lang, pickLanguage),
-      makeSelect("Test sample", samples, state.uid, pickSample),
-      makeSelect("Training samples in", trainLanguages, state.from, pickFrom),
-      makeSteps(tests),
-    );
-  };
-
-  // The test sample ------------------------------------------------------------------------------
-
-  const makeTest = (test) => {
-    const facts = makeFacts(
-      test.lang,
-      `labelled “${data.classes[test.label]}”, correctly`,
-      `confidence ${(100 * test.confidence).toFixed(0)} %`,
-      test.phenomenon && `tests: ${test.phenomenon}`,
-    );
-    return make(
-      "section",
-      { class: "xl-test", "aria-labelledby": "xl-test-title" },
-      make("h2", { id: "xl-test-title" }, `Test sample ${test.uid}`),
-      ...makeTexts(test),
-      facts,
-    );
-  };
-
-  // The languages of its most influential training samples ----------------------------------------
-
-  const describeComposition = (test, sign) => {
-    const other = data.top_k - (test.shares[sign][test.lang] || 0);
-    const total = Object.values(data.trained).reduce((sum, count) => sum + count, 0);
-    const chance = 1 - (data.trained[test.lang] || 0) / total;
-    return (
-      `Of the ${data.top_k} that ${signs[sign].verb}, ${other} are in a language other than ` +
-      `${nameOf(test.lang)} (chance: ${(chance * data.top_k).toFixed(0)}).`
-    );
-  };
-
-  const makeStack = (counts) => {
-    const label = counts.map(([lang, count]) => `${nameOf(lang)} ${count}`).join(", ");
-    const parts = counts
-      .filter(([, count]) => count)
-      .map(([lang, count]) => {
-        const style = { "flex-grow": count, "--color": colorOf(lang) };
-        return make("span", { style, title: `${nameOf(lang)}: ${count}` });
-      });
-    return make("div", { class: "xl-stack", role: "img", "aria-label": label }, ...parts);
-  };
-
-  const makeComposition = (test, sign) => {
-    const counts = Object.entries(test.shares[sign]);
-    const legend = counts.map(([lang, count]) => makeLanguage(lang, count));
-    return make(
-      "div",
-      { class: "xl-composition" },
-      make("p", {}, describeComposition(test, sign)),
-      makeStack(counts),
-      make("p", { class: "xl-legend", "aria-hidden": "true" }, ...legend),
-    );
-  };
-
-  // One training sample --------------------------------------------------------------------------
-
-  const makeBars = (caption, names, values) => {
-    const largest = Math.max(...values.map(Math.abs), 1e-9);
-    const rows = values.map((value, index) => {
-      const bar = makeBar(Math.abs(value) / largest, value < 0 ? { class: "xl-bar below" } : {});
-      return make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, names[index]),
-        make("td", {}, bar),
-        make("td", {}, formatSigned(value)),
-      );
-    });
-    const body = make("tbody", {}, ...rows);
-    return make("table", { class: "xl-bars" }, make("caption", {}, caption), body);
-  };
-
-  const makeTranslation = ([uid, influence, rank]) => {
-    const sample = data.samples[uid];
-    const text = ` ${uid}: ${formatSigned(influence)}, rank ${rank}`;
-    return make("li", {}, makeLanguage(sample.lang), text, ...makeTexts(sample));
-  };
-
-  const makeDetails = (row) => {
-    const epochs = data.epochs.map((epoch) => `epoch ${epoch}`);
-    const parts = [makeBars("What each epoch adds", epochs, row.epochs)];
-    if (data.groups.length > 1) {
-      parts.push(makeBars("What each part of the network adds", data.groups, row.groups));
-    }
-    if (row.translations.length) {
-      const translations = row.translations.map(makeTranslation);
-      parts.push(make("h4", {}, "Its translations"));
-      parts.push(make("ul", { class: "xl-translations" }, ...translations));
-    }
-    return make("div", { class: "xl-details" }, ...parts);
-  };
-
-  // The details of a training sample, made when they are unfolded for the first time.
-  const makeFold = (row) => {
-    const contents = ["epochs"];
-    if (data.groups.length > 1) contents.push("layers");
-    if (row.translations.length) contents.push("translations");
-    const fold = make("details", {}, make("summary", {}, contents.join(", ")));
-    fold.addEventListener("toggle", () => {
-      if (fold.open && fold.childElementCount === 1) fold.append(makeDetails(row));
-    });
-    return fold;
-  };
-
-  const makeRow = (row, largest) => {
-    const sample = data.samples[row.uid];
-    const label = data.classes[sample.label];
-    const bar = makeBar(Math.abs(row.influence) / largest, {}, { "--color": colorOf(sample.lang) });
-    return make(
-      "li",
-      { value: row.rank },
-      makeFacts(sample.lang, `rank ${row.rank}`, row.uid, label, sample.phenomenon),
-      make("p", { class: "xl-score" }, bar, make("b", {}, formatSigned(row.influence))),
-      ...makeTexts(sample),
-      makeFold(row),
-    );
-  };
-
-  const makeList = (test, sign) => {
-    const isShown = (row) =>
-      state.from ? data.samples[row.uid].lang === state.from : row.rank <= data.strongest;
-    const rows = test.rows[sign];
-    const largest = Math.abs(rows[0].influence) || 1;
-    const items = rows.filter(isShown).map((row) => makeRow(row, largest));
-    return make(
-      "section",
-      { class: `xl-list ${sign}`, "aria-labelledby": `xl-${sign}` },
-      make("h2", { id: `xl-${sign}` }, signs[sign].title),
-      make("p", { class: "xl-explain" }, signs[sign].explanation),
-      makeComposition(test, sign),
-      make("ol", {}, ...items),
-    );
-  };
-
-  // Drawing --------------------------------------------------------------------------------------
-
-  const findControls = () => [...root.querySelectorAll("select, button")];
-
-  // Focus the control at `position`, or the one before it if that is disabled now.
-  const focusControl = (position) => {
-    const controls = findControls();
-    const control = controls[position];
-    (control.disabled ? controls[position - 1] || controls[0] : control).focus();
-  };
-
-  const draw = () => {
-    const focused = findControls().indexOf(document.activeElement);
-    const test = data.tests.find((one) => one.uid === state.uid);
-    const lists = [makeList(test, "positive"), makeList(test, "negative")];
+  const setUp = () =>
     root.replaceChildren(
-      makeControls(),
-      makeTest(test),
-      make("div", { class: "xl-lists" }, ...lists),
+      xl.makeTestForm(),
+      place.note,
+      bar,
+      place.status,
+      place.test,
+      xl.makeTrainForm(),
+      place.lists,
+      place.export,
+      place.training,
     );
-    if (focused >= 0) focusControl(focused);
-    history.replaceState(null, "", `#${state.task}/${state.lang}/${state.uid}`);
+
+  // Words -----------------------------------------------------------------------------------------
+
+  const describeData = () => {
+    const { tests, texts } = xl.data;
+    const wrong = tests.filter((test) => test.right === false).length;
+    const prediction = wrong
+      ? `The model labels ${wrong} of these ${tests.length} test samples wrongly (✗).`
+      : `The model labels all ${tests.length} test samples correctly: a run chooses them from ` +
+        "those, as the paper does (section 5), so wrong predictions have no scores.";
+    const without =
+      "The texts of this data set may not be republished, so samples go by their identifiers.";
+    return [texts ? "" : without, prediction].filter(Boolean).join(" ");
   };
 
-  // Replace what the data do not have: by Spanish or the first language, and by its first sample.
-  const completeState = () => {
-    const languages = data.tests.map((test) => test.lang);
-    if (!languages.includes(state.lang)) {
-      state.lang = languages.includes("es") ? "es" : languages[0];
+  const describeShown = (test, tests) => {
+    if (!tests.length) return "No test sample passes the filters.";
+    const own = test.shares.positive[test.lang] || 0;
+    const position = tests.indexOf(test) + 1;
+    return (
+      `Test sample ${test.uid}, ${position} of ${tests.length}, ${xl.nameOf(test.lang)}, ` +
+      `${xl.labelOf(test)}: ${own} of its ${xl.data.top_k} most helpful training samples are in ` +
+      `${xl.nameOf(test.lang)}.`
+    );
+  };
+
+  // Drawing ---------------------------------------------------------------------------------------
+
+  const showTab = () => {
+    place.lists.dataset.tab = state.tab || "positive";
+    for (const list of place.lists.children) {
+      const sign = list.id.replace("xl-list-", "");
+      const label = isNarrow.matches ? `xl-tab-${sign}` : `xl-${sign}`;
+      list.setAttribute("aria-labelledby", label);
+      if (isNarrow.matches) list.setAttribute("role", "tabpanel");
+      else list.removeAttribute("role");
     }
-    const tests = testsInLanguage();
-    if (!tests.some((test) => test.uid === state.uid)) state.uid = tests[0].uid;
-    if (!(state.from in data.trained)) state.from = "";
   };
 
-  const go = async (change) => {
+  // Choose a list on a narrow screen, and go to it from above or below.
+  xl.showList = async (sign) => {
+    await xl.go({ tab: sign === "positive" ? "" : sign }, { isStep: false });
+    const { top, bottom } = place.lists.getBoundingClientRect();
+    if (top > window.innerHeight / 2 || bottom < 0) place.lists.scrollIntoView();
+  };
+
+  // What is drawn anew loses the focus: give it to the element that has taken its place.
+  const keepFocus = (change) => {
+    const focused = document.activeElement;
+    const isDrawn = [place.test, place.lists, place.export].some((part) => part.contains(focused));
+    const key = focused?.dataset?.key;
+    change();
+    if (!isDrawn) return;
+    const same = key && root.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (same) same.focus({ preventScroll: true });
+    else document.getElementById("xl-test-title").focus({ preventScroll: true });
+  };
+
+  const drawTest = (test, part, listed) =>
+    place.test.replaceChildren(
+      ...[
+        xl.makeTest(test),
+        xl.makeSideBySide(test),
+        xl.makeMeans(xl.findTests("lang")),
+        xl.makeHistogram(test, part, listed),
+      ].filter(Boolean),
+    );
+
+  const drawLists = (test, part, listed) => {
+    const lists = Object.keys(xl.signs).map((sign) => xl.makeList(test, sign, listed[sign], part));
+    place.lists.replaceChildren(...lists);
+    place.export.replaceChildren(xl.makeExport(test, listed));
+    xl.drawTraining(place.training);
+    showTab();
+  };
+
+  const draw = (part) => {
+    const test = xl.findTest();
+    const tests = xl.findTests();
+    const listed = Object.fromEntries(
+      Object.keys(xl.signs).map((sign) => [sign, xl.listRows(part.rows[sign])]),
+    );
+    xl.fillControls(tests);
+    xl.fillStepBar(bar, tests);
+    place.note.textContent = describeData();
+    keepFocus(() => {
+      drawTest(test, part, listed);
+      drawLists(test, part, listed);
+    });
+    place.status.textContent = describeShown(test, tests);
+  };
+
+  // State -----------------------------------------------------------------------------------------
+
+  // Replace what the data do not have, and a test sample that does not pass the filters.
+  const complete = () => {
+    const { data } = xl;
+    if (!data.tests.some((test) => test.lang === state.lang)) state.lang = "";
+    if (!(state.from in data.trained)) state.from = "";
+    if (!data.twins) state.twins = "";
+    if (!xl.BANDS.some(([name]) => name === state.confidence)) state.confidence = "";
+    if (!(state.right in xl.RIGHT)) state.right = "";
+    const tests = xl.findTests();
+    if (tests.some((test) => test.uid === state.uid)) return;
+    const telling = data.tests[data.first];
+    const isKnown = data.tests.some((test) => test.uid === state.uid);
+    const fallback = isKnown ? state.uid : telling.uid;
+    state.uid = tests.includes(telling) ? telling.uid : tests[0]?.uid || fallback;
+  };
+
+  // `how`: `isStep`, `isRepeat` (see `noteInHistory`), and `isJump`, to focus the title.
+  let calls = 0;
+  xl.go = async (change, how = {}) => {
     Object.assign(state, change);
+    calls += 1;
+    const call = calls;
     try {
-      data = await loadData(state.task);
+      const data = await xl.load(state.task);
+      if (call !== calls) return; // there is a later call
+      xl.data = data;
+      complete();
+      const part = await xl.loadPart(`test-${xl.rowOf(xl.findTest())}`);
+      if (call !== calls) return;
+      if (!root.contains(bar)) setUp();
+      draw(part);
+      xl.noteInHistory(how);
+      if (how.isJump) document.getElementById("xl-test-title").focus();
     } catch (error) {
       root.replaceChildren(make("p", { role: "alert" }, error.message));
-      return;
     }
-    completeState();
-    draw();
   };
 
-  const readAddress = () => {
-    const [task, lang, uid] = decodeURIComponent(location.hash.slice(1)).split("/");
-    const isKnown = tasks.some(([name]) => name === task);
-    return isKnown ? { task, lang: lang || "", uid: uid || "" } : {};
+  // One test sample on or back; at an end, nothing happens.
+  xl.step = (by) => {
+    const tests = xl.findTests();
+    const position = tests.indexOf(xl.findTest());
+    const next = position < 0 ? tests[0] : tests[position + by];
+    if (next) xl.go({ uid: next.uid }, { isRepeat: true });
+    else place.status.textContent = `This is the ${by > 0 ? "last" : "first"} test sample.`;
   };
 
-  window.addEventListener("hashchange", () => go(readAddress()));
-  go(readAddress());
+  const listOpen = () => state.open.split(" ").filter(Boolean);
+
+  xl.isOpen = (key) => listOpen().includes(key);
+
+  // Note in the address whether the details with this key are open.
+  xl.noteOpen = (key, isOpen) => {
+    const keys = new Set(listOpen());
+    keys[isOpen ? "add" : "delete"](key);
+    const open = [...keys].join(" ");
+    if (open === state.open) return;
+    state.open = open;
+    xl.noteInHistory({ isStep: false });
+  };
+
+  // Start -----------------------------------------------------------------------------------------
+
+  const readState = () => {
+    const found = xl.readAddress();
+    if (xl.tasks.some(([name]) => name === found.task)) return found;
+    const [task, lang, uid] = JSON.parse(root.dataset.first);
+    return { ...found, task, lang, uid };
+  };
+
+  const isTyping = (node) => node.closest?.("input, select, textarea, [contenteditable]");
+
+  document.addEventListener("keydown", (event) => {
+    const by = { j: 1, k: -1 }[event.key];
+    const isOurs = by && xl.data && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (isOurs && !isTyping(event.target)) xl.step(by);
+  });
+  window.addEventListener("hashchange", () => xl.go(readState(), { isStep: false }));
+  isNarrow.addEventListener("change", showTab);
+  xl.go(readState(), { isStep: false });
 })();

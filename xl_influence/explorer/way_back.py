@@ -1,0 +1,100 @@
+"""The way back: for a training sample, the test samples that it sways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..sharing import SIGNS
+from .case import Case, shorten
+
+CHUNK = 50  # training samples of a part, or a few more: translations are never parted
+SWAYED = 5  # test samples of each sign that the page shows for a training sample
+BUSIEST = 8  # training samples in the top k of the most test samples that the page offers
+
+
+def find_chunks(case: Case) -> np.ndarray:
+    """In which part each training sample is described, (train); translations are in one.
+
+    Parameters
+    ----------
+    case
+        The run.
+    """
+    if not case.describer.parallel:
+        return np.arange(len(case.train)) // CHUNK
+    chunks = np.empty(len(case.train), int)
+    number, filled = 0, 0
+    for rows in case.train.groupby("item", sort=False).indices.values():
+        if filled >= CHUNK:
+            number, filled = number + 1, 0
+        chunks[rows] = number
+        filled += len(rows)
+    return chunks
+
+
+def describe_train(case: Case, chunks: np.ndarray) -> dict[str, Any]:
+    """The parts of the training samples.
+
+    Parameters
+    ----------
+    case
+        The run.
+    chunks
+        As from `find_chunks`.
+
+    Returns
+    -------
+    dict
+        `train-<number>`: uid → what `Describer.describe_train` says, with `means` (test language →
+        mean influence on its test samples), `in_top` (sign → in the top k of how many test samples
+        it is) and `sways` (sign → test samples that it sways most: row, influence, its rank for
+        them, whether it is a near-duplicate of them).
+
+        `train`: `chunks` (the uids in each part), and `busiest` (sign → the training samples in the
+        top k of the most test samples: uid, how many, part).
+    """
+    in_top = {sign: (case.ranks[sign] <= case.top_k).sum(0) for sign in SIGNS}  # (train,) each
+    means = _average_by_language(case)
+    parts: dict[str, Any] = {f"train-{number}": {} for number in range(int(chunks.max()) + 1)}
+    for row, sample in enumerate(case.described):
+        parts[f"train-{chunks[row]}"][sample["uid"]] = sample | {
+            "means": {lang: shorten(value[row]) for lang, value in means.items()},
+            "in_top": {sign: int(in_top[sign][row]) for sign in SIGNS},
+            "sways": {sign: _find_swayed(case, row, sign) for sign in SIGNS},
+        }
+    uids = case.train["uid"].to_numpy()
+    parts["train"] = {
+        "chunks": [list(part) for part in parts.values()],
+        "busiest": {sign: _find_busiest(in_top[sign], uids, chunks) for sign in SIGNS},
+    }
+    return parts
+
+
+def _average_by_language(case: Case) -> dict[str, np.ndarray]:
+    """Test language → the mean influence of every training sample on its test samples, (train)."""
+    lang = case.test["lang"]
+    return {name: case.values[(lang == name).to_numpy()].mean(0) for name in dict.fromkeys(lang)}
+
+
+def _find_swayed(case: Case, row: int, sign: str) -> list[list[Any]]:
+    """The test samples that a training sample sways most in one direction, the strongest first."""
+    strength = case.values[:, row] * SIGNS[sign]  # (test,)
+    order = np.argsort(-strength, kind="stable")[:SWAYED]
+    return [
+        [
+            int(test),
+            shorten(case.values[test, row]),
+            int(case.ranks[sign][test, row]),
+            bool(case.twins[test, row]),
+        ]
+        for test in order
+        if strength[test] > 0
+    ]
+
+
+def _find_busiest(counts: np.ndarray, uids: np.ndarray, chunks: np.ndarray) -> list[list[Any]]:
+    """The training samples with the highest counts; among equal ones the earlier first."""
+    order = np.argsort(-counts, kind="stable")[:BUSIEST]
+    return [[uids[row], int(counts[row]), int(chunks[row])] for row in order if counts[row]]
