@@ -64,6 +64,8 @@ def test_a_share_is_told_from_chance_only_by_its_interval():
     assert leads.against_chance(row | {"ci_high": 0.85}).endswith("cannot be told from chance.")
     above = leads.against_chance(row | {"ci_low": 0.81, "ci_high": 0.9})
     assert above.endswith("samples in other languages are preferred.")
+    same = leads.against_chance(row | {"share": 0.0, "ci_low": 0.0, "ci_high": 0.0})
+    assert same.endswith("All test samples have the same share, so an interval says nothing.")
     few = leads.against_chance(row | {"ci_low": np.nan, "ci_high": np.nan, "test_samples": 5})
     assert few.endswith("5 test samples are too few for an interval.")
 

@@ -194,9 +194,9 @@ def _add_way_back(page: nbformat.NotebookNode, place: str) -> None:
     chapter = chapter_of(file.removesuffix(".ipynb"))
     up = "../" * (len(folders) + 1)
     title, _, rest = page.cells[0].source.partition("\n")
-    back = f"Computed by a notebook. The chapter: [](<{up}{chapter}.md>)."
+    back = f"A notebook computed this page. The chapter [](<{up}{chapter}.md>) sums it up."
     if folders[0] == "demo":
-        back += f" About the demo: [](<{up}run-it-yourself.md>)."
+        back += f" What the demo is: [](<{up}run-it-yourself.md>)."
     page.cells[0].source = f"{title}\n\n```{{div}} way-back\n{back}\n```\n{rest}"
 
 

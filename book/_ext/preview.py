@@ -30,12 +30,14 @@ def write_image(app: Sphinx) -> None:
     source = Path(app.srcdir) / RUNS / "answer.svg"
     if app.builder.format != "html" or not source.exists():
         return
-    titles = [bands(app.env)[task]["title"] for task in bands(app.env) if "/" not in task]
+    main = [entry for folder, entry in bands(app.env).items() if "/" not in folder]
+    kind = "synthetic texts" if main[0]["synthetic"] else "data"
+    data = f"{kind} of {', '.join(entry['title'] for entry in main)}"
     card = CARD.format(
         width=SIZE[0],
         height=SIZE[1],
         title=html.escape(app.config.html_title or app.config.project),
-        subtitle=html.escape(f"Influence across languages, measured on {', '.join(titles)}"),
+        subtitle=html.escape(f"Which training data help a prediction, on the {data}"),
         chart=_place(source.read_text(encoding="utf-8"), 60, 170, SIZE[0] - 120, SIZE[1] - 200),
     )
     target = Path(app.outdir) / IMAGE
