@@ -27,6 +27,7 @@ from .workflow import ONCE, PER_TASK, notebooks
 with without_iri_grammar():  # nbformat imports jsonschema
     import nbformat
 
+ANSWER = "answer.svg"  # the landing page's chart as an image
 # Notebook → the chapter that sums it up, where their names differ
 CHAPTERS = {"00-the-answer": "index", "02-influence": "influential-samples"}
 
@@ -35,8 +36,8 @@ CHAPTERS = {"00-the-answer": "index", "02-influence": "influential-samples"}
 class Source:
     """A file that the book takes from a run."""
 
-    # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js'; the demo's part
-    # has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
+    # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb', ANSWER or 'explorer/<task>.js'; the
+    # demo's part has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
     place: str
     path: Path | None  # None: the study has no such runs, and the page says so
     merged: dict[str, Any]  # parameters of the run
@@ -98,7 +99,6 @@ def gather(
     for name, content in (("bands", bands), ("share-by-k", by_k)):
         text = json.dumps(content, ensure_ascii=False, indent=1)
         (target / f"{name}.json").write_text(text, encoding="utf-8")
-    _copy_answer(found, target)
     return sum(source.place.endswith(".ipynb") for source in found)
 
 
@@ -130,17 +130,12 @@ def find_sources(
         for name in once if task == "xnli" else ():
             path = folder / "notebooks" / f"{name}.ipynb"
             found.append(Source(f"{prefix}{name}.ipynb", path, merged))
+        if task == "xnli" and "00-the-answer" in once:  # which saves its chart there
+            found.append(Source(ANSWER, folder / ANSWER, merged))
         if "02-influence" in names:
             place = f"explorer/{prefix.replace('/', '-')}{task}.js"
             found.append(Source(place, folder / "explorer.json", merged))
     return found
-
-
-def _copy_answer(found: Sequence[Source], target: Path) -> None:
-    """Copy the chart that the notebook 00-the-answer saved as an image."""
-    for source in found:
-        if source.place == "00-the-answer.ipynb" and source.path:
-            shutil.copy(tables.place(source.merged) / "answer.svg", target / "answer.svg")
 
 
 def chapter_of(notebook: str) -> str:
