@@ -45,9 +45,14 @@ def read_shares(env: BuildEnvironment) -> list[dict[str, Any]]:
 
 
 def common_ks(shares: list[dict[str, Any]]) -> list[int]:
-    """The k that every task has, where there is still something to choose from."""
-    sets = [{row["k"] for row in task["rows"]} for task in shares]
-    return sorted(set.intersection(*sets))
+    """The k that every task has."""
+    return sorted(set.intersection(*({row["k"] for row in task["rows"]} for task in shares)))
+
+
+def starting_k(shares: list[dict[str, Any]]) -> int:
+    """The k of the study, or the next smaller one that every task has."""
+    top_k = min(task["top_k"] for task in shares)
+    return max(k for k in common_ks(shares) if k <= top_k)
 
 
 def at(task: dict[str, Any], k: int) -> dict[str, Any]:
@@ -81,7 +86,7 @@ class ShareSentence(SphinxDirective):
         shares = read_shares(self.env)
         if not shares:
             return []
-        ks, k = common_ks(shares), shares[0]["top_k"]
+        ks, k = common_ks(shares), starting_k(shares)
         steps = [{"k": each, "sentence": sentence(shares, each)} for each in ks]
         for step in steps:
             step["tasks"] = {task["task"]: slots(at(task, step["k"])) for task in shares}
@@ -107,25 +112,27 @@ class ShareCards(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The cards."""
-        shares = {task["task"]: task for task in read_shares(self.env)}
+        found = read_shares(self.env)
+        shares = {task["task"]: task for task in found}
+        k = starting_k(found) if found else 0
         questions = dict(line.split(": ", 1) for line in self.content if line.strip())
-        cards = [self._card(task, shares.get(task), text) for task, text in questions.items()]
+        cards = [self._card(task, shares.get(task), text, k) for task, text in questions.items()]
         text = f'<div class="share-cards">{"".join(cards)}</div>'
         return [nodes.raw("", text, format="html")]
 
-    def _card(self, task: str, found: dict[str, Any] | None, question: str) -> str:
-        """The card of one task."""
+    def _card(self, task: str, found: dict[str, Any] | None, question: str, k: int) -> str:
+        """The card of one task, for this k."""
         title = bands(self.env)[task]["title"]
         if found is None:
-            found_none = f"<h3>{title}</h3><p>{question}</p><p>Not computed yet.</p>"
-            return f'<section class="share-card" aria-label="{title}">{found_none}</section>'
-        texts = slots(at(found, found["top_k"]))
+            nothing = f"<h3>{title}</h3><p>{question}</p><p>Not computed yet.</p>"
+            return f'<section class="share-card" aria-label="{title}">{nothing}</section>'
+        texts = slots(at(found, k))
         row = found["rows"][0]
         model = lookup(self.env, task, "01", "accuracy_lead")
         counts = f"{row['test_samples']} test samples"
         if row["items"] != row["test_samples"]:
             counts += f" ({row['items']} items in several languages)"
-        model = counts + ". " + ("" if model == MISSING else html.escape(model))
+        model = f"{counts}. {'' if model == MISSING else html.escape(model, quote=False)}"
         return CARD.format(task=task, title=title, question=question, model=model, **texts)
 
 
