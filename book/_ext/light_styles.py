@@ -3,6 +3,9 @@
 After a build, the theme's icon script goes, and with it the icon fonts. Each icon becomes a mask in
 the style sheet, cut from that script, and takes the colour of the text around it. Rules for classes
 that occur in no page and no script go too: they are most of the theme's 390 kB.
+
+A page also has its colours at the first paint, light or dark, and light without JavaScript. The
+theme alone gives it colours only when its own script has run.
 """
 
 import re
@@ -19,7 +22,15 @@ from sphinx.application import Sphinx
 ICON_SCRIPT = Path("scripts") / "fontawesome.js"
 ICON_FONTS = Path("vendor") / "fontawesome"
 SHEETS = ("styles/*theme.css", "sphinx-design*.css", "mystnb*.css")
-LOADED = re.compile(r"<!-- So that users can add custom icons -->\s*<script [^>]*></script>")
+# What we replace in a page: the icon script, and colours that are known only later
+IN_PAGES = (
+    (re.compile(r"<!-- So that users can add custom icons -->\s*<script [^>]*></script>"), ""),
+    (re.compile(r'(<html [^>]*data-theme=)"auto"'), r'\1"light"'),
+    (
+        re.compile(r'(dataset\.theme = localStorage\.getItem\("theme"\) \|\|) "auto"'),
+        r'\1 (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
+    ),
+)
 WORD = re.compile(r"[\w-]+")
 KEPT = ("bs-",)  # classes that Bootstrap puts together in its script
 # "name":[width,height,[aliases],"code","path"] in the icon script; the solid style comes last
@@ -45,7 +56,7 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
     for path in (static / ICON_SCRIPT, (static / ICON_SCRIPT).with_suffix(".js.map")):
         path.unlink(missing_ok=True)
     shutil.rmtree(static / ICON_FONTS, ignore_errors=True)
-    words = find_words(Path(app.outdir))
+    words = rewrite_pages(Path(app.outdir))
     for pattern in SHEETS:
         for path in static.glob(pattern):
             css = path.read_text(encoding="utf-8")
@@ -59,15 +70,15 @@ def forget_trimmed(app: Sphinx) -> None:
             path.unlink()
 
 
-def find_words(folder: Path) -> set[str]:
-    """Find the words in all pages and scripts, after taking the icon script out of the pages."""
+def rewrite_pages(folder: Path) -> set[str]:
+    """Replace in the pages what `IN_PAGES` says, and return all words of pages and scripts."""
     words: set[str] = set()
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        without = LOADED.sub("", text)
-        if without != text:
-            path.write_text(without, encoding="utf-8")
-        words.update(WORD.findall(without))
+        for pattern, replacement in IN_PAGES:
+            text = pattern.sub(replacement, text, count=1)
+        path.write_text(text, encoding="utf-8")
+        words.update(WORD.findall(text))
     static = folder / "_static"
     for path in [*static.glob("*.js"), *(static / "scripts").glob("*.js")]:
         words.update(WORD.findall(path.read_text(encoding="utf-8")))

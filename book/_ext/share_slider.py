@@ -32,7 +32,7 @@ SLIDER = """<div class="share-slider pst-js-only" hidden>
 CARD = """<section class="share-card" data-task="{task}" aria-label="{title}">
 <h3>{title}</h3><p class="question">{question}</p>
 <p class="number" data-slot="share">{share}</p>
-<p><span data-slot="of">{of}</span> in another language than the test sample.</p>
+<p><span data-slot="of">{of}</span> in a language other than the test sample's.</p>
 <div class="share-scale" aria-hidden="true" style="{style}"><i></i><b></b><u></u></div>
 <p data-slot="reading">{reading}</p><p class="model">{model}</p></section>"""
 
