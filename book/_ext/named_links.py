@@ -93,7 +93,7 @@ class Computed(SphinxRole):
 
 
 class ComputedTable(SphinxDirective):
-    """A row for each notebook, a column for each task."""
+    """A row for each notebook, a column for each task; for a page in the folder `book`."""
 
     option_spec: ClassVar = {"study": directives.unchanged_required}
 
@@ -104,7 +104,7 @@ class ComputedTable(SphinxDirective):
         lines = [f"| notebook | {' | '.join(titles)} |", "| --- " * (len(titles) + 1) + "|"]
         for name in PER_TASK:
             links = [
-                f"[{title}](/{(RUNS / prefix / task / name).as_posix()}.ipynb)"
+                f"[{title}](runs/{prefix}{task}/{name}.ipynb)"
                 for task, title in zip(TASKS, titles, strict=True)
             ]
             lines.append(f"| {_describe(name)} | {' | '.join(links)} |")
