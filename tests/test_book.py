@@ -4,6 +4,7 @@ It loads nothing from elsewhere, its links work, and its numbers are those of th
 """
 
 import functools
+import importlib
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from xl_influence import pages, params, prose, runs, tables
+from xl_influence import pages, params, prose, runs, tables, workflow
 from xl_influence.tasks import TASKS
 
 ROLES = "glue:text|number|lead|task|figures|computed|numref|cite|doc|eq|ref"
@@ -218,6 +219,73 @@ def test_a_glossary_term_is_linked_where_a_chapter_first_uses_it(site):
                             wrong.append((path.stem, term, str(text).strip()[:70]))
                             seen.add(term)
     assert not wrong
+
+
+@pytest.fixture
+def extensions(monkeypatch):
+    """Import modules of `book/_ext`."""
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    return importlib.import_module
+
+
+def test_a_style_sheet_keeps_what_can_match_and_draws_its_icons(extensions):
+    light_styles = extensions("light_styles")
+    css = (
+        '@font-face{font-family:Font Awesome\\ 6 Free;src:url(x)}html{--pst-icon-bell:"\uf0f3"}'
+        ".used:hover,.gone{color:red}.gone .used{color:blue}.used:not(.gone){color:green}"
+        '@media print{.gone{margin:0}}.fa-sun:before{content:"\\f185"}'
+        ".bs-tooltip-top{top:0}.note:after{content:var(--pst-icon-bell)}.word:after{content:'x'}"
+    )
+    script = 'x={sun:[512,512,[],"f185","M0 1z"],bell:[448,512,[1],"f0f3","M2 3z"]}'
+    words = {"used", "fa-sun", "note", "word"}
+    kept = light_styles.trim(css, words, light_styles.read_icons(script))
+    assert ".used:hover{color:red}" in kept and ".used:not(.gone){color:green}" in kept
+    assert ".gone," not in kept and "blue" not in kept and "print" not in kept
+    assert "@font-face" not in kept and ".bs-tooltip-top{top:0}" in kept
+    assert "--icon-f185:url('data:image/svg+xml,<svg" in kept and "M2 3z" in kept
+    assert kept.count("var(--icon-f185)") == 2 and kept.count("var(--icon-f0f3)") == 2
+    assert '.word:after{content:"x"}' in kept
+
+
+def test_a_table_says_at_each_cell_what_its_column_is(extensions):
+    rewrite = extensions("phone_tables").rewrite
+    table = (
+        "<table><thead><tr><th>test_lang</th><th>mean_share</th><th>de</th></tr></thead>"
+        "<tbody><tr><td>ko</td><td>es</td><td>1</td></tr></tbody></table>"
+    )
+    assert rewrite(table) == (
+        '<table class="cards"><thead><tr><th>test language</th><th>mean share</th><th>German</th>'
+        '</tr></thead><tbody><tr><td data-label="test language">Korean</td>'
+        '<td data-label="mean share">es</td><td data-label="German">1</td></tr></tbody></table>'
+    )
+    wide = table.replace("<th>de", '<th colspan="2">de')
+    assert rewrite(wide) == wide
+
+
+def test_a_computed_page_belongs_to_a_chapter(extensions):
+    path = extensions("reading_path")
+    assert path.chapter("book/runs/pawsx/02-influence") == "book/influential-samples"
+    assert path.chapter("book/runs/demo/pawsx/02-influence") == "book/run-it-yourself"
+    assert path.chapter("book/runs/00-the-answer") == "book/index"
+    assert path.is_computed("book/runs/marc/07-zero-shot")
+    assert not path.is_computed("book/runs/12-what-ran")
+    for name in workflow.PER_TASK:
+        assert (ROOT / "book" / f"{pages.chapter_of(name)}.md").is_file()
+
+
+def test_the_slider_has_every_k_that_all_tasks_have(extensions):
+    slider = extensions("share_slider")
+    row = {"share": 0.5, "ci_low": None, "ci_high": None, "chance": 0.8, "test_samples": 5}
+    shares = [
+        {"top_k": 30, "rows": [row | {"k": k, "items": 5} for k in ks]}
+        for ks in ((1, 20, 50), (1, 20, 40))
+    ]
+    assert slider.common_ks(shares) == [1, 20]
+    assert slider.starting_k(shares) == 20
+    texts = slider.slots(slider.at(shares[0], 20))
+    assert texts["share"] == "50\u00a0%" and texts["interval"] == "–"
+    assert texts["style"] == "--value:50.0%;--chance:80.0%;--low:50.0%;--high:50.0%"
+    assert texts["reading"].endswith("5 test samples are too few for an interval.")
 
 
 def test_only_pages_with_formulas_load_mathjax(site):
