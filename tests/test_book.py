@@ -4,6 +4,7 @@ It loads nothing from elsewhere, its links work, and its numbers are those of th
 """
 
 import functools
+import importlib
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -12,10 +13,15 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from xl_influence import pages, params, prose, runs, tables
+from xl_influence import pages, params, prose, runs, tables, workflow
 from xl_influence.tasks import TASKS
 
-ROLES = "glue:text|number|lead|task|numref|cite|doc|eq|ref"
+ROLES = "glue:text|number|lead|task|figures|computed|numref|cite|doc|eq|ref"
+# Glossary terms that have no everyday meaning as well, as their anchors have them
+TERMS = {
+    "chance", "complementary", "confidence", "cosine", "encoder", "gradient", "harmful", "helpful",
+    "interval", "parameter-group", "reinforcing", "score-cube", "test-language", "zero-shot",
+}  # fmt: skip
 
 pytestmark = pytest.mark.book
 
@@ -29,6 +35,7 @@ def test_every_page_is_there(site):
         "quality",
         "zero-shot",
         "the-paper-and-this-run",
+        "computed-pages",
     )
     for name in (*names, "explorer", "glossary", "bring-your-own"):
         assert (site / "book" / f"{name}.html").is_file()
@@ -106,6 +113,179 @@ def test_no_role_is_shown_as_its_source(site):
         for code in article.select("pre, code"):
             code.decompose()
         assert not re.search(rf"\{{({ROLES})\b", article.get_text()), page
+
+
+def read_page(path):
+    return bs4.BeautifulSoup(path.read_text(), "html.parser")
+
+
+def find_pages(site):
+    return sorted((site / "book").rglob("*.html"))
+
+
+def test_every_page_describes_itself_and_names_the_book_once(site):
+    titles, descriptions = [], []
+    for path in find_pages(site):
+        head = read_page(path).head
+        titles.append(head.title.get_text())
+        description = head.select_one('meta[name="description"]')["content"]
+        assert 30 <= len(description) <= 202, (path, description)
+        assert head.select_one('meta[property="og:description"]')["content"] == description
+        image = head.select_one('meta[property="og:image"]')["content"]
+        assert (path.parent / image).is_file()
+        descriptions.append(description)
+    assert titles and all(title.count("How do languages influence") == 1 for title in titles)
+    assert len(set(titles)) >= len(find_pages(site)) / 2  # both parts of this book show one study
+
+
+def test_the_preview_has_the_size_that_services_want(site):
+    data = (site / "_static" / "preview.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    assert size == (1200, 630)
+
+
+def test_pages_of_text_offer_no_source_with_directives(site):
+    for path in find_pages(site):
+        links = {link["href"] for link in read_page(path).select(".article-header-buttons a[href]")}
+        assert not any(link.endswith(".md") for link in links), path
+
+
+def test_every_reference_has_a_link(site):
+    references = read_page(site / "book" / "references.html").select("div.citation")
+    assert len(references) >= 19
+    for reference in references:
+        links = reference.select('a.external[href^="https://"]')
+        assert links, reference.get_text()
+
+
+def test_figures_and_tables_are_numbered_in_order_and_linked_by_name(site):
+    page = read_page(site / "book" / "sharing-dynamics.html")
+    links = [link.get_text() for link in page.select("article p > a.reference.internal")]
+    figures = [text for text in links if text.startswith(tuple("0123456789"))]
+    assert [text.partition(" ")[2] for text in figures] == [
+        "(demo-NLI)", "(demo-paraphrase)", "(demo-reviews)"
+    ]  # fmt: skip
+    numbers = [int(text.partition(" ")[0]) for text in figures]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
+    assert any(re.fullmatch(r"Table \d+", text) for text in links)
+    first = read_page(site / "book" / "index.html").select_one("figcaption .caption-number")
+    assert first.get_text(strip=True) == "Figure 1"
+
+
+def test_computed_pages_and_chapters_link_to_each_other(site):
+    chapters = {path: read_page(path) for path in (site / "book").glob("*.html")}
+    linked = {
+        (path.parent / link["href"].partition("#")[0]).resolve()
+        for path, soup in chapters.items()
+        for link in soup.select("article a[href]")
+    }
+    for path in (site / "book" / "runs").rglob("*.html"):
+        assert path.resolve() in linked, path
+    for task in TASKS:
+        for path in (site / "book" / "runs" / task).glob("*.html"):
+            back = read_page(path).select_one(".way-back a")
+            assert (path.parent / back["href"]).resolve() in [p.resolve() for p in chapters]
+
+
+def test_no_table_has_a_head_as_the_code_has_it(site):
+    for path in find_pages(site):
+        heads = [head.get_text(strip=True) for head in read_page(path).select("article table th")]
+        assert not [head for head in heads if re.fullmatch(r"[a-z]+(_[a-z]+)+", head)], path
+
+
+def is_pasted(text):
+    return text.find_parent(class_=["pasted-sentence", "share-sentence", "share-card", "data-band"])
+
+
+def test_a_glossary_term_is_linked_where_a_chapter_first_uses_it(site):
+    """In the text itself; captions, tables and code do not count."""
+    wrong = []
+    for path in sorted((site / "book").glob("*.html")):
+        if path.stem in ("glossary", "references", "explorer", "api"):
+            continue
+        seen = set()
+        for part in read_page(path).select("article p, article li, article dd"):
+            if part.find_parent(["table", "figure", "aside", "details"]):
+                continue
+            for text in part.find_all(string=True):
+                link = text.find_parent("a")
+                anchor = ((link and link.get("href")) or "").partition("#term-")[2]
+                if anchor:
+                    seen.add(anchor.lower())
+                elif not (link or text.find_parent(["code", "pre", "dt"]) or is_pasted(text)):
+                    for term in TERMS - seen:
+                        if re.search(rf"\b{term.replace('-', '[ -]')}s?\b", text, re.I):
+                            wrong.append((path.stem, term, str(text).strip()[:70]))
+                            seen.add(term)
+    assert not wrong
+
+
+@pytest.fixture
+def extensions(monkeypatch):
+    """Import modules of `book/_ext`."""
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    return importlib.import_module
+
+
+def test_a_style_sheet_keeps_what_can_match_and_draws_its_icons(extensions):
+    light_styles = extensions("light_styles")
+    css = (
+        '@font-face{font-family:Font Awesome\\ 6 Free;src:url(x)}html{--pst-icon-bell:"\uf0f3"}'
+        ".used:hover,.gone{color:red}.gone .used{color:blue}.used:not(.gone){color:green}"
+        '@media print{.gone{margin:0}}.fa-sun:before{content:"\\f185"}'
+        ".bs-tooltip-top{top:0}.note:after{content:var(--pst-icon-bell)}.word:after{content:'x'}"
+    )
+    script = 'x={sun:[512,512,[],"f185","M0 1z"],bell:[448,512,[1],"f0f3","M2 3z"]}'
+    words = {"used", "fa-sun", "note", "word"}
+    kept = light_styles.trim(css, words, light_styles.read_icons(script))
+    assert ".used:hover{color:red}" in kept and ".used:not(.gone){color:green}" in kept
+    assert ".gone," not in kept and "blue" not in kept and "print" not in kept
+    assert "@font-face" not in kept and ".bs-tooltip-top{top:0}" in kept
+    assert "--icon-f185:url('data:image/svg+xml,<svg" in kept and "M2 3z" in kept
+    assert kept.count("var(--icon-f185)") == 2 and kept.count("var(--icon-f0f3)") == 2
+    assert '.word:after{content:"x"}' in kept
+
+
+def test_a_table_says_at_each_cell_what_its_column_is(extensions):
+    rewrite = extensions("phone_tables").rewrite
+    table = (
+        "<table><thead><tr><th>test_lang</th><th>mean_share</th><th>de</th></tr></thead>"
+        "<tbody><tr><td>ko</td><td>es</td><td>1</td></tr></tbody></table>"
+    )
+    assert rewrite(table) == (
+        '<table class="cards"><thead><tr><th>test language</th><th>mean share</th><th>German</th>'
+        '</tr></thead><tbody><tr><td data-label="test language">Korean</td>'
+        '<td data-label="mean share">es</td><td data-label="German">1</td></tr></tbody></table>'
+    )
+    wide = table.replace("<th>de", '<th colspan="2">de')
+    assert rewrite(wide) == wide
+
+
+def test_a_computed_page_belongs_to_a_chapter(extensions):
+    path = extensions("reading_path")
+    assert path.chapter("book/runs/pawsx/02-influence") == "book/influential-samples"
+    assert path.chapter("book/runs/demo/pawsx/02-influence") == "book/run-it-yourself"
+    assert path.chapter("book/runs/00-the-answer") == "book/index"
+    assert path.is_computed("book/runs/marc/07-zero-shot")
+    assert not path.is_computed("book/runs/12-what-ran")
+    for name in workflow.PER_TASK:
+        assert (ROOT / "book" / f"{pages.chapter_of(name)}.md").is_file()
+
+
+def test_the_slider_has_every_k_that_all_tasks_have(extensions):
+    slider = extensions("share_slider")
+    row = {"share": 0.5, "ci_low": None, "ci_high": None, "chance": 0.8, "test_samples": 5}
+    shares = [
+        {"top_k": 30, "rows": [row | {"k": k, "items": 5} for k in ks]}
+        for ks in ((1, 20, 50), (1, 20, 40))
+    ]
+    assert slider.common_ks(shares) == [1, 20]
+    assert slider.starting_k(shares) == 20
+    texts = slider.slots(slider.at(shares[0], 20))
+    assert texts["share"] == "50\u00a0%" and texts["interval"] == "–"
+    assert texts["style"] == "--value:50.0%;--chance:80.0%;--low:50.0%;--high:50.0%"
+    assert texts["reading"].endswith("5 test samples are too few for an interval.")
 
 
 def test_only_pages_with_formulas_load_mathjax(site):

@@ -41,6 +41,35 @@ def test_the_share_is_given_for_several_k_with_chance():
     )
 
 
+def test_one_sentence_says_for_all_tasks_how_many_are_in_another_language():
+    rows = {
+        "XNLI": {"share": 0.28, "chance": 0.8},
+        "MARC": {"share": 0.5, "chance": 0.8},
+    }
+    assert text(leads.across_tasks(rows, 20)) == (
+        "Of the 20 training samples that help a prediction most, 28 % (XNLI) and 50 % (MARC) are "
+        "in another language. Chance is 80 %."
+    )
+    assert text(leads.across_tasks(rows, 1)) == (
+        "The training sample that helps a prediction most is in another language for 28 % (XNLI) "
+        "and 50 % (MARC) of the test samples. Chance is 80 %."
+    )
+
+
+def test_a_share_is_told_from_chance_only_by_its_interval():
+    row = {"share": 0.7, "ci_low": 0.6, "ci_high": 0.75, "chance": 0.8, "test_samples": 25}
+    assert text(leads.against_chance(row)) == (
+        "Chance is 80 %; the interval is 60 to 75 %: the test language's own samples are preferred."
+    )
+    assert leads.against_chance(row | {"ci_high": 0.85}).endswith("cannot be told from chance.")
+    above = leads.against_chance(row | {"ci_low": 0.81, "ci_high": 0.9})
+    assert above.endswith("samples in other languages are preferred.")
+    same = leads.against_chance(row | {"share": 0.0, "ci_low": 0.0, "ci_high": 0.0})
+    assert same.endswith("All test samples have the same share, so an interval says nothing.")
+    few = leads.against_chance(row | {"ci_low": np.nan, "ci_high": np.nan, "test_samples": 5})
+    assert few.endswith("5 test samples are too few for an interval.")
+
+
 def own(shares):
     rows = [("en", "en", "positive", epoch, share) for epoch, share in enumerate(shares, 1)]
     return pd.DataFrame(rows, columns=["test_lang", "train_lang", "sign", "checkpoint", "share"])
@@ -73,11 +102,13 @@ def test_nothing_follows_from_a_model_at_chance():
     assert text(leads.zero_shot(table)) == (
         "Trained without Spanish, the model classifies 40 % of the Spanish development samples "
         "correctly (80 % with it); 8 % (interval 2 to 17 %) of its helpful samples translate a "
-        "Spanish sample that helped before, 4 % by chance."
+        "Spanish sample that helped before. Chance is 4 %, from which the share cannot be told."
     )
-    assert leads.zero_shot(table.assign(what="same_samples")).endswith(
-        " help again, 4\u00a0% by chance."
-    )
+    same = leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
+    assert text(same).endswith(" help again. Chance is 4 %.")
+    few = leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
+    assert "(5 test samples, too few for an interval)" in few
+    assert few.endswith("from which the share cannot be told.")
     assert leads.zero_shot(table, ["es"]).endswith(
         "no better than chance, so its influence scores tell us nothing."
     )
@@ -93,19 +124,33 @@ def test_removal_is_what_it_does_beyond_random_samples_with_the_same_labels():
         "ci_high": -0.04,
     }
     table = pd.DataFrame([row | {"test_samples": 25, "beyond": True}])
-    assert "by −12.0 points relative to" in leads.removal(table)
-    assert leads.removal(table).endswith("the top samples matter.")
+    assert leads.removal(table) == (
+        "Confidence without the top 20, minus confidence without 20 random samples with the same "
+        "labels: −12.0 points (interval −20.0 to −4.0, 25 test samples). The top samples matter."
+    )
+    covers_zero = table.assign(ci_high=0.04, beyond=False)
+    assert leads.removal(covers_zero).endswith("Whether the top samples matter cannot be told.")
+    opposite = table.assign(difference=0.1, ci_low=0.02, ci_high=0.2, beyond=False)
+    assert leads.removal(opposite).endswith("The top samples matter less than the random ones.")
     few = table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5, beyond=False)
-    assert "5 test samples, too few for an interval): this is inconclusive." in leads.removal(few)
+    assert leads.removal(few).endswith(
+        "(5 test samples, too few for an interval). Whether the top samples matter cannot be told."
+    )
 
 
 def test_the_group_that_shares_least_is_named():
     rows = [("all", 0.76), ("embeddings", 0.7), ("layer-00", 0.62), ("head", 0.79)]
     table = pd.DataFrame(rows, columns=["group", "share"]).assign(
-        sign="positive", ci_low=np.nan, ci_high=np.nan, chance=0.8
+        sign="positive", ci_low=0.5, ci_high=0.69, chance=0.8
     )
-    expected = "lowest for layer-00, at 62 %, and lies between 70 % and 79 % for the other groups"
-    assert expected in text(leads.groups(table))
+    assert text(leads.groups(table)) == (
+        "Ranked by one parameter group at a time, the share of other languages is lowest in the "
+        "first layer (layer-00): 62 % (interval 50 to 69 %), against 70 to 79 % in the other "
+        "groups. Chance is 80 %."
+    )
+    unclear = "That this group differs from the others cannot be told."
+    assert leads.groups(table.assign(ci_high=0.71)).endswith(unclear)
+    assert leads.groups(table.assign(ci_low=np.nan, ci_high=np.nan)).endswith(unclear)
 
 
 def test_more_data_beside_the_share_of_the_data():

@@ -6,7 +6,8 @@ colon.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -56,6 +57,59 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     ]
     account = f"Languages other than the test sample's account for {_listed(parts)}."
     return f"{account} Chance is {_chance(rows)}."
+
+
+def of_top(k: int) -> str:
+    """Name the k most helpful samples, as the end of 'a share ...'.
+
+    >>> of_top(1)
+    'of the single most helpful training samples are'
+    """
+    return f"of the {'single' if k == 1 else k} most helpful training samples are"
+
+
+def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
+    """Say for all tasks how many of the k most helpful samples are in another language.
+
+    Parameters
+    ----------
+    rows : mapping
+        A task's title → its row for this k, from `sharing.share_by_k`.
+    k : int
+        The number of most helpful samples.
+    """
+    chances = sorted({percent(row["chance"]) for row in rows.values()})
+    shares = _listed([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
+    found = (
+        f"Of the {k} training samples that help a prediction most, {shares} are in another language"
+    )
+    if k == 1:
+        found = (
+            "The training sample that helps a prediction most is in another language for "
+            f"{shares} of the test samples"
+        )
+    return f"{found}. Chance is {_listed(chances)}."
+
+
+def against_chance(row: Mapping[str, float]) -> str:
+    """Say whether a share is told from chance, with interval and chance.
+
+    Parameters
+    ----------
+    row : mapping
+        `share`, `ci_low`, `ci_high`, `chance`, `test_samples`.
+    """
+    chance = f"Chance is {percent(row['chance'])}"
+    if math.isnan(row["ci_low"]):
+        return f"{chance}. {row['test_samples']:.0f} test samples are too few for an interval."
+    if row["ci_low"] == row["ci_high"]:
+        return f"{chance}. All test samples have the same share, so an interval says nothing."
+    ends = f"{chance}; the interval is {interval(row['ci_low'], row['ci_high'])}"
+    if row["ci_high"] < row["chance"]:
+        return f"{ends}: the test language's own samples are preferred."
+    if row["ci_low"] > row["chance"]:
+        return f"{ends}: samples in other languages are preferred."
+    return f"{ends}: the share cannot be told from chance."
 
 
 def reinforcement(table: pd.DataFrame) -> str:
@@ -135,12 +189,25 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
             reason = "no better than chance, so its influence scores tell us nothing"
             sentences.append(f"{reached}: {reason}.")
             continue
-        share, chance = f"{percent(row['share'])}{_range(row)}", percent(row["chance"])
+        share = f"{percent(row['share'])} ({_precision(row)})"
         found = f"of the samples in other languages that helped before, {share} help again"
         if what == "translations":
             found = f"{share} of its helpful samples translate a {name} sample that helped before"
-        sentences.append(f"{reached}; {found}, {chance} by chance.")
+        sentences.append(f"{reached}; {found}. Chance is {percent(row['chance'])}{_told(row)}.")
     return " ".join(sentences)
+
+
+def _precision(row: pd.Series) -> str:
+    """How precisely a share is known: its interval, or that there are too few test samples."""
+    if pd.isna(row["ci_low"]):
+        return f"{row['test_samples']} test samples, too few for an interval"
+    return f"interval {interval(row['ci_low'], row['ci_high'])}"
+
+
+def _told(row: pd.Series) -> str:
+    """Say so where a share cannot be told from chance: its interval covers it, or it has none."""
+    is_told = row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
+    return "" if is_told else ", from which the share cannot be told"
 
 
 def imbalance(table: pd.DataFrame) -> str:
@@ -165,16 +232,28 @@ def removal(controls: pd.DataFrame) -> str:
     """
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]
-    verdict = "the top samples matter" if row["beyond"] else "this is inconclusive"
-    known = f"{row['test_samples']} test samples, too few for an interval"
-    if pd.notna(row["ci_low"]):
-        ends = f"interval {points(row['ci_low'])} to {points(row['ci_high'])}"
-        known = f"{ends}, {row['test_samples']} test samples"
     return (
-        f"Removing the top {row['k']} changes the probability of the correct answer by "
-        f"{points(row['difference'])} points relative to removing as many random samples with the "
-        f"same labels ({known}): {verdict}."
+        f"Confidence without the top {row['k']}, minus confidence without {row['k']} random "
+        f"samples with the same labels: {points(row['difference'])} points ({_known(row)}). "
+        f"{_verdict(row)}"
     )
+
+
+def _known(row: pd.Series) -> str:
+    """How well a difference from a control is known: its interval and the number of samples."""
+    if pd.isna(row["ci_low"]):
+        return f"{row['test_samples']} test samples, too few for an interval"
+    ends = f"interval {points(row['ci_low'])} to {points(row['ci_high'])}"
+    return f"{ends}, {row['test_samples']} test samples"
+
+
+def _verdict(row: pd.Series) -> str:
+    """Whether the most helpful samples matter, as far as the difference from a control tells."""
+    if row["beyond"]:
+        return "The top samples matter."
+    if pd.notna(row["ci_low"]) and row["ci_low"] > 0:
+        return "The top samples matter less than the random ones."
+    return "Whether the top samples matter cannot be told."
 
 
 def groups(table: pd.DataFrame) -> str:
@@ -184,13 +263,21 @@ def groups(table: pd.DataFrame) -> str:
     """
     is_single = ~table["group"].str.startswith("all")
     rows = table[(table["sign"] == "positive") & is_single].set_index("group")
-    least = rows["share"].idxmin()
-    rest = rows["share"].drop(least)
+    name, least = rows["share"].idxmin(), rows.loc[rows["share"].idxmin()]
+    rest = rows["share"].drop(name)
+    stands_out = least["ci_high"] < rest.min()
     return (
-        "If influence is computed from one parameter group at a time, the share of other languages "
-        f"is lowest for {least}, at {percent(rows.loc[least, 'share'])}{_range(rows.loc[least])}, "
-        f"and lies between {percent(rest.min())} and {percent(rest.max())} for the other groups; "
-        f"chance is {_chance(rows)}."
+        "Ranked by one parameter group at a time, the share of other languages is lowest in "
+        f"{_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
+        f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}."
+        f"{'' if stands_out else ' That this group differs from the others cannot be told.'}"
+    )
+
+
+def _name_group(group: str) -> str:
+    """Name a parameter group in words, as in 'the first layer (layer-00)'."""
+    return {"layer-00": "the first layer (layer-00)", "embeddings": "the word embeddings"}.get(
+        group, f"the {group}" if group == "head" else group
     )
 
 

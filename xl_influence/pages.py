@@ -3,7 +3,7 @@
 `python -m xl_influence.pages --study real` fills `book/runs/`. The book shows one study on its main
 pages and the demo in a part of its own. Labels must be unique in a book, but one source notebook
 runs once per task and study: here each label gets both as a suffix. Every page says which data its
-numbers are from.
+numbers are from, and which chapter it belongs to.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ from .workflow import ONCE, PER_TASK, notebooks
 with without_iri_grammar():  # nbformat imports jsonschema
     import nbformat
 
+ANSWER = "answer.svg"  # the landing page's chart as an image
+# Notebook → the chapter that sums it up, where their names differ
+CHAPTERS = {"00-the-answer": "index", "02-influence": "influential-samples"}
+
 
 @dataclass(frozen=True)
 class Source:
     """A file that the book takes from a run."""
 
-    # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb' or 'explorer/<task>.js'; the demo's part
-    # has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
+    # in book/runs: '<task>/<name>.ipynb', '<name>.ipynb', ANSWER or 'explorer/<task>.js'; the
+    # demo's part has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
     place: str
     path: Path | None  # None: the study has no such runs, and the page says so
     merged: dict[str, Any]  # parameters of the run
@@ -48,7 +52,9 @@ def gather(
 ) -> int:
     """Copy the executed notebooks and the explorer's data of a study and of the demo into the book.
 
-    Beside them we write `bands.json`: folder → what its pages are called and say about their data.
+    Beside them we write `bands.json`: folder → what its pages are called and say about their data,
+    and `share-by-k.json`, which the landing page's slider reads. The landing page's chart goes
+    there as `answer.svg`.
 
     Parameters
     ----------
@@ -86,8 +92,13 @@ def gather(
         _copy(source, target)
     paged = [source for source in found if "/" in source.place and source.place.endswith(".ipynb")]
     bands = {str(Path(source.place).parent): _make_band(source.merged) for source in paged}
-    text = json.dumps(bands, ensure_ascii=False, indent=1)
-    (target / "bands.json").write_text(text, encoding="utf-8")
+    main = [
+        source for source in found if source.place.endswith("/04-cross-language-influence.ipynb")
+    ]
+    by_k = [_read_by_k(source) for source in main if source.path and "demo/" not in source.place]
+    for name, content in (("bands", bands), ("share-by-k", by_k)):
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        (target / f"{name}.json").write_text(text, encoding="utf-8")
     return sum(source.place.endswith(".ipynb") for source in found)
 
 
@@ -119,10 +130,36 @@ def find_sources(
         for name in once if task == "xnli" else ():
             path = folder / "notebooks" / f"{name}.ipynb"
             found.append(Source(f"{prefix}{name}.ipynb", path, merged))
+        if task == "xnli" and "00-the-answer" in once:  # which saves its chart there
+            found.append(Source(ANSWER, folder / ANSWER, merged))
         if "02-influence" in names:
             place = f"explorer/{prefix.replace('/', '-')}{task}.js"
             found.append(Source(place, folder / "explorer.json", merged))
     return found
+
+
+def chapter_of(notebook: str) -> str:
+    """The chapter of the book, a file in `book`, that sums up a notebook.
+
+    Parameters
+    ----------
+    notebook
+        The notebook's name, such as '04-cross-language-influence'.
+    """
+    return CHAPTERS.get(notebook, notebook.partition("-")[2])
+
+
+def _read_by_k(source: Source) -> dict[str, Any]:
+    """The share of other languages among the k most helpful samples, for each k of one task."""
+    table = tables.read(source.merged, "share_by_k")
+    rows = table[(table["test_lang"] == "all") & (table["sign"] == "positive")]
+    columns = ["k", "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
+    return {
+        "task": source.merged["task"],
+        "title": tasks.title(source.merged),
+        "top_k": source.merged["top_k"],
+        "rows": json.loads(rows[columns].to_json(orient="records")),  # NaN becomes null
+    }
 
 
 def _copy(source: Source, target: Path) -> None:
@@ -141,7 +178,21 @@ def _copy(source: Source, target: Path) -> None:
         notebook = nbformat.read(source.path, 4)
     suffix = str(Path(source.place).parent).replace("/", "-")
     title, band = tasks.title(source.merged), describe_data(source.merged)
-    nbformat.write(make_page(notebook, suffix, title, band, _is_synthetic(source.merged)), path)
+    page = make_page(notebook, suffix, title, band, _is_synthetic(source.merged))
+    _add_way_back(page, source.place)
+    nbformat.write(page, path)
+
+
+def _add_way_back(page: nbformat.NotebookNode, place: str) -> None:
+    """Say under a page's title which chapter it belongs to."""
+    *folders, file = place.split("/")
+    chapter = chapter_of(file.removesuffix(".ipynb"))
+    up = "../" * (len(folders) + 1)
+    title, _, rest = page.cells[0].source.partition("\n")
+    back = f"A notebook computed this page. The chapter [](<{up}{chapter}.md>) sums it up."
+    if folders[0] == "demo":
+        back += f" What the demo is: [](<{up}run-it-yourself.md>)."
+    page.cells[0].source = f"{title}\n\n```{{div}} way-back\n{back}\n```\n{rest}"
 
 
 def _make_empty_notebook(name: str) -> nbformat.NotebookNode:

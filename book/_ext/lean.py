@@ -1,20 +1,50 @@
-"""Pages without a formula do not load MathJax, which is a megabyte."""
+"""A page loads only what it uses: no MathJax without a formula, no copy button without code.
+
+Scripts that a page does use run after its text is read.
+"""
 
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.builders.html._assets import _JavaScript
+
+# A script, by a part of its name → what a page that uses it contains
+USED_BY = {
+    "mathjax": 'class="math',
+    "clipboard": "<pre",
+    "copybutton": "<pre",
+    "togglebutton": "toggle",
+    "design-tabs": "sd-tab-set",
+}
+# Scripts inside the page read their names at once; the charts' scripts defer by themselves
+IMMEDIATE = ("documentation_options", "charts.js", "vega-")
 
 
-def drop_mathjax(
+def choose_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Take MathJax from the scripts of a page without formulas."""
-    if 'class="math' not in (context.get("body") or "") and "script_files" in context:
-        scripts = context["script_files"]
-        context["script_files"] = [file for file in scripts if "mathjax" not in str(file)]
+    """Leave out the scripts that a page of the book does not use, and defer the others."""
+    if pagename in app.env.found_docs and "script_files" in context:
+        body = context.get("body") or ""
+        used = [script for script in context["script_files"] if _is_used(script, body)]
+        context["script_files"] = [_defer(script) for script in used]
+
+
+def _is_used(script: _JavaScript, body: str) -> bool:
+    """Whether a page with this body uses the script; those that we do not know are used."""
+    return all(mark in body for name, mark in USED_BY.items() if name in str(script.filename))
+
+
+def _defer(script: _JavaScript) -> _JavaScript:
+    """Let a script with a file of its own run after the page's text is read."""
+    name = str(script.filename or "")
+    if not name or any(part in name for part in IMMEDIATE):
+        return script
+    attributes = {"defer": "defer"} | script.attributes
+    return _JavaScript(name, priority=script.priority, **attributes)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect to Sphinx, after those who add the script."""
-    app.connect("html-page-context", drop_mathjax, priority=900)
+    """Connect to Sphinx, after those who add the scripts."""
+    app.connect("html-page-context", choose_scripts, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -128,11 +128,16 @@ class DataName(SphinxRole):
 
 
 class TaskNumbers(SphinxDirective):
-    """A table with a row per line and a column per task; the argument is the notebook."""
+    """A table with a row per line and a column per task; the argument is the notebook.
+
+    With a `:caption:` and a `:name:` it is numbered, and the text can link to it.
+    """
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = dict.fromkeys(("study", "tasks"), directives.unchanged_required)
+    option_spec: ClassVar = dict.fromkeys(
+        ("study", "tasks", "caption", "name"), directives.unchanged_required
+    )
 
     def run(self) -> list[nodes.Node]:
         """The table."""
@@ -146,6 +151,9 @@ class TaskNumbers(SphinxDirective):
                 notebook, key = key.split()
             numbers = [lookup(self.env, folder, notebook, key) for folder in folders]
             lines.append(_table_row([label, *numbers]))
+        if "caption" in self.options:
+            head = [f"```{{table}} {self.options['caption']}", f":name: {self.options['name']}", ""]
+            lines = [*head, *lines, "```"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
