@@ -38,6 +38,8 @@ influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
 cube       the score cube on disk, filled by one process or several
 selection  the test samples of section 5
+head       gradients of the head, which find candidates for exact influence
+question   a text of your own, as a run's models read it
 influence_pass  how a score cube is computed, shard by shard
 scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
@@ -47,6 +49,7 @@ removal    how confidence changes when influential samples are removed (section 
 found      what the paper's claims read from a run's tables: values with intervals
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
+ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
