@@ -23,6 +23,7 @@ items      checks of the items that languages share
 data       the samples of a task, drawn from their source
 sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on
+experiments  runs with values of their own, which never replace a run of a study
 settings   the settings of fine-tuning that were tried, with their accuracies
 texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
@@ -51,6 +52,7 @@ quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
 ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
+summary    what a run found beside what the paper found, the end of a notebook
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer
