@@ -11,7 +11,7 @@
 #   make test      the linter, the type checker and all tests, minutes
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, before the refactoring and now
-#   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml
+#   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml, and captions
 #   make figure    updates the README's figure, from a study that ran
 #   make clean     removes what can be made again
 

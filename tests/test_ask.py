@@ -198,14 +198,14 @@ def test_the_gradients_of_the_head_are_kept_until_the_model_changes(config, monk
 @pytest.mark.slow
 def test_a_run_that_cannot_be_asked_says_what_to_do(config, tmp_path):
     unfinished = config | {"runs_root": str(tmp_path / "none")}
-    with pytest.raises(question.AskError, match="no finished run.*notebook 02 or `make study"):
+    with pytest.raises(question.AskError, match=r"no finished run.*notebook 02 or `make study"):
         ask.check_run(unfinished)
     with pytest.raises(question.AskError, match="ask_candidates=4: allowed are 20 or more"):
         answer(config, "A", "B", ask_candidates=4)
     copy = config | {"runs_root": str(tmp_path / "copy")}
     shutil.copytree(runs.folder(config), runs.folder(copy))
     shutil.rmtree(runs.folder(copy) / "checkpoints")
-    with pytest.raises(head.HeadError, match="epoch-1 does not exist.*another folder"):
+    with pytest.raises(head.HeadError, match=r"epoch-1 does not exist.*another folder"):
         ask.check_run(copy)
     shutil.move(runs.folder(copy) / "scores.zarr", runs.folder(copy) / "influence.zarr")
     with pytest.raises(question.AskError, match=r"published.*no checkpoints.*make study"):

@@ -1,5 +1,6 @@
 """The notebooks in JupyterLab: plain words, captions, this run's findings, safe experiments."""
 
+import itertools
 import json
 import re
 
@@ -32,7 +33,7 @@ def test_no_markup_that_only_the_book_understands(path):
 def test_every_figure_has_its_caption_below_it_which_the_book_leaves_out(path):
     assert notebook_cells.rewrite(path) == path.read_text(encoding="utf-8"), "run make notebooks"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    for cell, below in zip(cells, cells[1:], strict=False):
+    for cell, below in itertools.pairwise(cells):
         figure = cell["metadata"].get("mystnb", {}).get("figure")
         if figure:
             assert "remove-cell" in below["metadata"]["tags"]
