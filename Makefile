@@ -12,7 +12,7 @@
 #   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, before the refactoring and now
-#   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml
+#   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml, and captions
 #   make figure    updates the README's figure, from a study that ran
 #   make clean     removes what can be made again
 

@@ -97,9 +97,11 @@ def executed_for_tasks(name):
 
 
 def needed_once(wildcards):
-    """What the notebooks that the book has once need."""
+    """What the notebooks need that the book has once."""
     if wildcards.name == "11-how-fast":
         return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning")]
+    if wildcards.name == notebooks.ASK:
+        return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":
         return executed_for_tasks("09-the-paper-and-this-run")
     return executed_for_tasks("04-cross-language-influence")
@@ -140,6 +142,7 @@ rule all:
     input:
         [executed(MAIN[task], name) for task in TASKS for name in NAMES[task]],
         [executed(MAIN["xnli"], name) for name in ONCE],
+        [executed(MAIN[task], notebooks.ASK) for task in TASKS if notebooks.is_asked(MAIN[task])],
 
 
 rule notebook:
@@ -171,7 +174,7 @@ rule notebook_once:  # of all tasks together; they lie beside those of the first
     output:
         "{folder}/notebooks/{name}.ipynb",
     wildcard_constraints:
-        name="|".join(notebooks.ONCE),
+        name="|".join((*notebooks.ONCE, notebooks.ASK)),
     params:
         name=lambda wildcards: wildcards.name,
         given=lambda wildcards: given(RUNS[wildcards.folder]),

@@ -87,6 +87,7 @@ COLUMNS = {
     "matrices": ["matrix", "correlation", "p", "cells", "permutations"],
     "nearest_first": ["similarity", "fraction", "sign", "what", *SHARE],
 }
+RECALL = ["score", "candidates", "sign", *SHARE]  # of notebook 13, which XNLI alone has
 
 
 def given(smoke, task="xnli"):
@@ -167,6 +168,15 @@ def test_shares_add_up_and_few_items_have_no_interval(smoke, task):
     assert (composition["ci_low"].isna() == (composition["items"] < FEWEST)).all()
 
 
+def test_a_run_of_the_demo_has_been_asked(smoke):
+    table = tables.read(given(smoke), "recall")
+    assert list(table.columns) == RECALL and len(table)
+    path = find_run(smoke, "xnli") / "notebooks" / "13-ask.ipynb"
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    said = " ".join(o.data.get("text/markdown", "") for o in outputs if "data" in o)
+    assert "The model answers **" in said and "You named no class" in said
+
+
 def test_a_missing_table_is_an_error_that_says_what_to_do(smoke):
     with pytest.raises(tables.TableError, match=r"no_such_table.*make study"):
         tables.read(given(smoke), "no_such_table")
@@ -194,6 +204,19 @@ def test_a_model_is_evaluated_in_the_language_left_out(smoke, task):
     table = tables.read(given(smoke, task), "zero_shot")
     kinds = {"same_samples", "translations"} if TASKS[task].parallel else {"same_samples"}
     assert set(table["what"]) == kinds
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_notebook_says_which_run_it_shows_and_what_that_run_found(smoke, task):
+    folder = find_run(smoke, task) / "notebooks"
+    for number in ("03", "04", "05", "06", "07", "08", "10"):
+        (path,) = folder.glob(f"{number}-*.ipynb")
+        outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+        said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
+        assert any("Loaded the run smoke /" in text for text in said), path
+        (found,) = (text for text in said if text.startswith("**This run**"))
+        assert TASKS[task].demo_title in found
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -285,7 +308,8 @@ def gathered(smoke, tmp_path_factory):
     target = tmp_path_factory.mktemp("gathered") / "runs"
     found = pages.gather("smoke", str(smoke), target, demo="smoke", demo_root=str(smoke))
     both_parts = 2 * len(TASKS) * len(workflow.PER_TASK)
-    assert found == both_parts + len(workflow.ONCE) == len(list(target.rglob("*.ipynb")))
+    asked = 1  # notebook 13, for the demo's first task
+    assert found == both_parts + len(workflow.ONCE) + asked == len(list(target.rglob("*.ipynb")))
     return target
 
 
@@ -307,8 +331,7 @@ def test_pages_say_which_data_they_are_about(gathered):
     assert first.startswith("# Cross-language influence: demo-paraphrase\n")
     assert "**Synthetic: texts written for this project, demo-paraphrase.**" in first
     for folder, suffix in (("pawsx", "pawsx"), ("demo/pawsx", "demo-pawsx")):
-        cells = nbformat.read(gathered / folder / name, 4).cells
-        assert any(f"{{numref}}`fig-composition-{suffix}`" in cell.source for cell in cells)
+        assert f"fig-composition-{suffix}" in find_labels(gathered / folder / name)
 
 
 def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):

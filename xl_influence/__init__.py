@@ -23,6 +23,7 @@ items      checks of the items that languages share
 data       the samples of a task, drawn from their source
 sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on
+experiments  runs with values of their own, which never replace a run of a study
 settings   the settings of fine-tuning that were tried, with their accuracies
 texts      the texts of a published run's samples, where the data are at hand
 tables     the tables behind the figures, each with its parameters
@@ -41,6 +42,8 @@ tracin     influence by TracIn (section 4.2)
 kept       what a score cube keeps, and how much disk that takes
 cube       the score cube on disk, filled by one process or several
 selection  the test samples of section 5
+head       gradients of the head, which find candidates for exact influence
+question   a text of your own, as a run's models read it
 influence_pass  how a score cube is computed, shard by shard
 scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
@@ -51,7 +54,9 @@ found      what the paper's claims read from a run's tables: values with interva
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
 methods    other methods beside the paper's, and influence without language and label
+ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
+summary    what a run found beside what the paper found, the end of a notebook
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer

@@ -206,6 +206,16 @@ def read_tensor(
     return _unpack(blocks)
 
 
+def read_embeddings(rows: Sequence[int] | np.ndarray) -> torch.Tensor:
+    """Read word embeddings of the wheel's model, (rows, dim), and nothing else.
+
+    `rows` are token ids.
+    """
+    data = find_packed_model().read_bytes()
+    width, stored = parse_sizes(data)["hidden"], read_directory(data)[WORDS]
+    return torch.from_numpy(read_tensor(data, WORDS, stored, width, rows)).view(-1, width)
+
+
 def _unpack(blocks: np.ndarray) -> np.ndarray:
     """Return the float32 weights of 4-bit blocks: (blocks,) to (32 blocks,)."""
     values = np.empty((len(blocks), 2, BLOCK // 2), np.float32)

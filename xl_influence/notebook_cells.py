@@ -1,8 +1,12 @@
-"""Write the parameters cells of the notebooks: `make notebooks`.
+"""Write the parameters cells and the captions of the notebooks: `make notebooks`.
 
 A cell says itself which parameters its notebook takes; types come from `schema`, comments from
 `params/base.yaml`. So to add a parameter to a notebook, write `key: int = None` in its cell and run
 `make notebooks`.
+
+The caption of a figure is in the metadata of its cell, where the book reads it and gives it a
+number. JupyterLab does not show metadata, so we repeat the caption in a cell below the figure,
+which the book leaves out.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
@@ -17,8 +22,10 @@ from . import params
 from .schema import Parameters, check_names
 
 FIRST = (
-    f"{params.CELL}. None: as the files in params/ say. Any key of params/base.yaml may be added."
+    f"{params.CELL}. None: the study's own value, listed below. "
+    "You may add any key of params/base.yaml."
 )
+CAPTION = "caption"  # tag of a cell that repeats a caption
 WIDTH = 100  # of a line
 
 
@@ -52,13 +59,44 @@ def _type_name(key: str) -> str:
     return "str" if origin is Literal else origin.__name__  # type: ignore[union-attr] # a class
 
 
+def write_captions(notebook: dict[str, Any]) -> None:
+    """Put each figure's caption into a cell below it, in place; captions of before are removed.
+
+    Parameters
+    ----------
+    notebook
+        The notebook's JSON.
+    """
+    cells = []
+    for cell in notebook["cells"]:
+        if CAPTION in cell["metadata"].get("tags", []):
+            continue
+        cells.append(cell)
+        caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption")
+        if caption:
+            cells.append(_make_caption(caption, f"{cell['id']}-caption"))
+    notebook["cells"] = cells
+
+
+def _make_caption(text: str, name: str) -> dict[str, Any]:
+    """A Markdown cell with the id `name`, which the book leaves out."""
+    lines = textwrap.wrap(f"**Figure.** {text}", WIDTH, break_long_words=False)
+    return {
+        "cell_type": "markdown",
+        "id": name,
+        "metadata": {"tags": [CAPTION, "remove-cell"]},
+        "source": "\n".join(lines).splitlines(keepends=True),
+    }
+
+
 def rewrite(path: Path) -> str:
-    """The text of a notebook file with its parameters cell written again."""
+    """The text of a notebook file with its parameters cell and captions written again."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     cell = params.find_cell(notebook)
     values = params.read_cell("".join(cell["source"]))
     check_names(values, path.name)
     cell["source"] = make_cell(values).splitlines(keepends=True)
+    write_captions(notebook)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 

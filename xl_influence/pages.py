@@ -22,7 +22,7 @@ from .imports import without_iri_grammar
 from .manifest import development_accuracy, read_manifest
 from .prose import percent
 from .tasks import TASKS
-from .workflow import ONCE, PER_TASK, notebooks
+from .workflow import ASK, ONCE, PER_TASK, is_asked, notebooks
 
 with without_iri_grammar():  # nbformat imports jsonschema
     import nbformat
@@ -127,6 +127,9 @@ def find_sources(
         for name in PER_TASK:
             path = folder / "notebooks" / f"{name}.ipynb" if name in names else None
             found.append(Source(f"{prefix}{task}/{name}.ipynb", path, merged))
+        if prefix and is_asked(merged):
+            path = folder / "notebooks" / f"{ASK}.ipynb"
+            found.append(Source(f"{prefix}{task}/{ASK}.ipynb", path, merged))
         for name in once if task == "xnli" else ():
             path = folder / "notebooks" / f"{name}.ipynb"
             found.append(Source(f"{prefix}{name}.ipynb", path, merged))

@@ -181,7 +181,17 @@ class Analysis(Section):
     confidence_level: PositiveShare
 
 
-class Parameters(Analysis, Influence, FineTuning, Data, Run):
+class Question(Section):
+    """What to ask of a run (notebook 13); not in the paper."""
+
+    ask_text_a: Annotated[str, Field(description="a text, or empty")]
+    ask_text_b: Annotated[str, Field(description="a text, or empty")]
+    ask_lang: Annotated[str, Field(description="a language tag, or empty")]
+    ask_label: Annotated[str, Field(description="a class, by its name or its number, or empty")]
+    ask_candidates: FromOne
+
+
+class Parameters(Question, Analysis, Influence, FineTuning, Data, Run):
     """All parameters, in the order of `params/base.yaml`.
 
     Pydantic collects the fields from the last base class to the first.

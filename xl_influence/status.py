@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.display import Markdown
 
-from . import own_task, params, runs, tasks
+from . import experiments, own_task, params, runs, tasks
 from .manifest import read_manifest
 from .own_task import count_left_out
 
 __all__ = [
     "class_counts",
     "count_left_out",
+    "describe_run",
     "describe_samples",
     "majority",
     "parameters",
@@ -25,6 +28,7 @@ __all__ = [
 ]
 
 LEAST_UNKNOWN = 0.005  # share of unknown tokens that is shown
+STARTED = time.time()  # what is younger, this process or one beside it has computed
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
 
@@ -228,3 +232,35 @@ def majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str
         lang: max(counts.values()) / sum(counts.values())
         for lang, counts in manifest["class_counts"][split].items()
     }
+
+
+def describe_run(merged: dict[str, Any], step: str = "scores") -> Markdown:
+    """Say in one line which run a notebook uses, and whether it was loaded or computed now.
+
+    Parameters
+    ----------
+    merged
+        The run's parameters.
+    step
+        The step that the notebook needs: 'scores' or 'finetune'.
+    """
+    run, manifest = runs.folder(merged), read_manifest(runs.folder(merged))
+    if runs.is_published(run):
+        done = "Loaded the published run"
+    else:
+        artefact = run / ("scores.zarr" if step == "scores" else "checkpoints")
+        now = artefact.exists() and artefact.stat().st_mtime > STARTED
+        done = "Computed the run" if now else "Loaded the run"
+    place = Path(merged["runs_root"], *run.parts[-3:])
+    finished = manifest.get(f"{step}_cost", {}).get("finished", "at a time that is not recorded")
+    counts = [f"{manifest['rows']['train']:,} training samples"]
+    if step == "scores":
+        counts.append(f"{len(runs.read_samples(merged, 'test'))} test samples")
+    epochs = manifest["chosen_epoch"]
+    counts.append(f"{epochs} checkpoint" + "s" * (epochs > 1))
+    own = " It is an experiment: the book does not read this folder."
+    return Markdown(
+        f"*{done} {merged['study']} / {merged['task']} / {merged['variant']} "
+        f"({tasks.title(merged)}), finished {finished} (UTC): {', '.join(counts)}. "
+        f"Folder: `{place}`.*{own if experiments.is_experiment(merged) else ''}"
+    )

@@ -18,6 +18,7 @@ import pandas as pd
 from . import fingerprints, params, runs, schema
 
 ANALYSIS = tuple(schema.Analysis.model_fields)
+ASKED = tuple(schema.Question.model_fields)  # no table depends on them, but a notebook does
 
 
 class TableError(runs.RunError):
@@ -27,7 +28,7 @@ class TableError(runs.RunError):
 def place(merged: Mapping[str, Any]) -> Path:
     """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
     own = params.of_study(merged)
-    changed = {key: merged[key] for key in ANALYSIS if merged[key] != own[key]}
+    changed = {key: merged[key] for key in (*ANALYSIS, *ASKED) if merged[key] != own[key]}
     run = runs.folder(merged)
     return run / "other" / runs.fingerprint(changed) if changed else run
 

@@ -30,6 +30,21 @@ PER_TASK = {  # notebook → the notebooks whose results it needs
 }
 TRAINED_AGAIN = ("07-zero-shot", "08-imbalance")  # these compare models, so need more than one
 ONCE = ("00-the-answer", "11-how-fast", "12-what-ran")
+ASK = "13-ask"  # of one run, see `is_asked`
+
+
+def is_asked(merged: dict[str, Any]) -> bool:
+    """Whether the book has a page of `ASK` about a run: only a run of the demo's first task.
+
+    Published runs have no checkpoints, which `ASK` needs.
+
+    Parameters
+    ----------
+    merged
+        The run's parameters.
+    """
+    is_first = merged["task"] == "xnli" and merged["variant"] == "base"
+    return is_first and merged["data"] == "demo" and not runs.is_published(runs.folder(merged))
 
 
 def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

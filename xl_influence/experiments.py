@@ -1,0 +1,76 @@
+"""Experiments in a notebook: runs with values of their own never replace a run of the study.
+
+The tables of an analysis with other values, of `top_k` say, have a folder of their own already
+(`tables.place`). Other values of what a model or a score cube depends on, of `epochs` say, would
+replace the model itself. A notebook that you run by hand therefore computes such a run in
+`<runs_root>/other/<hash>/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import data, fingerprints, params, runs
+from .params import Source
+
+FOLDER = "other"
+KEYS = (*fingerprints.FINETUNE, *data.CHANGES, *fingerprints.SCORES)
+
+
+def read(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
+    """Read and check a notebook's parameters, and send an experiment to a folder of its own.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's `globals()`, as for `params.from_notebook`.
+
+    Returns
+    -------
+    tuple
+        As from `params.from_notebook`. Where values differ from the study's own, `runs_root` is a
+        folder of their own.
+    """
+    merged, source = params.from_notebook(namespace)
+    changed = find_changes(merged, source)
+    if changed:
+        folder = Path(merged["runs_root"]) / FOLDER / runs.fingerprint(changed)
+        merged, source["runs_root"] = merged | {"runs_root": str(folder)}, "an experiment"
+    return merged, source
+
+
+def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+    """Find the values by which a run would no longer be the study's.
+
+    Parameters
+    ----------
+    merged, source
+        As `params.from_notebook` returns them.
+
+    Returns
+    -------
+    dict
+        Parameter → value. Empty if there are none, and where nothing has to be protected: you gave
+        `runs_root` yourself; the task is your own, which has no study; the run is a published one,
+        which is never replaced; or `xl_influence.notebook` runs the notebook, for the book.
+    """
+    if (
+        source["runs_root"] == "given"
+        or merged["task"] == "own"
+        or runs.is_published(runs.folder(merged))
+        or os.environ.get("XL_INFLUENCE_BOOK")
+    ):
+        return {}
+    own = params.of_study(merged)
+    own |= runs.select_keys(
+        params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
+    )
+    return {key: merged[key] for key in KEYS if merged[key] != own[key]}
+
+
+def is_experiment(merged: Mapping[str, Any]) -> bool:
+    """Whether `read` has sent a run with these parameters to a folder of its own."""
+    return Path(merged["runs_root"]).parent.name == FOLDER

@@ -1,0 +1,137 @@
+"""The end of each notebook: what this run found, beside what the paper found.
+
+`summaries.yaml` has what the paper says, for each notebook: a text for all tasks and texts for
+single tasks, so that no summary mentions a language that its task does not have.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+import yaml
+from IPython.display import Markdown
+
+from . import sharing, tasks
+from .influence import influence
+from .prose import interval, percent
+from .sharing.base import samples_of
+
+STRONGEST = 3  # training samples that notebook 02 shows
+
+
+def show(merged: Mapping[str, Any], notebook: str, found: str) -> Markdown:
+    """What this run found, and below it what the paper found.
+
+    Parameters
+    ----------
+    merged
+        The run's parameters.
+    notebook
+        The number of the notebook, '04' say.
+    found
+        What the run found, as sentences; see `leads`.
+    """
+    config = dict(merged)
+    run = f"**This run** ({tasks.title(config)}, study `{config['study']}`). {found}"
+    paper = said(notebook, config["task"])
+    return Markdown(f"{run}\n\n**The paper.** {paper}" if paper else run)
+
+
+def said(notebook: str, task: str) -> str:
+    """What the paper says about the question of a notebook; empty if it says nothing.
+
+    Parameters
+    ----------
+    notebook
+        The number of the notebook.
+    task
+        The task's name.
+    """
+    texts = _read().get(notebook, {})
+    return " ".join(texts[key].strip() for key in ("all", task) if key in texts)
+
+
+@functools.cache
+def _read() -> dict[str, dict[str, str]]:
+    path = resources.files(__package__).joinpath("summaries.yaml")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def strongest_samples(
+    cube: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    bootstrap: sharing.Bootstrap = sharing.BOOTSTRAP,
+) -> str:
+    """Say how many of the three most helpful and harmful samples have the test sample's label.
+
+    Parameters
+    ----------
+    cube, train, test
+        A score cube and its samples.
+    bootstrap
+        How the intervals are computed.
+    """
+    values = influence(cube).to_numpy()
+    equal = train["label"].to_numpy()[None] == test["label"].to_numpy()[:, None]  # (test, train)
+    parts = []
+    for sign in sharing.SIGNS:
+        top = sharing.top_samples(values, STRONGEST, sign)  # (test, k)
+        share = np.take_along_axis(equal, top, 1).mean(1)  # (test,)
+        parts.append(samples_of(train, test).assign(sign=sign, share=share, chance=equal.mean(1)))
+    table = sharing.summary(pd.concat(parts), ["sign"], bootstrap).set_index("sign")
+    helpful, harmful = table.loc["positive"], table.loc["negative"]
+    return (
+        f"The label is the test sample's own in {_with_range(helpful)} of the {STRONGEST} most "
+        f"helpful training samples and in {_with_range(harmful)} of the {STRONGEST} most harmful "
+        f"ones; chance is {percent(helpful['chance'])} ({helpful['test_samples']} test samples)."
+    )
+
+
+def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
+    """Say how often the candidates hold the strongest training samples.
+
+    Parameters
+    ----------
+    table
+        From `ask.recall`.
+    count
+        The number of candidates that was used.
+    n_train
+        The number of all training samples.
+    """
+    count = min(count, n_train)
+    chosen = (table["score"] == "gradients of the head") & (table["candidates"] == count)
+    rows = table[chosen].set_index("sign")
+    helpful, harmful = rows.loc["positive"], rows.loc["negative"]
+    return (
+        f"{count} candidates of {n_train} training samples hold {_with_range(helpful)} of the ten "
+        f"most helpful training samples and {_with_range(harmful)} of the ten most harmful ones; "
+        f"candidates drawn at random would hold {percent(helpful['chance'])} "
+        f"({helpful['test_samples']} test samples)."
+    )
+
+
+def verdicts(claims: pd.DataFrame) -> str:
+    """Count the verdicts on the paper's claims.
+
+    `claims` comes from `paper.claims`.
+    """
+    counts = claims["holds"].value_counts() if len(claims) else {}
+    words = [f"{n} {verdict}" for verdict, n in counts.items() if verdict]
+    if not words:
+        return "No claim gets a verdict: the corpus is synthetic, or the paper has no such data."
+    return f"Of {len(claims)} claims: {', '.join(words)}."
+
+
+def _with_range(row: pd.Series) -> str:
+    """A share with its interval in brackets, if it has one."""
+    if pd.isna(row["ci_low"]):
+        return percent(row["share"])
+    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
