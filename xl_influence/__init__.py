@@ -4,6 +4,7 @@ Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
 imports    libraries, loaded without their slow parts
+uses       which files of the package a notebook uses
 own_files  the files of your own task, with line numbers
 prepared   a folder that holds all that fine-tuning and scoring need
 languages  names of languages, and how their tags are spelt
@@ -14,6 +15,7 @@ literals   parameters as people write them, on command lines say
 params     parameters: files, variants, merging
 notebook_cells  parameters cells, written from params/base.yaml
 prose      numbers and names as prose has them
+locks      file locks, where the file system has them and where not
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost
 hub        the hub: whether it answers, and its data sets
@@ -56,6 +58,8 @@ restore    puts the texts into runs from a prepared folder
 estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
+steps      the steps of a study as jobs, and what marks them as finished
+leftovers  jobs that a killed Snakemake left in Slurm's queue
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured

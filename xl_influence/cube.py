@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from . import runs
+from . import locks, runs
 from .influence import sample_coords
 
 DIMS = {
@@ -31,6 +32,7 @@ DIMS = {
     "train_sqnorm": ("checkpoint", "group", "train"),
 }
 WAIT = 0.2  # seconds between looks at what other processes do
+PATIENCE = 60.0  # seconds after which we say whom we wait for
 # Keys of a layout as unfinished cubes of earlier versions have them
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
@@ -164,38 +166,61 @@ class Cube:
         """Whether this or another process has written the shard."""
         return (self.written / f"{shard.name}.json").exists()
 
-    def claims(self) -> Iterator[Shard]:
+    def claims(self, part: int = 0, parts: int = 1) -> Iterator[Shard]:
         """Yield shards for this process to write, until this or another process has written each.
 
         A shard is locked while the caller has it. If another process dies, its shard is claimed
         again.
+
+        Parameters
+        ----------
+        part, parts
+            Which of `parts` equal parts of the cube to write; `part` counts from 0. A part is a
+            range of training samples at one checkpoint, or several in a row.
         """
-        waiting = [shard for shard in self.shards() if not self.is_written(shard)]
+        wanted = self.shards()
+        wanted = wanted[part * len(wanted) // parts : (part + 1) * len(wanted) // parts]
+        waiting = [shard for shard in wanted if not self.is_written(shard)]
+        last = time.monotonic()
         while waiting:
             locked = []
             for shard in waiting:
                 gathered = not self.work.is_dir()  # by another process
                 if gathered or self.is_written(shard):
                     continue
-                lock = filelock.FileLock(self.locks / f"{shard.name}.lock")
                 try:
+                    lock = locks.make(self.locks / f"{shard.name}.lock")
                     lock.acquire(timeout=0)
                 except filelock.Timeout:
                     locked.append(shard)
                     continue
+                except FileNotFoundError:  # gathered since we looked
+                    continue
                 try:
                     if not self.is_written(shard):
                         yield shard
+                        last = time.monotonic()
                 finally:
                     lock.release()
             if len(locked) == len(waiting):
                 time.sleep(WAIT)
+                if time.monotonic() - last > PATIENCE:
+                    self._say_who(locked)
+                    last = math.inf
             waiting = locked
+
+    def _say_who(self, locked: Sequence[Shard]) -> None:
+        """Say that we wait for shards of other processes."""
+        holder = locks.describe_holder(self.locks / f"{locked[0].name}.lock")
+        print(
+            f"{self.work}: waiting for {len(locked)} shard(s) of other processes{holder}",
+            flush=True,
+        )
 
     def busy(self) -> bool:
         """Whether another process has locked a shard."""
         for path in self.locks.glob("*.lock"):
-            lock = filelock.FileLock(path)
+            lock = locks.make(path)
             try:
                 lock.acquire(timeout=0)
                 lock.release()

@@ -85,15 +85,19 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
 
 
 def retrainings(params: dict[str, Any]) -> int:
-    """Return how many models `removal.retrain` still trains, at most.
+    """Return how many models `removal.retrain` still trains, at most."""
+    done = (runs.folder(params) / "retrainings").glob("*.json")
+    return planned_retrainings(params) - len(list(done))
+
+
+def planned_retrainings(params: dict[str, Any]) -> int:
+    """Return how many models `removal.retrain` trains in all, at most.
 
     For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
     one control that all samples share. For each seed but the run's own: nothing removed.
     """
     seeds, sizes = params["removal_seeds"], len(params["removal_ks"])
-    removals = 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
-    done = (runs.folder(params) / "retrainings").glob("*.json")
-    return removals - len(list(done))
+    return 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
 
 
 def training_seconds(params: dict[str, Any], rates: Rates) -> float:
