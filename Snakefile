@@ -81,17 +81,15 @@ try:
         for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
             parts = steps.count_parts(run, step, SIZES.get(step, 0))
             STEPS[str(steps.mark(run, step))] = (step, run, parts)
-except params.ParameterError as error:
+    # Finished steps are found by their fingerprints, and no rule makes their marks again. A job of
+    # Snakemake's own, on a node of a cluster, has its orders.
+    FINISHED = set()
+    if workflow.is_main_process:
+        for run in filter(is_computed, RUNS.values()):
+            FINISHED.update(map(str, steps.find_finished(run)))
+except (params.ParameterError, runs.RunError) as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
-
-
-# Finished steps are found by their fingerprints, and no rule makes their marks again. A job of
-# Snakemake's own, on a node of a cluster, has its orders.
-FINISHED = set()
-if workflow.is_main_process:
-    for run in filter(is_computed, RUNS.values()):
-        FINISHED.update(map(str, steps.find_finished(run)))
 
 
 def marks(step):

@@ -15,6 +15,7 @@ literals   parameters as people write them, on command lines say
 params     parameters: files, variants, merging
 notebook_cells  parameters cells, written from params/base.yaml
 prose      numbers and names as prose has them
+disk       errors of the disk in words
 locks      file locks, where the file system has them and where not
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost

@@ -272,7 +272,7 @@ class Cube:
         self._check_written()
         with xr.open_zarr(self.path, consolidated=False) as cube:
             for name in DIMS:
-                bad = int(cube[name].isnull().sum())
+                bad = self._count_nan(cube[name])
                 if bad:
                     raise CubeError(
                         f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
@@ -283,6 +283,16 @@ class Cube:
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.path)
         return self.path
+
+    def _count_nan(self, values: xr.DataArray) -> int:
+        """Count the values that are not numbers; `CubeError` if the file is damaged."""
+        try:
+            return int(values.isnull().sum())
+        except Exception as error:  # each codec has its own
+            raise CubeError(
+                f"{self.path} is damaged ({error}). Remove {self.work}, and its influence is "
+                "computed again"
+            ) from error
 
     def _check_written(self) -> None:
         """Raise `CubeError` unless the shards that were written cover the cube exactly once."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from . import params, runs, tables, workflow
+from . import disk, params, runs, tables, workflow
 
 STARTS = 3  # attempts to start a kernel
 
@@ -135,6 +135,11 @@ def main(arguments: Sequence[str]) -> int:
             f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}",
             file=sys.stderr,
         )
+        return 1
+    except OSError as error:
+        if not (told := disk.explain(error)):
+            raise
+        print(f"error in {arguments[0]}: {told}", file=sys.stderr)
         return 1
     print(path)
     return 0

@@ -243,7 +243,12 @@ class _Retrainer:
         path = self.run / "retrainings" / f"{mark}.json"
         if not path.exists():
             self._keep(path, seed, removed)
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise runs.RunError(
+                f"{path} is damaged ({error}). Remove it, and that model is trained again"
+            ) from error
 
     def _keep(self, path: Path, seed: int, removed: tuple[int, ...]) -> None:
         """Train without the rows `removed` and keep the confidences, unless another process did."""

@@ -180,7 +180,13 @@ def read_cube(run: Path) -> xr.Dataset:
         raise ScoreError(
             f"{path} does not exist: `scores.make`, notebook 02 or `make study` computes it"
         )
-    cube = xr.open_zarr(path).load()
+    try:
+        cube = xr.open_zarr(path).load()
+    except Exception as error:  # each codec has its own
+        raise ScoreError(
+            f"{path} is damaged ({error}). Put back a copy of it, or remove it: `scores.make`, "
+            "notebook 02 or `make study` computes it again"
+        ) from error
     if any(bool(cube[name].isnull().any()) for name in ("dot", "train_sqnorm", "test_sqnorm")):
         raise ScoreError(
             f"{path} holds values that are not numbers: it is incomplete, or training diverged"

@@ -10,6 +10,7 @@ whether it is finished: `find_finished` compares the fingerprints and corrects t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import data, estimate, fingerprints, retraining, runs, scores
+from . import data, disk, estimate, fingerprints, retraining, runs, scores
 from .manifest import read_manifest
 from .params import ParameterError, merge, parse, with_variant
 
@@ -99,15 +100,16 @@ def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[
     """
     found = []
     for step in steps:
-        path = mark(params, step)
-        if not is_finished(params, step):
-            runs.remove(path)
-            continue
-        if not path.exists():
-            leave_mark(path)
-            made = (runs.folder(params) / "manifest.json").stat().st_mtime
-            os.utime(path, (made, made))
-        found.append(path)
+        path, finished = mark(params, step), is_finished(params, step)
+        with contextlib.suppress(OSError):  # in a folder that is read-only, jobs will say so
+            if not finished:
+                runs.remove(path)
+            elif not path.exists():
+                leave_mark(path)
+                made = (runs.folder(params) / "manifest.json").stat().st_mtime
+                os.utime(path, (made, made))
+        if finished:
+            found.append(path)
     return found
 
 
@@ -198,7 +200,12 @@ def main(arguments: Sequence[str]) -> int:
         given = parse(arguments[1:])
         part, parts = given.pop("part", 0), given.pop("parts", 1)
         compute(merge(given), arguments[0], part, parts)
-    except (ValueError, runs.RunError) as error:
+    except Exception as error:
+        if told := disk.explain(error):
+            print(f"error: {told}", file=sys.stderr)
+            return 1
+        if not isinstance(error, ValueError | runs.RunError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -137,8 +138,15 @@ def free_bytes(device: torch.device) -> int:
     """
     processes = int(os.environ.get("XL_INFLUENCE_WORKERS", 1))
     if device.type != "cuda":
-        return psutil.virtual_memory().available // processes
+        return min(psutil.virtual_memory().available, _job_bytes()) // processes
     free = torch.cuda.mem_get_info(device)[0]
     reserved = torch.cuda.memory_reserved(device)  # PyTorch keeps what it has freed
     unused = reserved - torch.cuda.memory_allocated(device)
     return free // processes + unused
+
+
+def _job_bytes() -> int:
+    """Memory that Slurm grants the job of this process, in bytes; without limit outside a job."""
+    total, each = (int(os.environ.get(f"SLURM_MEM_PER_{what}", 0)) for what in ("NODE", "CPU"))
+    megabytes = total or each * int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
+    return megabytes << 20 if megabytes else sys.maxsize
