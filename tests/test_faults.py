@@ -224,8 +224,7 @@ def plan_steps(folder):
     """The steps of the base run that Snakemake would compute."""
     target = [str(steps.mark(of(folder), step)) for step in ("finetuning", "influence")]
     pairs = [f"{key}={value}" for key, value in GIVEN.items() if key not in ("study", "task")]
-    at = PLAN.index("--config")
-    options = (*PLAN[:at], *target, *PLAN[at:], "tasks=marc", f"runs_root={folder}", *pairs)
+    options = (*PLAN[:2], *target, *PLAN[2:], "tasks=marc", f"runs_root={folder}", *pairs)
     done = run_python(*options)
     return done.stdout + done.stderr
 

@@ -40,11 +40,10 @@ def start(cluster, folder, given, *targets, split=SPLIT, more=()):
     """Start Snakemake with the profile for Slurm; what it says goes to a file in `folder`."""
     pairs = [f"{key}={value}" for key, value in given.items() if key != "task"]
     command = [
-        *(sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--nolock"),
+        *(sys.executable, "-m", "snakemake", *targets, "--profile", "profiles/slurm", "--nolock"),
         *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20"),
         *("--seconds-between-status-checks", "1"),
         *("--default-resources", "mem_mb=1000", "runtime=10", *more),
-        *targets,
         *("--config", *pairs, f"tasks={given['task']}", f"runs_root={folder}", "once="),
         *split,
     ]
