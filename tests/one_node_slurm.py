@@ -107,7 +107,7 @@ class Cluster:
         lines = [f"{key}={value}" for key, value in settings.items()]
         lines += [
             f"NodeName={node} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory=64000 Gres=gpu:{GPUS}",
-            f"PartitionName=all Nodes={node} Default=YES MaxTime=60 DefMemPerCPU=200 State=UP",
+            f"PartitionName=all Nodes={node} Default=YES DefMemPerCPU=200 State=UP",
         ]
         self.conf.write_text("\n".join(lines) + "\n")
 

@@ -46,6 +46,7 @@ scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 retraining training again without influential samples (section 6)
+steps      the steps of a study as jobs, and what marks them as finished
 removal    how confidence changes when influential samples are removed (section 6)
 found      what the paper's claims read from a run's tables: values with intervals
 quantities the quantities that the paper's claims are about
@@ -59,7 +60,6 @@ restore    puts the texts into runs from a prepared folder
 estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
-steps      the steps of a study as jobs, and what marks them as finished
 leftovers  jobs that a killed Snakemake left in Slurm's queue
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book

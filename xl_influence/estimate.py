@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, e5small, encoders, fingerprints, prepared, runs, scores
+from . import data, e5small, encoders, fingerprints, prepared, runs, scores, steps
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -87,17 +87,7 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
 def retrainings(params: dict[str, Any]) -> int:
     """Return how many models `removal.retrain` still trains, at most."""
     done = (runs.folder(params) / "retrainings").glob("*.json")
-    return planned_retrainings(params) - len(list(done))
-
-
-def planned_retrainings(params: dict[str, Any]) -> int:
-    """Return how many models `removal.retrain` trains in all, at most.
-
-    For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
-    one control that all samples share. For each seed but the run's own: nothing removed.
-    """
-    seeds, sizes = params["removal_seeds"], len(params["removal_ks"])
-    return 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
+    return steps.count_retrainings(params) - len(list(done))
 
 
 def training_seconds(params: dict[str, Any], rates: Rates) -> float:

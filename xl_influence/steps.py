@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import data, disk, estimate, fingerprints, retraining, runs, scores
+from . import data, disk, fingerprints, runs, scores
 from .manifest import read_manifest
 from .params import ParameterError, merge, parse, with_variant
 
@@ -150,8 +150,23 @@ def count_parts(params: dict[str, Any], step: str, size: int) -> int:
     if step == "influence":
         whole = params["epochs"] * sum(data.train_sizes(params).values())
     else:
-        whole = estimate.planned_retrainings(params)
+        whole = count_retrainings(params)
     return max(1, -(-whole // size))
+
+
+def count_retrainings(params: dict[str, Any]) -> int:
+    """Return how many models `removal.retrain` trains, at most.
+
+    For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
+    one control that all samples share. For each seed but the run's own: nothing removed.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    """
+    seeds, sizes = params["removal_seeds"], len(params["removal_ks"])
+    return 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
 
 
 def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> None:
@@ -184,10 +199,13 @@ def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) ->
         scores.fill(params, part, parts)
     elif step == "influence":
         scores.make(params)
-    elif parts > 1:
-        retraining.retrain_part(params, part, parts)
     else:
-        retraining.retrain(params)
+        from . import retraining
+
+        if parts > 1:
+            retraining.retrain_part(params, part, parts)
+        else:
+            retraining.retrain(params)
     leave_mark(path)
 
 
