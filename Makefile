@@ -2,7 +2,6 @@
 #   make book      runs the demo and builds the book, with the published runs of the study `real`
 #   make study     runs a study of your own: STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="epochs=2";
 #                  on a cluster with PROFILE=slurm
-#   make slurm     installs what PROFILE=slurm needs
 #   make unlock    releases the folder after a Snakemake that was killed; arguments as for study
 #   make lab       opens the notebooks in JupyterLab
 #   make prepare   puts all that a study needs in one folder: STUDY=real TASK=xnli DATA_ROOT=~/data
@@ -29,7 +28,7 @@ SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
 .PHONY: book html figure publish quick test lint format house help lab notebooks study \
-  slurm unlock prepare bench clean
+  unlock prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -77,11 +76,6 @@ publish: .venv/installed
 
 study: .venv/installed
 	$(SNAKEMAKE)/$(PROFILE) $(if $(filter local,$(PROFILE)),--cores $(CORES)) --config $(CHOICE)
-
-# What PROFILE=slurm needs beyond the environment
-slurm: .venv/installed
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps \
-	  -r profiles/slurm/requirements.txt
 
 # After a Snakemake that was killed
 unlock: .venv/installed

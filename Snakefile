@@ -85,9 +85,9 @@ try:
     # Snakemake's own, on a node of a cluster, has its orders.
     FINISHED = set()
     if workflow.is_main_process:
-        for run in filter(is_computed, RUNS.values()):
-            FINISHED.update(map(str, steps.find_finished(run)))
-except (params.ParameterError, runs.RunError) as error:
+        for step, run, _ in STEPS.values():
+            FINISHED.update(map(str, steps.find_finished(run, [step])))
+except (ValueError, runs.RunError) as error:  # in parameters, data, or the files of a run
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 

@@ -29,7 +29,7 @@ SPLIT = ("samples_per_job=1300", "retrainings_per_job=3", "threads=1", "gpus=1")
 def cluster(tmp_path_factory):
     obstacle = find_obstacle()
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-        obstacle = "snakemake-executor-plugin-slurm not installed (profiles/slurm/requirements.txt)"
+        obstacle = "snakemake-executor-plugin-slurm not installed (extra slurm)"
     if obstacle:
         pytest.skip(f"no Slurm to test with: {obstacle}")
     with Cluster(tmp_path_factory.mktemp("slurm") / "one-node") as found:
