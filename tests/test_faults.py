@@ -24,7 +24,7 @@ GIVEN = {
     "study": "smoke",
     "task": "marc",
     "train_size": 60,
-    "shard_size": 30,
+    "shard_size": 100,
     "test_pool": 60,
     "zero_shot_languages": "[]",
 }
@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(small
 
 
 def limit_files():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # bytes; a shard has more
 
 
 @slow
@@ -171,9 +171,9 @@ def cut(path, share):
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9])
 def test_a_chunk_cut_short_is_never_another_number(copied, share):
     target = runs.folder(of(copied))
-    chunks = sorted((target / "scores.zarr" / "dot" / "c").rglob("0"))
-    assert len([path for path in chunks if path.is_file()]) > 1
-    cut(next(path for path in chunks if path.is_file()), share)
+    chunks = [path for path in (target / "scores.zarr/dot/c").rglob("*") if path.is_file()]
+    assert len(chunks) > 1
+    cut(sorted(chunks)[1], share)
     with pytest.raises(scores.ScoreError, match=r"scores\.zarr (is damaged|holds values)"):
         scores.read(of(copied))
 

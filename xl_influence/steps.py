@@ -86,7 +86,7 @@ def is_finished(params: dict[str, Any], step: str) -> bool:
 
 
 def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[Path]:
-    """Return the marks of the steps of a run that are finished, and correct the marks.
+    """Return the marks of a run's finished steps, after correcting them.
 
     A finished step without a mark gets one, as old as its result. The mark of a step that is not
     finished is removed: its result was replaced or deleted.
@@ -108,7 +108,7 @@ def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[
                 leave_mark(path)
                 made = (runs.folder(params) / "manifest.json").stat().st_mtime
                 os.utime(path, (made, made))
-        if finished:
+        if finished and path.exists():
             found.append(path)
     return found
 
