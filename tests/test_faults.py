@@ -119,8 +119,7 @@ def small_disk(tmp_path):
 
 @slow
 def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(small_disk, whole):
-    used = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file()) / 2**20
-    place = small_disk(max(1, int(used * 0.6)))
+    place = small_disk(1)  # an epoch takes 1.5 MB: the model and what the optimizer knows
     message = one_message(run(place, "finetuning", check=False))
     assert "the disk is full" in message
     assert read_manifest(runs.folder(of(place))) == {}, "an unfinished run looks finished"

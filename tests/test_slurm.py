@@ -86,9 +86,6 @@ def test_the_study_on_slurm_has_the_same_bits_as_here(cluster, smoke, tmp_path):
     began, before = time.time(), len(cluster.jobs("COMPLETED"))
     finish(start(cluster, tmp_path, given, split=split), tmp_path, 900)
     spent, jobs = time.time() - began, cluster.jobs("COMPLETED")
-    # Three runs fine-tuned. Two epochs of 120, 96 and 144 training samples, in parts of at most
-    # 100, and gathered. Seven retrainings in parts of at most three, and gathered. Ten notebooks.
-    assert len(jobs) - before == 3 + (3 + 2 + 3) + 3 + 3 + 1 + 10
     print(f"smoke/marc on Slurm: {len(jobs)} jobs in {spent:.0f} s")
     for variant in ("base", "without-es", "plus-100-es"):
         here, there = (runs.folder(of(given, folder, variant)) for folder in (smoke, tmp_path))
@@ -100,6 +97,9 @@ def test_the_study_on_slurm_has_the_same_bits_as_here(cluster, smoke, tmp_path):
         pd.testing.assert_frame_equal(
             *(pd.read_parquet(run / "tables" / name) for run in (here, there)), check_exact=True
         )
+    # Three runs fine-tuned. Two epochs of 120, 96 and 144 training samples, in parts of at most
+    # 100, and gathered. Seven retrainings in parts of at most three, and gathered. Ten notebooks.
+    assert len(jobs) - before == 3 + (3 + 2 + 3) + 3 + 3 + 1 + 10
 
 
 def shards(run):

@@ -76,6 +76,7 @@ def test_a_size_of_jobs_that_is_no_number(size):
     [
         (["tuning"], "step 'tuning': allowed are finetuning, influence, retraining"),
         (["influence", "part=3", "parts=3"], "part=3 parts=3: allowed are part=0 to parts - 1"),
+        (["influence", "part=first", "parts=3"], "part=first parts=3: allowed are part=0"),
         (["finetuning", "part=0", "parts=2"], "fine-tuning has one part"),
     ],
 )
@@ -182,7 +183,7 @@ notebook._run_all_cells(folder / f"source-{sys.argv[2]}.ipynb", folder / f"{sys.
 
 @pytest.mark.slow
 def test_kernels_that_start_at_once_do_not_meet(tmp_path):
-    count = 16
+    count = 8
     command = [sys.executable, "-c", KERNEL, str(tmp_path)]
     started = [
         subprocess.Popen([*command, str(n)], cwd=ROOT, stderr=subprocess.PIPE) for n in range(count)

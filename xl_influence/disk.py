@@ -17,7 +17,8 @@ KINDS = {
     errno.ESTALE: "the shared folder has gone",
 }
 # What libraries say that do not raise OSError
-WORDS = {os.strerror(number): number for number in KINDS} | {"failed writing file": errno.ENOSPC}
+TORCH = ("failed writing file", "file write failed", "unexpected pos")
+WORDS = {os.strerror(number): number for number in KINDS} | dict.fromkeys(TORCH, errno.ENOSPC)
 
 
 def explain(error: BaseException) -> str:

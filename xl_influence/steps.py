@@ -186,7 +186,8 @@ def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) ->
     ParameterError
         There is no such part, or fine-tuning is to be done in parts.
     """
-    if not 0 <= part < parts or (step == "finetuning" and parts > 1):
+    whole = type(part) is int and type(parts) is int
+    if not whole or not 0 <= part < parts or (step == "finetuning" and parts > 1):
         raise ParameterError(
             f"part={part} parts={parts}: allowed are part=0 to parts - 1; fine-tuning has one part"
         )
