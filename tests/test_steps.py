@@ -14,6 +14,7 @@ from conftest import ROOT
 
 from xl_influence import leftovers, notebook, params, steps
 from xl_influence.cube import Cube
+from xl_influence.engine import layout
 
 GIVEN = {"study": "smoke", "task": "marc"}
 
@@ -118,6 +119,29 @@ def test_parts_cover_a_cube_exactly_once_and_range_by_range(tmp_path, parts):
         found += own
     assert found == cube.shards()
     cube.gather()
+
+
+# ----------------------------------------------------------------------------- a job's memory
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/", {}, sys.maxsize),
+        ("0::/slurm/job_7/step_0", {"slurm/job_7/memory.max": "4000"}, 4000),
+        ("0::/a/b", {"a/memory.max": "5000", "a/b/memory.max": "max"}, 5000),
+        ("9:memory:/job\n0::/", {"memory/job/memory.limit_in_bytes": "6000"}, 6000),
+        ("3:cpu:/job", {"memory/job/memory.limit_in_bytes": "6000"}, sys.maxsize),
+    ],
+)
+def test_the_memory_that_a_job_was_granted(tmp_path, groups, files, expected):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"{groups}\n")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert layout._granted_bytes(tmp_path) == expected
 
 
 # ----------------------------------------------------------------------------- left-over jobs

@@ -35,10 +35,8 @@ def explain(error: BaseException) -> str:
             number = next((kind for words, kind in WORDS.items() if words in str(cause)), None)
         if number is not None:
             place = getattr(cause, "filename", None)
-            return (
-                f"{f'{place}: ' if place else ''}{KINDS[number]}. Whatever was complete is kept: "
-                "start again when that is mended"
-            )
+            where = f"{place}: " if place else ""
+            return f"{where}{KINDS[number]}. Mend that and start again: what was complete is kept"
     return ""
 
 
