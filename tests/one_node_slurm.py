@@ -4,6 +4,7 @@ It needs Debian's packages slurmctld, slurmd, slurm-client and munge, and root, 
 jobs. Nothing is left of it but its folder.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+import psutil
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
@@ -145,6 +148,15 @@ class Cluster:
         if process is not None:
             process.send_signal(how)
             process.wait(timeout=60)
+
+    def kill_jobs(self):
+        """Kill all processes of jobs, as a node does that loses its power."""
+        steps = [
+            each for each in psutil.process_iter(["name"]) if each.info["name"] == "slurmstepd"
+        ]
+        for process in [*steps, *(child for step in steps for child in step.children(True))]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def call(self, *command):
         """The output of one of Slurm's commands, without blanks around it."""

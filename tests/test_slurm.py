@@ -19,9 +19,17 @@ from xl_influence import params, runs, scores, steps
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"study": "smoke", "task": "marc", "test_pool": 60}
-LONG = SMALL | {"train_size": 120, "epochs": 4, "patience": 4, "shard_size": 60}
-# how the jobs of a test are split: two parts of three shards or more
+# 60 shards at each checkpoint, so that there is time to interfere
+LONG = {
+    "study": "smoke",
+    "task": "marc",
+    "test_pool": 60,
+    "train_size": 120,
+    "epochs": 4,
+    "patience": 4,
+    "shard_size": 10,
+}
+# in two parts
 SPLIT = ("samples_per_job=1300", "retrainings_per_job=3", "threads=1", "gpus=1")
 
 
@@ -137,9 +145,13 @@ def test_a_cancelled_job_is_sent_again_and_goes_on(cluster, whole, tmp_path):
     assert_same(tmp_path, whole)
 
 
-def test_a_lost_node_is_waited_for(cluster, whole, tmp_path):
+@pytest.mark.parametrize("jobs", ["live on", "die too"])
+def test_a_lost_node_is_waited_for(cluster, whole, tmp_path, jobs):
     with computing(cluster, tmp_path) as (process, _):
         cluster.stop("slurmd", signal.SIGKILL)
+        if jobs == "die too":
+            cluster.kill_jobs()
+            assert shards(runs.folder(of(LONG, tmp_path))) < 60, "all was done before"
         lost = lambda: cluster.call("sinfo", "-h", "-o", "%T").startswith("down")  # noqa: E731
         wait_for(lost, "lost node", 120)
         cluster.start("slurmd")
