@@ -83,7 +83,8 @@ class Cluster:
             "SlurmUser": "root",
             "SlurmdUser": "root",
             "AuthType": "auth/munge",
-            "AuthInfo": f"socket={self.folder}/munge.sock",
+            # the second: how long jobs of a lost node wait until they start again
+            "AuthInfo": f"socket={self.folder}/munge.sock,cred_expire=10",
             "CredType": "cred/munge",
             "CommunicationParameters": "NoCtldInAddrAny,NoInAddrAny",
             "StateSaveLocation": self.folder / "state",
