@@ -1,6 +1,8 @@
 # Using the book
 #   make book      runs the demo and builds the book, with the published runs of the study `real`
-#   make study     runs a study of your own: STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="epochs=2"
+#   make study     runs a study of your own: STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="epochs=2";
+#                  on a cluster with PROFILE=slurm
+#   make unlock    releases the folder after a Snakemake that was killed; arguments as for study
 #   make lab       opens the notebooks in JupyterLab
 #   make prepare   puts all that a study needs in one folder: STUDY=real TASK=xnli DATA_ROOT=~/data
 #   make publish   copies what may be published from runs/ to results/; arguments as for prepare
@@ -27,7 +29,7 @@ SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
 .PHONY: book html figure publish quick test storm lint format house help lab notebooks study \
-  prepare bench clean
+  unlock prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
 BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
@@ -43,7 +45,10 @@ BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-SNAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles/local --cores $(CORES)
+# The folder in profiles/ that says where jobs run: local, or slurm for a cluster
+PROFILE ?= local
+SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles
+SNAKE = $(SNAKEMAKE)/local --cores $(CORES)
 # spaces and ~ in DATA_ROOT are left to Python; lists in SET may have spaces after their commas
 comma := ,
 empty :=
@@ -71,7 +76,11 @@ publish: .venv/installed
 	  variant="$(VARIANT)" $(DATA) || exit 1; done
 
 study: .venv/installed
-	$(SNAKE) --config $(CHOICE)
+	$(SNAKEMAKE)/$(PROFILE) $(if $(filter local,$(PROFILE)),--cores $(CORES)) --config $(CHOICE)
+
+# After a Snakemake that was killed
+unlock: .venv/installed
+	$(SNAKE) --unlock --config $(CHOICE)
 
 prepare: .venv/installed
 	@for task in $(TASK); do $(BIN)/python -m xl_influence.prepare study="$(STUDY)" task=$$task \

@@ -1,6 +1,8 @@
-# Which notebook runs after which, for every task of a study.
+# What runs after what, for every task of a study: the steps that compute (fine-tuning, influence,
+# retraining), each a job of its own or several, and the notebooks that show what these leave.
 #
 #     snakemake --profile profiles/local --cores all --config study=demo tasks="xnli marc"
+#     snakemake --profile profiles/slurm --config study=demo tasks="xnli marc"
 #
 # Any parameter in params/base.yaml can follow, such as epochs=2.
 import json
@@ -8,25 +10,31 @@ import re
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
-from xl_influence import literals, params, runs, tables
+from xl_influence import leftovers, literals, params, runs, steps, tables, uses
 from xl_influence import workflow as notebooks  # Snakemake itself uses the name `workflow`
 
 TASKS = str(config.get("tasks", config.get("task", "xnli pawsx marc"))).split()
-# Notebooks that compute → priority. Those that others wait for go first, so that no core is idle at
-# the end. All other notebooks read what these leave, with one thread each.
-COMPUTING = {"01-data-and-fine-tuning": 3, "02-influence": 2, "03-quality": 1}
-# Threads of a notebook that computes. Running the tasks side by side uses the cores better than
-# giving all of them to one task. Snakemake sets OMP_NUM_THREADS to this number.
-THREADS = int(config.get("threads", max(1, workflow.cores // len(TASKS))))
-GPU = shutil.which("nvidia-smi") is not None  # for one notebook at a time
-SOURCES = [
-    str(path) for path in sorted(Path("xl_influence").rglob("*")) if path.suffix in (".py", ".yaml")
-]
-
-
-OF_SNAKEMAKE = ("task", "tasks", "threads", "once")  # no parameters, or set by `tasks`
+# Threads of a step. Running the tasks side by side uses the cores better than giving all of them to
+# one task. Snakemake sets OMP_NUM_THREADS to this number. Notebooks have one thread each.
+THREADS = int(config.get("threads") or max(1, workflow.cores // len(TASKS)))
+# GPUs of a step
+GPUS = int(config.get("gpus", shutil.which("nvidia-smi") is not None))
+# The most that one job does, see `steps.count_parts`; 0: all
+SIZES = {
+    "influence": config.get("samples_per_job", 0),
+    "retraining": config.get("retrainings_per_job", 0),
+}
+# No parameters of the study, or set by `tasks`
+OF_SNAKEMAKE = (
+    "task",
+    "tasks",
+    "threads",
+    "gpus",
+    "samples_per_job",
+    "retrainings_per_job",
+    "once",
+)
 
 
 def place(run):
@@ -66,29 +74,61 @@ try:
             RUNS.setdefault(place(run), run)
             if run["test_from"]:
                 tested = params.with_variant(run, run["test_from"])
-                if is_computed(tested):
-                    RUNS.setdefault(place(tested), tested)
-except params.ParameterError as error:
+                RUNS.setdefault(place(tested), tested)
+    RETRAINED = [run for task in TASKS for run in COMPARED[task]["03-quality"]]
+    STEPS = {}  # mark → step, parameters of its run, in how many parts
+    for run in filter(is_computed, [*RUNS.values(), *RETRAINED]):
+        for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
+            parts = steps.count_parts(run, step, SIZES.get(step, 0))
+            STEPS[str(steps.mark(run, step))] = (step, run, parts)
+    # Finished steps are found by their fingerprints, and no rule makes their marks again. A job of
+    # Snakemake's own, on a node of a cluster, has its orders.
+    FINISHED = set()
+    if workflow.is_main_process:
+        for step, run, _ in STEPS.values():
+            FINISHED.update(map(str, steps.find_finished(run, [step])))
+except (ValueError, runs.RunError) as error:  # in parameters, data, or the files of a run
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
 
+def marks(step):
+    """A regular expression for the marks that the rule of a step can make."""
+    found = [mark for mark, (other, *_) in STEPS.items() if other == step and mark not in FINISHED]
+    return "|".join(map(re.escape, found)) or "(?!)"
+
+
+def mark(run, step):
+    """The mark of a step of a run, as a list; empty for a published run."""
+    return [str(steps.mark(run, step))] if is_computed(run) else []
+
+
 def needed(wildcards):
-    """Executed notebooks that a notebook needs: from its own run, from others, from other tasks."""
+    """What a notebook needs: steps of its run and of others, and other notebooks."""
     run, name = RUNS[wildcards.folder], wildcards.name
-    task, before = run["task"], notebooks.PER_TASK[name]
-    found = []
-    if wildcards.folder == place(MAIN[task]):
-        found += [executed(run, other) for other in before if other in NAMES[task]]
-        found += [executed(other, "02-influence") for other in COMPARED[task].get(name, [])]
-    elif run["study"] == MAIN[task]["study"]:  # of another study only 02 runs; it also fine-tunes
-        found += [executed(run, other) for other in before]
-    if name == "02-influence" and run["test_from"]:
-        tested = params.with_variant(run, run["test_from"])
-        found += [executed(tested, name)] if place(tested) in RUNS else []
+    task = run["task"]
+    found = mark(run, "finetuning" if name.startswith("01-") else "influence")
+    found += [executed(run, other) for other in notebooks.PER_TASK[name] if other in NAMES[task]]
+    for other in COMPARED[task].get(name, []):
+        found += mark(other, "retraining" if name.startswith("03-") else "influence")
     if name == "09-the-paper-and-this-run":
         found += executed_for_tasks("04-cross-language-influence")
     return list(dict.fromkeys(found))
+
+
+def needed_by_influence(wildcards):
+    """What an influence pass needs: the model, and the test samples if another run chose them."""
+    _, run, _ = STEPS[wildcards.mark]
+    found = mark(run, "finetuning")
+    if run["test_from"]:
+        found += mark(params.with_variant(run, run["test_from"]), "influence")
+    return found
+
+
+def parts(wildcards):
+    """The marks of the parts of a step that is split into several jobs."""
+    *_, number = STEPS[wildcards.mark]
+    return [f"{wildcards.mark}.{part}-of-{number}" for part in range(number) if number > 1]
 
 
 def executed_for_tasks(name):
@@ -117,9 +157,19 @@ def given(run):
     return " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())
 
 
+def given_to_step(wildcards):
+    """The command line of a step."""
+    return given(STEPS[wildcards.mark][1])
+
+
 def gpus(wildcards):
-    """How many GPUs a notebook uses: 1 or 0."""
-    return int(GPU and wildcards.name in COMPUTING and RUNS[wildcards.folder]["device"] != "cpu")
+    """How many GPUs a step uses."""
+    return GPUS if STEPS[wildcards.mark][1]["device"] != "cpu" else 0
+
+
+def sources(wildcards):
+    """The package's files that a notebook uses."""
+    return list(map(str, uses.find_files(f"notebooks/{wildcards.name}.ipynb")))
 
 
 ALL_TASKS = set(TASKS) >= {"xnli", "pawsx", "marc"}
@@ -129,13 +179,15 @@ ONCE = notebooks.ONCE if ALL_TASKS and config.get("once", True) else ()
 onstart:  # only if something is to run, and only in the process that the reader started
     from xl_influence import estimate
 
-    retrained = [run for task in TASKS for run in COMPARED[task]["03-quality"]]
-    if told := estimate.announce(RUNS.values(), retrained):
+    if told := leftovers.cancel():
+        print(told, file=sys.stderr, flush=True)
+    if told := estimate.announce(filter(is_computed, RUNS.values()), RETRAINED):
         print(told, file=sys.stderr, flush=True)
 
 
 wildcard_constraints:
-    folder="|".join(map(re.escape, RUNS)),
+    folder="|".join(re.escape(place(MAIN[task])) for task in TASKS),
+    part=r"\d+",
 
 
 rule all:
@@ -145,11 +197,103 @@ rule all:
         [executed(MAIN[task], notebooks.ASK) for task in TASKS if notebooks.is_asked(MAIN[task])],
 
 
+rule finetuning:
+    output:
+        "{mark}",
+    wildcard_constraints:
+        mark=marks("finetuning"),
+    params:
+        given=given_to_step,
+    priority: 3  # those that others wait for go first, so that no core is idle at the end
+    threads: THREADS
+    resources:
+        gpu=gpus,
+    shell:
+        "python -m xl_influence.steps finetuning {params.given}"
+
+
+rule influence_part:  # of a cube that several jobs fill
+    input:
+        needed_by_influence,
+    output:
+        "{mark}.{part}-of-{parts}",
+    wildcard_constraints:
+        mark=marks("influence"),
+    params:
+        given=given_to_step,
+    priority: 2
+    threads: THREADS
+    resources:
+        gpu=gpus,
+    shell:
+        "python -m xl_influence.steps influence part={wildcards.part} parts={wildcards.parts}"
+        " {params.given}"
+
+
+rule influence:
+    input:
+        needed_by_influence,
+        parts,
+    output:
+        "{mark}",
+    wildcard_constraints:
+        mark=marks("influence"),
+    params:
+        given=given_to_step,
+    priority: 2
+    threads: THREADS
+    resources:
+        gpu=gpus,
+    shell:
+        "python -m xl_influence.steps influence {params.given}"
+
+
+def cube(wildcards):
+    """The mark of the cube from which samples to leave out are chosen."""
+    return mark(STEPS[wildcards.mark][1], "influence")
+
+
+rule retraining_part:
+    input:
+        cube,
+    output:
+        "{mark}.{part}-of-{parts}",
+    wildcard_constraints:
+        mark=marks("retraining"),
+    params:
+        given=given_to_step,
+    priority: 1
+    threads: THREADS
+    resources:
+        gpu=gpus,
+    shell:
+        "python -m xl_influence.steps retraining part={wildcards.part} parts={wildcards.parts}"
+        " {params.given}"
+
+
+rule retraining:
+    input:
+        cube,
+        parts,
+    output:
+        "{mark}",
+    wildcard_constraints:
+        mark=marks("retraining"),
+    params:
+        given=given_to_step,
+    priority: 1
+    threads: THREADS
+    resources:
+        gpu=gpus,
+    shell:
+        "python -m xl_influence.steps retraining {params.given}"
+
+
 rule notebook:
     input:
         "notebooks/{name}.ipynb",
         needed,
-        sources=SOURCES,
+        sources=sources,
     output:
         "{folder}/notebooks/{name}.ipynb",
     wildcard_constraints:
@@ -158,10 +302,7 @@ rule notebook:
         merged=lambda wildcards: RUNS[wildcards.folder],
         name=lambda wildcards: wildcards.name,
         given=lambda wildcards: given(RUNS[wildcards.folder]),
-    priority: lambda wildcards: COMPUTING.get(wildcards.name, 0)
-    threads: lambda wildcards: THREADS if wildcards.name in COMPUTING else 1
-    resources:
-        gpu=gpus,
+    threads: 1
     shell:
         "python -m xl_influence.notebook {params.name} {params.given}"
 
@@ -170,7 +311,7 @@ rule notebook_once:  # of all tasks together; they lie beside those of the first
     input:
         "notebooks/{name}.ipynb",
         needed_once,
-        sources=SOURCES,
+        sources=sources,
     output:
         "{folder}/notebooks/{name}.ipynb",
     wildcard_constraints:

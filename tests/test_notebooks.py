@@ -221,8 +221,7 @@ def test_a_notebook_says_which_run_it_shows_and_what_that_run_found(smoke, task)
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_variant_is_not_analysed_on_its_own(smoke, task):
-    notebooks = (find_run(smoke, task, "plus-100-es") / "notebooks").glob("*.ipynb")
-    assert {path.stem for path in notebooks} == {"01-data-and-fine-tuning", "02-influence"}
+    assert not (find_run(smoke, task, "plus-100-es") / "notebooks").exists()
 
 
 def read_glued(path):

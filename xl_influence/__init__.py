@@ -4,6 +4,7 @@ Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
 imports    libraries, loaded without their slow parts
+uses       which files of the package a notebook uses
 languages  names of languages, and how their tags are spelt
 own_files  the files of your own task, with line numbers
 prepared   a folder that holds all that fine-tuning and scoring need
@@ -14,6 +15,8 @@ literals   parameters as people write them, on command lines say
 params     parameters: files, variants, merging
 notebook_cells  parameters cells, written from params/base.yaml
 prose      numbers and names as prose has them
+disk       errors of the disk in words
+locks      file locks, where the file system has them and where not
 runs       run folders: fingerprints, files that are complete or absent
 manifest   what a run says of itself: accuracy, environment, cost
 hub        the hub: whether it answers, and its data sets
@@ -49,6 +52,7 @@ scores     the score cube of a run, made or read
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 retraining training again without influential samples (section 6)
+steps      the steps of a study as jobs, and what marks them as finished
 removal    how confidence changes when influential samples are removed (section 6)
 found      what the paper's claims read from a run's tables: values with intervals
 quantities the quantities that the paper's claims are about
@@ -65,6 +69,7 @@ restore    puts the texts into runs from a prepared folder
 estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
+leftovers  jobs that a killed Snakemake left in Slurm's queue
 workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured

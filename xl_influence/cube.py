@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +23,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from . import kept, runs
+from . import kept, locks, runs
 from .influence import ALL, sample_coords
 from .kept import DIMS
 
 WAIT = 0.2  # seconds between looks at what other processes do
+PATIENCE = 60.0  # seconds after which we say whom we wait for
 # Keys of a layout as unfinished cubes of earlier versions have them
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
@@ -170,38 +172,61 @@ class Cube:
         """Whether this or another process has written the shard."""
         return (self.written / f"{shard.name}.json").exists()
 
-    def claims(self) -> Iterator[Shard]:
+    def claims(self, part: int = 0, parts: int = 1) -> Iterator[Shard]:
         """Yield shards for this process to write, until this or another process has written each.
 
         A shard is locked while the caller has it. If another process dies, its shard is claimed
         again.
+
+        Parameters
+        ----------
+        part, parts
+            Which of `parts` equal parts of the cube to write; `part` counts from 0. A part is a
+            range of training samples at one checkpoint, or several in a row.
         """
-        waiting = [shard for shard in self.shards() if not self.is_written(shard)]
+        wanted = self.shards()
+        wanted = wanted[part * len(wanted) // parts : (part + 1) * len(wanted) // parts]
+        waiting = [shard for shard in wanted if not self.is_written(shard)]
+        last = time.monotonic()
         while waiting:
             locked = []
             for shard in waiting:
                 gathered = not self.work.is_dir()  # by another process
                 if gathered or self.is_written(shard):
                     continue
-                lock = filelock.FileLock(self.locks / f"{shard.name}.lock")
                 try:
+                    lock = locks.make(self.locks / f"{shard.name}.lock")
                     lock.acquire(timeout=0)
                 except filelock.Timeout:
                     locked.append(shard)
                     continue
+                except FileNotFoundError:  # gathered since we looked
+                    continue
                 try:
                     if not self.is_written(shard):
                         yield shard
+                        last = time.monotonic()
                 finally:
                     lock.release()
             if len(locked) == len(waiting):
                 time.sleep(WAIT)
+                if time.monotonic() - last > PATIENCE:
+                    self._say_who(locked)
+                    last = math.inf
             waiting = locked
+
+    def _say_who(self, locked: Sequence[Shard]) -> None:
+        """Say that we wait for shards of other processes."""
+        holder = locks.describe_holder(self.locks / f"{locked[0].name}.lock")
+        print(
+            f"{self.work}: waiting for {len(locked)} shard(s) of other processes{holder}",
+            flush=True,
+        )
 
     def busy(self) -> bool:
         """Whether another process has locked a shard."""
         for path in self.locks.glob("*.lock"):
-            lock = filelock.FileLock(path)
+            lock = locks.make(path)
             try:
                 lock.acquire(timeout=0)
                 lock.release()
@@ -255,7 +280,7 @@ class Cube:
             A cell was not written, or written more than once, or is not a number.
         """
         self._check_written()
-        for name, bad in kept.count_bad(self.path).items():
+        for name, bad in self._count_bad().items():
             if bad:
                 raise CubeError(
                     f"{self.path}: {bad} values of {name} are not numbers: training diverged, "
@@ -273,6 +298,16 @@ class Cube:
     def describe_size(self) -> str:
         """How much disk the cube takes, in words."""
         return kept.describe_bytes(self.keep, **runs.select_keys(self.layout, DIMS["dot"]))
+
+    def _count_bad(self) -> dict[str, int]:
+        """Count the values that are not numbers, by array; `CubeError` if a file is damaged."""
+        try:
+            return kept.count_bad(self.path)
+        except Exception as error:  # each codec has its own
+            raise CubeError(
+                f"{self.path} is damaged ({error}). Remove {self.work}, and its influence is "
+                "computed again"
+            ) from error
 
     def _check_written(self) -> None:
         """Raise `CubeError` unless the shards that were written cover the cube exactly once.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, e5small, encoders, fingerprints, kept, prepared, runs, scores
+from . import data, e5small, encoders, fingerprints, kept, prepared, runs, scores, steps
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -89,15 +89,9 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
 
 
 def retrainings(params: dict[str, Any]) -> int:
-    """Return how many models `removal.retrain` still trains, at most.
-
-    For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
-    one control that all samples share. For each seed but the run's own: nothing removed.
-    """
-    seeds, sizes = params["removal_seeds"], len(params["removal_ks"])
-    removals = 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
+    """Return how many models `removal.retrain` still trains, at most."""
     done = (runs.folder(params) / "retrainings").glob("*.json")
-    return removals - len(list(done))
+    return steps.count_retrainings(params) - len(list(done))
 
 
 def training_seconds(params: dict[str, Any], rates: Rates) -> float:

@@ -47,10 +47,9 @@ def compute(
     """
     run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
     watch = Stopwatch()
-    with runs.lock(run, "choosing the test samples"):
-        if fingerprints.is_scored(run, fingerprint):
-            return
-        cube = _prepare(params, run, fingerprint, device, borrowed)
+    cube = _start(params, run, fingerprint, device, borrowed)
+    if cube is None:
+        return
     _fill(params, run, cube, device, progress)
     with runs.lock(run, "gathering"):
         if not fingerprints.is_scored(run, fingerprint):
@@ -65,6 +64,42 @@ def compute(
             )
         runs.remove(cube.work)
         runs.remove(run / ".lock")  # no longer needed: later processes see that all is done
+
+
+def fill_part(
+    params: dict[str, Any],
+    fingerprint: str,
+    part: tuple[int, int],
+    borrowed: Sequence[str] | None = None,
+    progress: bool = True,
+) -> None:
+    """Fill a part of the score cube; the first process to come chooses the test samples.
+
+    Parameters
+    ----------
+    params, fingerprint, borrowed, progress
+        As in `compute`, which must follow when all parts are filled.
+    part : tuple of int
+        Number of the part, from 0, and how many parts there are, see `Cube.claims`.
+    """
+    run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
+    cube = _start(params, run, fingerprint, device, borrowed)
+    if cube is not None:
+        _fill(params, run, cube, device, progress, part)
+
+
+def _start(
+    params: dict[str, Any],
+    run: Path,
+    fingerprint: str,
+    device: torch.device,
+    borrowed: Sequence[str] | None,
+) -> Cube | None:
+    """Return the unfinished cube of these parameters; None if the cube is finished."""
+    with runs.lock(run, "choosing the test samples"):
+        if fingerprints.is_scored(run, fingerprint):
+            return None
+        return _prepare(params, run, fingerprint, device, borrowed)
 
 
 def _prepare(
@@ -171,16 +206,21 @@ def _read_samples(run: Path) -> tuple[list[Sample], list[Sample]]:
 
 @memory.kept()
 def _fill(
-    params: dict[str, Any], run: Path, cube: Cube, device: torch.device, progress: bool
+    params: dict[str, Any],
+    run: Path,
+    cube: Cube,
+    device: torch.device,
+    progress: bool,
+    part: tuple[int, int] = (0, 1),
 ) -> None:
-    """Compute the shards that no other process has.
+    """Compute the shards of a part of the cube that no other process has.
 
     One model and the gradients of one test tile are in memory at a time. Shards come checkpoint by
     checkpoint and tile by tile, except those of a process that died, which come late.
     """
     train, test = _read_samples(run)
     with _progress_bar(params, cube, progress) as bar:
-        for checkpoint, shards in groupby(cube.claims(), lambda shard: shard.checkpoint):
+        for checkpoint, shards in groupby(cube.claims(*part), lambda shard: shard.checkpoint):
             engine = _load_engine(params, run, checkpoint + 1, device)
             if progress and bar.n == bar.initial:
                 tqdm.write(_describe(cube, engine, train, test))

@@ -35,9 +35,23 @@ PACKAGES = (
 
 
 def read_manifest(run: str | Path) -> dict[str, Any]:
-    """Return the run's manifest, or an empty dict if it has none."""
+    """Return the run's manifest, or an empty dict if it has none.
+
+    Raises
+    ------
+    RunError
+        The file is damaged.
+    """
     path = Path(run) / "manifest.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise runs.RunError(
+            f"{path} is damaged ({error}). Put back a copy of it, or remove it: the run is then "
+            "computed again"
+        ) from error
 
 
 def development_accuracy(manifest: dict[str, Any], lang: str = "accuracy") -> float:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import params, runs, tables, workflow
+from . import disk, params, runs, tables, workflow
 
 STARTS = 3  # attempts to start a kernel
 
@@ -56,31 +57,54 @@ def run(name: str, given: dict[str, Any]) -> Path:
     target = tables.place(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
+    parameters = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
+    with runs.lock(target.parent, f"notebook {source.stem}", f".{source.stem}.lock") as waited:
+        if waited and _is_executed(target, parameters):  # by the process that we waited for
+            return target
+        _run_all_cells(source, failed, given)
+        with runs.write_atomically(target.with_suffix(".yaml")) as path:
+            path.write_text(parameters, encoding="utf-8")
+        runs.move_into_place(failed, target)
+    return target
+
+
+def _is_executed(target: Path, parameters: str) -> bool:
+    """Whether a notebook was executed with these parameters and did not fail."""
+    beside, failed = target.with_suffix(".yaml"), target.with_suffix(".failed.ipynb")
+    if not (target.exists() and beside.exists()) or failed.exists():
+        return False
+    return beside.read_text(encoding="utf-8") == parameters
+
+
+def _run_all_cells(source: Path, target: Path, given: dict[str, Any]) -> None:
+    """Execute a notebook.
+
+    The kernel's connection file and sockets lie in a folder of their own on this machine.
+    """
+    from traitlets.config import Config
+
     os.environ["XL_INFLUENCE_BOOK"] = "1"  # the page loads Vega once for all charts
     logging.getLogger("papermill").addFilter(
         lambda record: "unknown parameter" not in record.getMessage()
     )
-    _execute(
-        source,
-        failed,
-        parameters=given,
-        cwd=params.root(),
-        progress_bar=False,
-        stderr_file=sys.stderr,  # progress bars
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-    )
-    with runs.write_atomically(target.with_suffix(".yaml")) as path:
-        path.write_text(
-            yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    with tempfile.TemporaryDirectory(prefix="xl-") as folder:
+        os.environ["JUPYTER_RUNTIME_DIR"] = folder
+        _execute(
+            source,
+            target,
+            parameters=given,
+            cwd=params.root(),
+            progress_bar=False,
+            stderr_file=sys.stderr,  # progress bars
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            config=Config(KernelManager={"transport": "ipc"}),
         )
-    runs.move_into_place(failed, target)
-    return target
 
 
 def _execute(source: Path, target: Path, **options: Any) -> None:
     """Call `papermill.execute_notebook`, again if the kernel does not start.
 
-    Two kernels that start at the same time can pick the same port.
+    Kernels talk over files, not ports: of two that start at once, both may pick the same port.
     """
     import papermill
 
@@ -111,6 +135,11 @@ def main(arguments: Sequence[str]) -> int:
             f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}",
             file=sys.stderr,
         )
+        return 1
+    except OSError as error:
+        if not (told := disk.explain(error)):
+            raise
+        print(f"error in {arguments[0]}: {told}", file=sys.stderr)
         return 1
     print(path)
     return 0

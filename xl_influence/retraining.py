@@ -47,6 +47,9 @@ COLUMNS = [
 ]
 
 
+TrainingSet = tuple[int, tuple[int, ...]]  # seed, rows left out
+
+
 class RemovalError(ValueError):
     """The plan removes more samples than there are."""
 
@@ -168,23 +171,54 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
         `confidence_after`: the probability of the gold class by the model trained with this seed on
         all samples, and by the one trained without those removed.
     """
-    scores.make(params, progress)
-    cube, train, test, manifest = scores.read(params)
-    seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
-    sizes = {"ks": params["removal_ks"], "samples": params["removal_samples"]}
-    removals = plan(cube, train, test, **sizes, seeds=seeds)
-    sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
-    trainer = Retrainer(params, train, test, manifest["chosen_epoch"])
-    title = f"{params['task']}: retraining"
-    bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
-    confidence = {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
-    lang = test.set_index("uid")["lang"]
+    removals, sets, trainer = _plan_run(params, progress)
+    confidence = _train_all(params, sets, trainer, progress)
+    lang = trainer.test.set_index("uid")["lang"]
     rows = []
     for r in removals:
         before = confidence[r.seed, ()][r.test_uid]
         after = confidence[r.seed, r.removed][r.test_uid]
         rows.append([r.test_uid, lang[r.test_uid], r.k, r.sign, r.strategy, r.seed, before, after])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def retrain_part(params: dict[str, Any], part: int, parts: int, progress: bool = True) -> None:
+    """Train a part of the models that `retrain` needs, which then finds them.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the run.
+    part, parts : int
+        Which of how many equal parts, counted from 0.
+    progress : bool
+        Whether to show a progress bar.
+    """
+    _, sets, trainer = _plan_run(params, progress)
+    own = sets[part * len(sets) // parts : (part + 1) * len(sets) // parts]
+    _train_all(params, own, trainer, progress)
+
+
+def _plan_run(
+    params: dict[str, Any], progress: bool
+) -> tuple[list[Removal], list[TrainingSet], Retrainer]:
+    """Return what is removed, the models to train for it, each once, and what trains them."""
+    scores.make(params, progress)
+    cube, train, test, manifest = scores.read(params)
+    seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
+    sizes = {"ks": params["removal_ks"], "samples": params["removal_samples"]}
+    removals = plan(cube, train, test, **sizes, seeds=seeds)
+    sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
+    return removals, sets, Retrainer(params, train, test, manifest["chosen_epoch"])
+
+
+def _train_all(
+    params: dict[str, Any], sets: list[TrainingSet], trainer: Retrainer, progress: bool
+) -> dict[TrainingSet, dict[str, float]]:
+    """Map each seed and set of removed rows to the confidences of its model."""
+    title = f"{params['task']}: retraining"
+    bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
+    return {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
 
 
 class Retrainer:
@@ -228,10 +262,24 @@ class Retrainer:
         )
         path = self.run / "retrainings" / f"{mark}.json"
         if not path.exists():
-            found = dict(zip(self.test["uid"], map(float, self._train(seed, removed)), strict=True))
-            with runs.write_atomically(path) as partial:
-                partial.write_text(json.dumps(found), encoding="utf-8")
-        return json.loads(path.read_text(encoding="utf-8"))
+            self._keep(path, seed, removed)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise runs.RunError(
+                f"{path} is damaged ({error}). Remove it, and that model is trained again"
+            ) from error
+
+    def _keep(self, path: Path, seed: int, removed: tuple[int, ...]) -> None:
+        """Train without the rows `removed` and keep the confidences, unless another process did."""
+        name = f".{path.stem}.lock"
+        with runs.lock(path.parent, "retraining", name):
+            if not path.exists():
+                found = map(float, self._train(seed, removed))
+                with runs.write_atomically(path) as partial:
+                    named = dict(zip(self.test["uid"], found, strict=True))
+                    partial.write_text(json.dumps(named), encoding="utf-8")
+            runs.remove(path.with_name(name))  # whoever waited sees that all is done
 
     def _train(self, seed: int, removed: tuple[int, ...]) -> np.ndarray:
         """Train without the rows `removed`; return the gold class's probability, (test,)."""

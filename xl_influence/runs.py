@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
+from . import locks
 from .own_files import name_folder
 from .params import root
 
@@ -115,7 +116,7 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(run: Path, step: str) -> Iterator[None]:
+def lock(run: Path, step: str, name: str = ".lock") -> Iterator[bool]:
     """Enter a step of a run that only one process at a time may do.
 
     A process that is killed releases its lock. A step that fails before it leaves any file leaves
@@ -127,16 +128,24 @@ def lock(run: Path, step: str) -> Iterator[None]:
         The run's folder; created if it does not exist.
     step
         What the step does, for the message printed while we wait.
+    name
+        The name of the lock's file in that folder.
+
+    Yields
+    ------
+    bool
+        Whether we had to wait for another process.
     """
     run.mkdir(parents=True, exist_ok=True)
-    guard = filelock.FileLock(run / ".lock")
+    guard, waited = locks.make(run / name), False
     try:
         guard.acquire(timeout=0)
     except filelock.Timeout:
-        print(f"{run}: waiting for another process ({step})", flush=True)
+        waited, holder = True, locks.describe_holder(run / name)
+        print(f"{run}: waiting for another process ({step}){holder}", flush=True)
         guard.acquire()
     try:
-        yield
+        yield waited
     except BaseException:
         _remove_if_empty(run)
         raise

@@ -81,15 +81,40 @@ def make(params: dict[str, Any], progress: bool = True) -> Path:
     run = runs.folder(params)
     if fingerprints.is_published(run, params):
         return run
-    borrowed = None
-    if params["test_from"]:
-        borrowed = _test_uids(make(with_variant(params, params["test_from"]), progress))
+    borrowed = _borrow(params, progress)
     fingerprint = fingerprints.scored(params, borrowed)
     if not fingerprints.is_scored(run, fingerprint):
         from .influence_pass import compute  # imports torch, which takes seconds
 
         compute(params, fingerprint, borrowed, progress)
     return run
+
+
+def fill(params: dict[str, Any], part: int, parts: int, progress: bool = True) -> None:
+    """Compute a part of a run's score cube; `make` computes what is missing, and gathers it.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    part, parts : int
+        Which of how many parts, counted from 0, see `Cube.claims`.
+    progress : bool
+        Whether to show progress bars.
+    """
+    borrowed = _borrow(params, progress)
+    fingerprint = fingerprints.scored(params, borrowed)
+    if not fingerprints.is_scored(runs.folder(params), fingerprint):
+        from .influence_pass import fill_part  # imports torch, which takes seconds
+
+        fill_part(params, fingerprint, (part, parts), borrowed, progress)
+
+
+def _borrow(params: dict[str, Any], progress: bool) -> list[str] | None:
+    """Uids of the test samples that another run has chosen for this one; None if there is none."""
+    if not params["test_from"]:
+        return None
+    return _test_uids(make(with_variant(params, params["test_from"]), progress))
 
 
 def is_done(params: dict[str, Any]) -> bool:
@@ -186,10 +211,10 @@ def read_cube(run: Path) -> xr.Dataset:
         if not missing:
             cube = load_if_small(cube)
             incomplete = any(has_nan(block.scores) for block in blocks(cube))
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # each codec has its own
         raise ScoreError(
-            f"{path} cannot be read ({reason}): remove it, and `scores.make` computes it again"
+            f"{path} is damaged ({error}). Put back a copy of it, or remove it: `scores.make`, "
+            "notebook 02 or `make study` computes it again"
         ) from error
     if missing:
         raise ScoreError(

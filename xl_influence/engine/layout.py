@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -137,8 +139,36 @@ def free_bytes(device: torch.device) -> int:
     """
     processes = int(os.environ.get("XL_INFLUENCE_WORKERS", 1))
     if device.type != "cuda":
-        return psutil.virtual_memory().available // processes
+        return min(psutil.virtual_memory().available, _granted_bytes()) // processes
     free = torch.cuda.mem_get_info(device)[0]
     reserved = torch.cuda.memory_reserved(device)  # PyTorch keeps what it has freed
     unused = reserved - torch.cuda.memory_allocated(device)
     return free // processes + unused
+
+
+def _granted_bytes(root: Path = Path("/")) -> int:
+    """Memory that the control groups of this process allow, as those of a cluster's job do.
+
+    Slurm's variables do not say it: Snakemake's jobs do not hand them on.
+    """
+    limits = [sys.maxsize]
+    for line in _read_lines(root / "proc/self/cgroup"):
+        _, kinds, path = line.split(":", 2)
+        if kinds not in ("", "memory"):
+            continue
+        top, name = root / "sys/fs/cgroup", "memory.max"
+        if kinds == "memory":  # version 1
+            top, name = top / "memory", "memory.limit_in_bytes"
+        group = top / path.strip("/")
+        for level in (group, *group.parents):
+            found = _read_lines(level / name) if level.is_relative_to(top) else []
+            limits += [int(text) for text in found if text.isdecimal()]
+    return min(limits)
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines of a file; none if it cannot be read."""
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
