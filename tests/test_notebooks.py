@@ -207,7 +207,6 @@ def test_a_model_is_evaluated_in_the_language_left_out(smoke, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("task", TASKS)
 def test_a_notebook_says_which_run_it_shows_and_what_that_run_found(smoke, task):
     folder = find_run(smoke, task) / "notebooks"
     for number in ("03", "04", "05", "06", "07", "08", "10"):

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from .base import SIGN_ORDER, SIGN_SCALE, make_tooltip, plot_intervals
+from .marks import SIGN_COLORS, SIGN_ORDER, make_tooltip, name_signs, plot_intervals
 
 PANELS = {  # measure of `methods.compare` → title of its panel
     "other languages": "from other languages, k = {k}",
@@ -60,11 +60,13 @@ def plot_pools(table: pd.DataFrame) -> alt.FacetChart:
 
     `table`: that of `methods.compare_pools`; the rows of all test languages are drawn.
     """
-    part = table[table["test_lang"] == "all"].rename(columns={"share": "value", "what": "panel"})
+    part = name_signs(table[table["test_lang"] == "all"])
+    part = part.rename(columns={"share": "value", "what": "panel"})
+    scale = alt.Scale(domain=SIGN_ORDER, range=list(SIGN_COLORS))
     return _plot_dots(
         part,
         row=alt.Y("pool:N", sort=None, title=None),
-        color=alt.Color("sign:N", scale=SIGN_SCALE, sort=SIGN_ORDER, title=None),
+        color=alt.Color("sign:N", scale=scale, sort=SIGN_ORDER, title=None),
         names=["pool", "sign"],
         offset=alt.YOffset("sign:N", sort=SIGN_ORDER),
         panels=list(dict.fromkeys(part["panel"])),

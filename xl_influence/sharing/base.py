@@ -312,6 +312,11 @@ def other_language_at(train: pd.DataFrame, test: pd.DataFrame, rows: np.ndarray)
     return of_train[rows] != of_test[:, None]
 
 
+def in_other_language(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    """Whether a training sample is in another language than a test sample: bool, (test, train)."""
+    return train["lang"].to_numpy()[None] != test["lang"].to_numpy()[:, None]
+
+
 def check(scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:
     """Raise a `SharingError` unless `train` and `test` are the samples of `scores`, in order."""
     for name, frame in (("train", train), ("test", test)):
