@@ -205,8 +205,7 @@ def encoder_with_few_layers(folder):
 
 
 def encoder_without_words(folder):
-    given = params.merge({"study": "smoke", "encoder": str(folder)})
-    return lambda: encoders.load_tokenizer(given)
+    return lambda: encoders.load_tokenizer(str(folder))
 
 
 @pytest.mark.parametrize("case", TABLE["cube"], ids=lambda case: case["what"])

@@ -68,7 +68,8 @@ def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str,
     own |= runs.select_keys(
         params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
     )
-    return {key: merged[key] for key in KEYS if merged[key] != own[key]}
+    names = [key for key in KEYS if key != "variant"]  # each variant has its own folder anyway
+    return {key: merged[key] for key in names if merged[key] != own[key]}
 
 
 def is_experiment(merged: Mapping[str, Any]) -> bool:

@@ -29,7 +29,6 @@ NAMES = {  # split → what files call it
 }
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 UNPACKED = 4 * 2**30  # bytes that the rows of a Parquet file may take in memory
-TEXTS = ("string", "large_string", "binary", "large_binary")  # types in Arrow
 PARTS = ("{split}", "{lang}")  # of a pattern
 SHOWN = 8  # how many files a message lists
 SAVED = "dataset_dict.json"  # marks a folder written by `datasets`
@@ -312,7 +311,8 @@ def _check_unpacked(path: Path) -> None:
             parts = [about.row_group(number) for number in range(about.num_row_groups)]
             unpacked = sum(part.total_byte_size for part in parts)
             unpacked = max(unpacked, 8 * about.num_rows * about.num_columns)
-            texts = [field.name for field in file.schema_arrow if str(field.type) in TEXTS]
+            columns = [file.schema.column(number) for number in range(about.num_columns)]
+            texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
         if unpacked <= UNPACKED and texts:
             with pq.ParquetFile(path, read_dictionary=texts) as file:
                 for batch in file.iter_batches(columns=texts):
