@@ -273,10 +273,17 @@
 
   // Drawing
 
-  const draw = async (chart) => {
+  // Draws at the width that there is now; what is drawn or being drawn at it already, stays.
+  const draw = (chart) => {
     const width = Math.floor(chart.plot.clientWidth);
-    if (!width || width === chart.width) return;
-    chart.width = width;
+    if (width && width !== chart.width) {
+      chart.width = width;
+      chart.drawn = drawAt(chart, width);
+    }
+    return chart.drawn;
+  };
+
+  const drawAt = async (chart, width) => {
     const turn = (chart.turn = (chart.turn ?? 0) + 1);
     const embed = await loadVega();
     if (turn !== chart.turn) return;

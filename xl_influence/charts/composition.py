@@ -55,7 +55,8 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
         warnings.filterwarnings("ignore", "Automatically deduplicated selection")
         side_by_side = alt.concat(*maps, columns=2).resolve_scale(color="shared")
         chart = side_by_side & _plot_single_samples(each, languages, chosen, top_k)
-    chart = chart.resolve_scale(color="independent", shape="independent").properties(
+    apart = dict.fromkeys(("color", "fill", "shape"), "independent")
+    chart = chart.resolve_scale(**apart).properties(
         description=f"Percent of the top {top_k} training samples that come from each language, "
         "for each test language; below, for each test sample."
     )
