@@ -501,6 +501,14 @@ def test_data_sets_do_not_share_a_folder(tmp_path):
     write_manifest(run, parameters=merged(first, **root))
     with pytest.raises(runs.RunError, match=r"another data set, .*one\..*data_name"):
         finetune.finetune(merged(third, **root))
+    small = {"study": "smoke", "task": "own", "train_size": 2, "dev_size": 2, "top_k": 2}
+    small |= root | {"imbalance_percents": [50], "data_root": str(first)}
+    workflow.check(*params.merge_with_source(small | {"variant": "without-pt"}), [])
+    for other in ({"data_root": str(third)}, {"files": "{split}.csv"}):
+        for variant in ("base", "without-pt"):  # before anything is computed
+            whole = params.merge_with_source(small | other | {"variant": variant})
+            with pytest.raises(params.ParameterError, match=r"base holds results of another data"):
+                workflow.check(*whole, [])
     assert runs.folder(merged(third, data_name="three", **root)).parent.name == "own-three"
 
 

@@ -21,7 +21,7 @@ import torch
 
 from . import data, encoders, fingerprints, inputs, runs
 from .inputs import Inputs
-from .manifest import Stopwatch, environment, read_manifest, write_manifest
+from .manifest import Stopwatch, check_data, environment, write_manifest
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -92,27 +92,11 @@ def finetune(params: dict[str, Any], progress: bool = True) -> Path:
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
         _train(training)
         return run
-    _check_data(params, run)
+    check_data(params, run)
     with runs.lock(run, "fine-tuning"):
         if not fingerprints.is_finetuned(run, training.fingerprint, params):
             _train(training)
     return run
-
-
-def _check_data(params: dict[str, Any], run: Path) -> None:
-    """Raise `RunError` if the folder holds results of another data set of the same name."""
-    found = read_manifest(run).get("parameters", {})
-    old, new = (values.get("data_root", "") for values in (found, params))
-    if params["task"] == "own" and old and new and not _is_same_folder(old, new):
-        raise runs.RunError(
-            f"{run} holds results of another data set, {old}. Give this one, {new}, another "
-            "data_name, or remove that folder"
-        )
-
-
-def _is_same_folder(a: str, b: str) -> bool:
-    first, second = (Path(name).expanduser().resolve() for name in (a, b))
-    return first == second
 
 
 def _train(training: _Training) -> None:

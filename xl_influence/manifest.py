@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,33 @@ def read_manifest(run: str | Path) -> dict[str, Any]:
             f"{path} is damaged ({error}). Put back a copy of it, or remove it: the run is then "
             "computed again"
         ) from error
+
+
+def check_data(params: Mapping[str, Any], run: Path) -> None:
+    """Raise `RunError` if results of other data lie in the folder of your own task.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    run
+        Its folder; the folders of other variants are beside it.
+    """
+    if params["task"] != "own" or not params["data_root"]:
+        return
+    for place in sorted(run.parent.glob("*/manifest.json")):
+        found = read_manifest(place.parent).get("parameters", {})
+        if found.get("data_root") and _describe_data(found) != _describe_data(params):
+            old, new = (" ".join(_describe_data(values)).strip() for values in (found, params))
+            raise runs.RunError(
+                f"{place.parent} holds results of another data set, {old}. Give this one, {new}, "
+                "another data_name, or remove that folder"
+            )
+
+
+def _describe_data(params: Mapping[str, Any]) -> tuple[str, str]:
+    """What tells the data of your own task from others: their folder, and which of its files."""
+    return str(Path(params["data_root"]).expanduser().resolve()), params.get("files", "")
 
 
 def development_accuracy(manifest: dict[str, Any], lang: str = "accuracy") -> float:

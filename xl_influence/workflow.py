@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import own_files, params, runs, sizes
+from .manifest import check_data
 
 PER_TASK = {  # notebook → the notebooks whose results it needs
     "01-data-and-fine-tuning": [],
@@ -116,8 +117,8 @@ def check(merged: dict[str, Any], source: Mapping[str, str], names: Iterable[str
     Raises
     ------
     ParameterError
-        A notebook compares languages and there is only one, or a run needs more rows than there
-        are.
+        A notebook compares languages and there is only one, a run needs more rows than there are,
+        or its folder holds results of other data.
     """
     if len(merged["languages"]) == 1 and set(names) & set(TRAINED_AGAIN):
         raise params.ParameterError(
@@ -129,6 +130,7 @@ def check(merged: dict[str, Any], source: Mapping[str, str], names: Iterable[str
     needed = compared(merged, source)
     try:
         for run in [merged, *(run for name in names for run in needed.get(name, []))]:
+            check_data(run, runs.folder(run))
             sizes.check(run)
-    except (own_files.TaskError, sizes.DataError) as error:
+    except (own_files.TaskError, sizes.DataError, runs.RunError) as error:
         raise params.ParameterError(str(error)) from error
