@@ -19,9 +19,21 @@ from xl_influence.tasks import TASKS
 ROLES = "glue:text|number|lead|task|figures|computed|numref|cite|doc|eq|ref"
 # Glossary terms that have no everyday meaning as well, as their anchors have them
 TERMS = {
-    "chance", "complementary", "confidence", "cosine", "encoder", "gradient", "harmful", "helpful",
-    "interval", "parameter-group", "reinforcing", "score-cube", "test-language", "zero-shot",
-}  # fmt: skip
+    "chance",
+    "complementary",
+    "confidence",
+    "cosine",
+    "encoder",
+    "gradient",
+    "harmful",
+    "helpful",
+    "interval",
+    "parameter-group",
+    "reinforcing",
+    "score-cube",
+    "test-language",
+    "zero-shot",
+}
 
 pytestmark = pytest.mark.book
 
@@ -164,8 +176,10 @@ def test_figures_and_tables_are_numbered_in_order_and_linked_by_name(site):
     links = [link.get_text() for link in page.select("article p > a.reference.internal")]
     figures = [text for text in links if text.startswith(tuple("0123456789"))]
     assert [text.partition(" ")[2] for text in figures] == [
-        "(demo-NLI)", "(demo-paraphrase)", "(demo-reviews)"
-    ]  # fmt: skip
+        "(demo-NLI)",
+        "(demo-paraphrase)",
+        "(demo-reviews)",
+    ]
     numbers = [int(text.partition(" ")[0]) for text in figures]
     assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
     assert any(re.fullmatch(r"Table \d+", text) for text in links)

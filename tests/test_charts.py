@@ -209,7 +209,7 @@ def test_the_heat_map_has_the_same_scale_in_every_chart():
         table, each = make_composition("en", NONE, NONE, [share])
         drawn = charts.plot_composition(table.assign(share=share), each, 20).to_dict()
         color = drawn["vconcat"][0]["concat"][0]["layer"][0]["encoding"]["color"]
-        scales.append(color["scale"])
+        scales.append(color["condition"]["scale"])
     assert scales[0] == scales[1] and scales[0]["domain"] == [-0.4, 0, 0.4]
 
 

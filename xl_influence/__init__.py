@@ -7,6 +7,7 @@ imports    libraries, loaded without their slow parts
 uses       which files of the package a notebook uses
 languages  names of languages, and how their tags are spelt
 own_files  the files of your own task, with line numbers
+own_splits  where these files are
 prepared   a folder that holds all that fine-tuning and scoring need
 own_task   your own task: columns, languages, classes, rows left out
 tasks      the three tasks of section 3, and your own

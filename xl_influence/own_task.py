@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import prepared
 from .languages import TAGS, is_tag, normalize
-from .own_files import SPLITS, Files, TaskError, find_files, make_name, read, state
+from .own_files import SPLITS, TaskError, make_name, read, state
+from .own_splits import Files, find_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Description(NamedTuple):
 
 
 def find(params: dict[str, Any]) -> dict[str, Files]:
-    """Find the files of each split, as `own_files.find_files` does."""
+    """Find the files of each split, as `own_splits.find_files` does."""
     return find_files(params["data_root"], params["files"], params["languages"])
 
 

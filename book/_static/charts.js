@@ -69,7 +69,8 @@
     tip.hidden = false;
     const { offsetWidth: width, offsetHeight: height } = tip;
     const page = document.documentElement;
-    const left = Math.min(Math.max(4, box.left + box.width / 2 - width / 2), page.clientWidth - width - 4);
+    const middle = box.left + box.width / 2;
+    const left = Math.min(Math.max(4, middle - width / 2), page.clientWidth - width - 4);
     const above = box.top - height - 10;
     tip.style.left = `${left + window.scrollX}px`;
     tip.style.top = `${(above > 4 ? above : box.bottom + 10) + window.scrollY}px`;
@@ -85,9 +86,12 @@
     const legends = [];
     for (const element of live.querySelectorAll("svg.marks path, svg.marks rect")) {
       const item = element.__data__;
-      if (readsAloud(item) && (all || item.mark.aria !== false)) marks.push({ element, entries: Object.entries(item.tooltip) });
+      if (readsAloud(item) && (all || item.mark.aria !== false)) {
+        marks.push({ element, entries: Object.entries(item.tooltip) });
+      }
       else if (live.answers && isLegend(element) && item?.datum) {
-        legends.push({ element, entries: [["legend", `${item.datum.label}: Enter shows it alone`]] });
+        const entries = [["legend", `${item.datum.label}: Enter shows it alone`]];
+        legends.push({ element, entries });
       }
     }
     return [...marks, ...legends];
@@ -96,13 +100,15 @@
   const distance = (box, x, y) =>
     Math.hypot(Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
 
-  // The mark at a point of the window, or the nearest around it; of several the last, which is on top.
+  // The mark at a point of the window, or the nearest around it; of several the last, which is on
+  // top.
   const findNearest = (live, x, y) => {
     let best = { far: NEAR };
     for (const mark of findMarks(live, true)) {
       if (isLegend(mark.element)) continue;
       const box = mark.element.getBoundingClientRect();
-      const far = distance(box, x, y) + Math.hypot(box.left + box.width / 2 - x, box.top + box.height / 2 - y) / 1e4;
+      const [middle, center] = [box.left + box.width / 2, box.top + box.height / 2];
+      const far = distance(box, x, y) + Math.hypot(middle - x, center - y) / 1e4;
       if (far < best.far) best = { far, mark, box };
     }
     return best;
@@ -186,10 +192,12 @@
     const first = (caption ?? chart.spec.description ?? "").split(/(?<=\.)\s/)[0];
     const title = first.replace(/\.$/, "");
     const [page, book] = document.title.split(" — ");
-    const where = location.protocol.startsWith("http") ? `, ${location.host}${location.pathname}` : "";
+    const online = location.protocol.startsWith("http");
+    const where = online ? `, ${location.host}${location.pathname}` : "";
     const { set } = chart.element.dataset;
     const data = set ? [`Data: ${set}`] : [];
-    return { title, notes: [...data, `Source: ${book ?? page}${book ? `, “${page}”` : ""}${where}`] };
+    const source = `Source: ${book ?? page}${book ? `, “${page}”` : ""}${where}`;
+    return { title, notes: [...data, source] };
   };
 
   const wrap = (text, size) => {

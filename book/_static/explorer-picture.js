@@ -227,8 +227,8 @@
     const each = epochs.length === 1 ? "in the one epoch" : `after each of ${epochs.length} epochs`;
     return (
       `Every bar on this page has this scale. +${limit} is the largest possible score: ${each}, ` +
-      "the training sample pulls the model exactly where the test sample would pull it. At 0, its " +
-      "pull has nothing to do with the test sample; at " +
+      "the training sample pulls the model exactly where the test sample would pull it. " +
+      "At 0, its pull has nothing to do with the test sample; at " +
       `\u2212${limit}, it pulls the opposite way.`
     );
   };
