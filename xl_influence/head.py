@@ -79,7 +79,7 @@ def compare(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     numpy.ndarray
         (test, train), float32.
     """
-    return sum(  # type: ignore[return-value]  # of arrays
+    return sum(  # of arrays
         _dot(a.grads, b.grads) * (a.bias + _dot(a.inputs, b.inputs))
         for heads in zip(test, train, strict=True)
         for a, b in zip(*heads, strict=True)
@@ -92,7 +92,7 @@ def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     They know nothing of labels; here to compare with `compare`, which takes the same arguments and
     returns an array of the same shape.
     """
-    return sum(  # type: ignore[return-value]  # of arrays
+    return sum(  # of arrays
         _dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)
     )
 
@@ -292,7 +292,8 @@ def read(params: dict[str, Any], device: torch.device, progress: bool = True) ->
             for folder in folders
         ]
     with runs.write_atomically(path) as partial, open(partial, "wb") as opened:
-        np.savez(opened, mark=np.array(mark), **_pack(heads))
+        arrays: dict[str, Any] = {"mark": np.array(mark), **_pack(heads)}
+        np.savez(opened, **arrays)
     return heads
 
 

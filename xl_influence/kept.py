@@ -9,6 +9,7 @@ sum          influence summed over both; checkpoints are summed once all are the
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -89,10 +90,10 @@ def sum_checkpoints(path: Path, target: Path) -> Path:
         dims, chunks = DIMS["dot"][1:], cube["dot"].encoding["chunks"][1:]
         empty = cube.isel(checkpoint=0, drop=True)
         shape = [empty.sizes[dim] for dim in dims]
-        dot = {"dot": (dims, np.broadcast_to(np.float32(np.nan), shape))}
-        ones = {name: xr.ones_like(empty[name].load()) for name in DIMS if name != "dot"}
+        arrays: dict[str, Any] = {"dot": (dims, np.broadcast_to(np.float32(np.nan), shape))}
+        arrays |= {name: xr.ones_like(empty[name].load()) for name in DIMS if name != "dot"}
         encoding = {"dot": {"chunks": [1, *chunks[1:]]}}
-        whole = empty.assign(**dot, **ones).drop_encoding()
+        whole = empty.assign(arrays).drop_encoding()
         whole.to_zarr(target, mode="w", encoding=encoding, consolidated=False)
         for block in blocks(cube):
             values = influence(block.scores).to_numpy().astype(np.float32)

@@ -156,7 +156,7 @@ def read_input(config: dict[str, Any], run: Path, question: Question) -> Input:
     question
         From `read_question`.
     """
-    tokenizer = encoders.load_tokenizer(config)
+    tokenizer = encoders.load_tokenizer(config["encoder"])
     texts = {"text_a": [question.text_a], "text_b": [question.text_b or None]}
     (ids,), cut = encoders.tokenize(tokenizer, pd.DataFrame(texts), config["max_length"])
     kept = np.load(run / "checkpoints" / "vocabulary.npy").tolist()

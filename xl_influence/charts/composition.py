@@ -143,7 +143,7 @@ def _color_differences() -> alt.Color:
 def _write_shares(base: alt.Chart) -> list[alt.Chart]:
     """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
     dark = "abs(datum.difference) > 0.22"
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         f"datum._told && {dark}": {"color": "white"},
         f"datum._told && !({dark})": {"color": "black"},
         "!datum._told": {"opacity": 0.75},

@@ -8,7 +8,7 @@ side by side. The book follows it when it draws the still picture of a chart, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..imports import without_iri_grammar
 
@@ -42,7 +42,9 @@ THEME: dict[str, Any] = {
 
 def enable_theme() -> None:
     """Give the charts of this process the text sizes of the book."""
-    alt.theme.register("xl_influence", enable=True)(lambda: alt.theme.ThemeConfig(config=THEME))
+    alt.theme.register("xl_influence", enable=True)(
+        lambda: alt.theme.ThemeConfig(config=cast(Any, THEME))
+    )
 
 
 def describe_panels(

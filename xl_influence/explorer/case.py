@@ -69,7 +69,7 @@ class Case:
     ) -> Case:
         """The case of a run; arguments as in `contents.describe`."""
         values = influence.influence(scores).to_numpy()  # (test, train)
-        largest, epochs = float(np.abs(values).max()), scores.sizes["checkpoint"]
+        largest, epochs = float(np.abs(values).max()), scores.sizes.get("checkpoint", 1)
         describer = Describer.of(train, test, pool, parallel(train))
         bounded = largest <= epochs * 1.001  # published scores are rounded to float16
         return cls(
@@ -86,6 +86,12 @@ class Case:
             described=[describer.describe_train(sample) for sample in train.itertuples()],
             translations=_find_translations(train),
         )
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs of the checkpoints; none if the cube keeps influence summed over them."""
+        found = self.scores["checkpoint"].to_numpy() if "checkpoint" in self.scores.dims else []
+        return [int(epoch) for epoch in found]
 
     def count_languages(self, rows: Any) -> dict[str, int]:
         """How many of these training samples, rows or a mask, are in each training language."""

@@ -83,7 +83,7 @@ def describe(
         "title": title or task.title,
         "classes": list(task.class_names),
         "languages": _describe_languages(train, test),
-        "epochs": [int(epoch) for epoch in scores["checkpoint"].to_numpy()],
+        "epochs": case.epochs,
         "groups": [str(group) for group in scores["group"].to_numpy()],
         "trained": case.count_languages(slice(None)),
         "top_k": top_k,

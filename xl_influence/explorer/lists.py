@@ -41,8 +41,10 @@ def describe_test(case: Case, test: int, chunks: np.ndarray) -> dict[str, Any]:
         near-duplicate), `chunk` (the part that has its way back) and, in a parallel task, its
         `translations` (uid, influence, rank, chunk).
     """
-    terms = influence.terms(case.scores.isel(test=test))
-    terms = terms.transpose("checkpoint", "group", "train").to_numpy()
+    added = influence.terms(case.scores.isel(test=test))
+    if "checkpoint" not in added.dims:  # a cube that keeps influence summed over checkpoints
+        added = added.expand_dims("checkpoint")
+    terms = added.transpose("checkpoint", "group", "train").to_numpy()
     return {
         "histogram": _count_scores(case, test),
         "twins": int(case.twins[test].sum()),
@@ -93,7 +95,7 @@ def _describe_row(
     return case.described[row] | {
         "rank": int(ranks[row]),
         "influence": shorten(values[row]),
-        "epochs": [shorten(value) for value in terms[:, :, row].sum(1)],
+        "epochs": [shorten(value) for value in terms[: len(case.epochs), :, row].sum(1)],
         "groups": [shorten(value) for value in terms[:, :, row].sum(0)],
         "twin": bool(case.twins[test, row]),
         "chunk": int(chunks[row]),
