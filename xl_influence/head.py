@@ -8,6 +8,8 @@ all of its checkpoints, and keeps them in the run's folder.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,11 +81,12 @@ def compare(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     numpy.ndarray
         (test, train), float32.
     """
-    return sum(  # of arrays
+    terms = [
         _dot(a.grads, b.grads) * (a.bias + _dot(a.inputs, b.inputs))
         for heads in zip(test, train, strict=True)
         for a, b in zip(*heads, strict=True)
-    )
+    ]
+    return functools.reduce(operator.add, terms)
 
 
 def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
@@ -92,7 +95,7 @@ def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     They know nothing of labels; here to compare with `compare`, which takes the same arguments and
     returns an array of the same shape.
     """
-    return sum(  # of arrays
+    terms = [
         _dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)
     )
 

@@ -90,8 +90,9 @@ class Case:
     @property
     def epochs(self) -> list[int]:
         """The epochs of the checkpoints; none if the cube keeps influence summed over them."""
-        found = self.scores["checkpoint"].to_numpy() if "checkpoint" in self.scores.dims else []
-        return [int(epoch) for epoch in found]
+        if "checkpoint" not in self.scores.dims:
+            return []
+        return [int(epoch) for epoch in self.scores["checkpoint"].to_numpy()]
 
     def count_languages(self, rows: Any) -> dict[str, int]:
         """How many of these training samples, rows or a mask, are in each training language."""
