@@ -95,9 +95,8 @@ def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     They know nothing of labels; here to compare with `compare`, which takes the same arguments and
     returns an array of the same shape.
     """
-    terms = [
-        _dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)
-    )
+    terms = [_dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)]
+    return functools.reduce(operator.add, terms)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
