@@ -10,7 +10,8 @@
 #
 # Changing it (see CONTRIBUTING.md)
 #   make quick     the linter and the fast unit tests, under a minute
-#   make test      the linter, the type checker and all tests, minutes
+#   make test      the linter, the type checker and all tests but those on a cluster, minutes
+#   make test-cluster  the study on a Slurm of one node, if it is installed; a quarter of an hour
 #   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, before the refactoring and now
@@ -28,7 +29,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish quick test storm lint format house help lab notebooks study \
+.PHONY: book html figure publish quick test test-cluster storm lint format house help lab notebooks study \
   unlock prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
@@ -87,14 +88,17 @@ prepare: .venv/installed
 	  $(DATA) $(SETTINGS) || exit 1; done
 
 # Tests without a marker need no study, no book, no browser, no GPU and no data (pyproject.toml)
-FAST = not (slow or book or browser or gpu or data)
+FAST = not (slow or book or browser or gpu or data or cluster)
 
 quick: lint
 	$(BIN)/python -m pytest -q -m "$(FAST)"
 
 test: lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster"
+
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest -m cluster
 
 storm: .venv/installed
 	$(BIN)/python -m pytest -q tests/test_bad_inputs.py

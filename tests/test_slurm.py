@@ -17,7 +17,7 @@ from one_node_slurm import Cluster, find_obstacle, wait_for
 
 from xl_influence import params, runs, scores, steps
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 
 # 60 shards at each checkpoint, so that there is time to interfere
 LONG = {
