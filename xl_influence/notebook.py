@@ -89,6 +89,7 @@ def _run_all_cells(source: Path, target: Path, given: dict[str, Any]) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="xl-") as folder:
         os.environ["JUPYTER_RUNTIME_DIR"] = folder
+        connection = str(Path(folder) / "kernel.json")  # its sockets lie beside it
         _execute(
             source,
             target,
@@ -97,7 +98,7 @@ def _run_all_cells(source: Path, target: Path, given: dict[str, Any]) -> None:
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
-            config=Config(KernelManager={"transport": "ipc"}),
+            config=Config(KernelManager={"transport": "ipc", "connection_file": connection}),
         )
 
 
