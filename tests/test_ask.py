@@ -30,16 +30,14 @@ from xl_influence.tracin import gradient_products
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "distilbert", "gpt2"])
 def test_the_cheap_score_is_the_cosine_over_the_head(kind):
     model = tiny(kind)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("ln_f" not in name)  # GPT-2's last norm is no Linear layer
     train, test = random_samples(12, seed=3), random_samples(4, seed=4)
-    exact = influence(gradient_products(model, train, test), groups=["head"])
-    own = gradient_products(model, train, test).sel(group=["head"])
-    lengths = np.sqrt(own["test_sqnorm"].values[0][:, None] * own["train_sqnorm"].values[0])
-    cosines = own["dot"].values[0] / lengths
+    own = gradient_products(model, train, test).sel(group="head")
+    lengths = np.sqrt(own["test_sqnorm"].values[:, None] * own["train_sqnorm"].values)
     cheap = head.compare([head.compute(model, test)], [head.compute(model, train)])
-    assert exact.shape == cheap.shape == (4, 12)
-    if kind != "gpt2":  # its last layer norm counts as head, and is no Linear layer
-        assert np.abs(cheap - cosines).max() < 5e-3, "float16 keeps three digits"
-    assert np.corrcoef(cheap.ravel(), cosines.ravel())[0, 1] > 0.9
+    assert cheap.shape == (4, 12)
+    assert np.abs(cheap - own["dot"].values / lengths).max() < 5e-3, "float16 has three digits"
 
 
 def test_hidden_states_are_compared_by_their_cosine():
