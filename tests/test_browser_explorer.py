@@ -187,7 +187,7 @@ def test_every_bar_has_the_same_scale(tab):
     for score, length in found:  # the scale goes from -2 to +2, with two epochs
         assert length == pytest.approx(score / 4, abs=0.012)
     expect(tab.locator(".xl-scale").first).to_have_text("\u221220+2")
-    expect(tab.locator(".xl-scores")).to_contain_text("+2, the largest possible score")
+    expect(tab.locator(".xl-scores")).to_contain_text("+2 is the largest possible score")
 
 
 def test_all_scores_and_the_listed_ones(tab, korean):

@@ -29,7 +29,11 @@ with without_iri_grammar():  # nbformat imports jsonschema
 
 ANSWER = "answer.svg"  # the landing page's chart as an image
 # Notebook → the chapter that sums it up, where their names differ
-CHAPTERS = {"00-the-answer": "index", "02-influence": "influential-samples"}
+CHAPTERS = {
+    "00-the-answer": "index",
+    "02-influence": "influential-samples",
+    "13-ask": "explorer",
+}
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@
       makeTranslation(found[position][uid], influence, rank),
     );
     return [
-      make("h4", {}, "Its translations"),
+      make("h3", {}, "Its translations"),
       make("ul", { class: "xl-plain" }, ...items),
     ];
   };
@@ -104,7 +104,7 @@
     }
     if (row.translations.length) parts.push(...(await makeTranslations(row)));
     const sample = (await xl.loadPart(`train-${row.chunk}`))[row.uid];
-    parts.push(make("h4", {}, "Which test samples does it sway?"), ...xl.makeWayBack(sample));
+    parts.push(make("h3", {}, "Which test samples does it sway?"), ...xl.makeWayBack(sample));
     return parts;
   };
 

@@ -54,7 +54,7 @@
       const swayed = sample.sways[sign];
       if (!swayed.length) return [];
       const title = `${words.arrow} The ${swayed.length} that it ${words.verb} most`;
-      return [make("h5", {}, title), make("ul", { class: "xl-plain" }, ...swayed.map(makeSwayed))];
+      return [make("h4", {}, title), make("ul", { class: "xl-plain" }, ...swayed.map(makeSwayed))];
     });
     return [make("p", {}, counts), makeMeans(sample.means), ...lists];
   };
