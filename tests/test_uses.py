@@ -110,10 +110,11 @@ def test_a_change_of_the_engine_or_the_trainer_leaves_finished_cubes(copy):
 
 
 @pytest.mark.slow
-def test_a_change_of_the_claims_concerns_the_page_with_the_claims(copy):
+def test_a_change_of_the_claims_concerns_the_pages_that_judge_claims(copy):
     rules, notebooks = plan(copy, "xl_influence/paper.py", "xl_influence/paper.yaml")
     assert rules == {"notebook"}
-    assert notebooks == {"09-the-paper-and-this-run"}
+    judging = {"06-sharing-dynamics", "09-the-paper-and-this-run", "14-methods"}
+    assert notebooks == judging | {"15-language-and-label"}
 
 
 @pytest.mark.slow

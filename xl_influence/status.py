@@ -245,6 +245,8 @@ def describe_run(merged: dict[str, Any], step: str = "scores") -> Markdown:
         The step that the notebook needs: 'scores' or 'finetune'.
     """
     run, manifest = runs.folder(merged), read_manifest(runs.folder(merged))
+    if "rows" not in manifest:
+        return Markdown("*This notebook needed no run, and none has been computed.*")
     if runs.is_published(run):
         done = "Loaded the published run"
     else:
