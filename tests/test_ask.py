@@ -145,7 +145,7 @@ def test_new_tokens_have_the_embeddings_of_the_encoder(config, tmp_path):
     epoch = len(head.find_checkpoints(runs.folder(config)))
     encoders.export(runs.folder(config), epoch, tmp_path / "whole")
     load = transformers.AutoModelForSequenceClassification.from_pretrained
-    model, tokenizer = load(tmp_path / "whole").eval(), encoders.load_tokenizer(config)
+    model, tokenizer = load(tmp_path / "whole").eval(), encoders.load_tokenizer(config["encoder"])
     inputs = tokenizer(*texts, truncation=True, max_length=48, return_tensors="pt")
     with torch.no_grad():
         expected = model(inputs["input_ids"]).logits.softmax(-1)[0]

@@ -55,7 +55,9 @@ def read_commands(page):
         if block.language == "bash" and "&\n" in block.text:
             found[block.line + 1] = block.text.strip()
         elif block.language == "bash":
-            for number, line in enumerate(block.text.split("\n"), block.line + 1):
+            lines = block.text.replace("\\\n", "\\ ").split("\n")  # continued lines count as one
+            for number, line in enumerate(lines, block.line + 1):
+                line = line.replace("\\ ", "")
                 if command := re.sub(r"(^|\s)#.*", "", line).strip():
                     found[number] = command
     return found
@@ -68,7 +70,7 @@ CLUSTER = "book/cluster.md"
 # What a command begins with → the smaller form of it; {} is the command as printed
 REDUCED = {
     r"make study .*TASK=own": f"{{}} {DRY}",  # what would run
-    r"make (study|book|lab|bench|test)\b": "make -n{}",  # its recipe is looked at
+    r"make (study|book|html|lab|bench|test)\b": "make -n{}",  # its recipe is looked at
     r"make prepare STUDY=real\b": "{} STUDY=smoke TASK=marc",
     r"make publish STUDY=real\b": "{} STUDY=smoke TASK=pawsx DATA_ROOT=",
     r"git clone <repository>": "{}",  # the address is the checkout
@@ -78,6 +80,7 @@ REDUCED = {
     r"\.venv/bin/python -c ": "{}",  # the run is the small one
     r"\.venv/bin/torchrun\b": f"{{}} {SMALL} variant=seed-3 device=cpu",  # one process, not four
     r"\.venv/bin/python -m xl_influence\.scores\b": "{}",  # the study is the small one
+    r"\.venv/bin/python -m xl_influence\.scale\b": "{}",
     r"pip install\b": "{} --no-index --dry-run",
 }
 AS_PRINTED = (  # on the cluster page, in its order, and the README's second line
@@ -98,13 +101,14 @@ def reduce(text, checkout):
     """The form in which a command is run; None if it is in no list."""
     if any(re.match(pattern, text) for pattern in AS_PRINTED):
         return text.replace("cd xl-influence", "cd xl-influence && test -f Makefile")
+    text = re.sub(r'sbatch .*--wrap\s+"(.+)"', r"\1", text)  # what the job runs
     form = next((form for pattern, form in REDUCED.items() if re.match(pattern, text)), None)
     if form is None:
         return None
     text = text.replace("<repository>", shlex.quote(str(checkout)))
     text = text.replace("runs/paper/xnli/base', 4", "runs/smoke/pawsx/base', 1")
     text = text.replace("study=paper task=xnli &", f"{SMALL} variant=seed-3 &")
-    text = text.replace("--nproc-per-node 4", "--nproc-per-node 1")
+    text = re.sub(r"--nproc-per-node \d", "--nproc-per-node 1", text)
     if form.startswith("make -n"):
         return form.format(text.removeprefix("make"))
     return form.format(text)
@@ -199,7 +203,7 @@ def test_a_command_runs(page, line, text, checkout, request):
     said = done.stdout + done.stderr
     if "TASK=own" in text:
         assert re.search(r"^notebook +\d+$", said, re.M), said[-2000:]
-    elif re.match(r"make (study|book|lab|bench|test)\b", text):
+    elif re.match(r"make (study|book|html|lab|bench|test)\b", text):
         check_recipe(done.stdout)
     if text.endswith("wait"):  # which succeeds whatever the commands before it did
         assert (checkout / "runs" / "smoke" / "pawsx" / "seed-3" / "scores.zarr").is_dir(), said
