@@ -120,9 +120,10 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
         base.mark_line(point=True).encode(y=share, color=color),
     ]
     description = "Share of the top k among the nearest samples, for own and other languages."
-    sized = alt.LayerChart(layer=layers).properties(width=170, height=180, description=description)
+    sized = alt.LayerChart(layer=layers).properties(width=170, height=180)
     names = list(dict.fromkeys(part["similarity"]))
-    return sized.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
+    panels = sized.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
+    return panels.properties(description=description)
 
 
 def _plot_dots(
@@ -167,10 +168,11 @@ def _plot_dots(
         base.mark_point(filled=True, size=55, opacity=1).encode(x=x["value"], color=color),
     ]
     sized = alt.LayerChart(layer=layers).properties(
-        width=200, height={"step": 16 if offset is None else 10}, description=description
+        width=200, height={"step": 16 if offset is None else 10}
     )
     facet = alt.Facet("panel:N", title=None, sort=list(panels))
-    return sized.facet(facet, columns=3).resolve_scale(x="independent")
+    drawn = sized.facet(facet, columns=3).resolve_scale(x="independent")
+    return drawn.properties(description=description)
 
 
 def _counts() -> list[alt.Tooltip]:
