@@ -19,12 +19,12 @@ CHAPTERS = [
 ]
 # A first visit: at most so many kB, without compression, and so many requests
 LIMITS = {
-    "book/index": (1500, 25),
-    "book/zero-shot": (1500, 25),
-    "book/runs/pawsx/07-zero-shot": (1500, 25),
-    "book/glossary": (500, 20),
-    "book/how-to-read": (500, 20),
-    "book/explorer": (1500, 22),
+    "book/index": (1500, 34),
+    "book/zero-shot": (1500, 34),
+    "book/runs/pawsx/07-zero-shot": (1500, 34),
+    "book/glossary": (500, 29),
+    "book/how-to-read": (500, 29),
+    "book/explorer": (1500, 38),
 }
 ICONS = """() => [...document.querySelectorAll('i[class*="fa-"]')].map((icon) => {
   const style = getComputedStyle(icon, '::before');

@@ -1,7 +1,7 @@
 """What may be published of a run; `python -m xl_influence.publish study=real task=xnli` writes it.
 
 A published run is in `results/<study>/<task>/<variant>/`: the manifest, the samples without their
-texts, the influence of every training sample on every test sample as float16 (per checkpoint for
+texts, the influence of every training sample on every test sample to six digits (per checkpoint for
 the base run, summed for a variant), and the tables. It has no text of any data set. Every analysis
 reads it with `runs_root=results`.
 
@@ -33,6 +33,9 @@ LOCAL = {"runs_root": "runs", "data_root": "", "prepared": ""}
 SAMPLES = ("uid", "lang", "item", "label")
 ADDED = ("official", "wholly_in_script")  # columns that need the data
 CHUNK = 2**30  # bytes of a published chunk at most; the compressor takes no more than twice that
+STEP = 2.0**-20  # in which influence is published
+# Whole numbers, which xarray multiplies again
+STORED = {"dtype": "int32", "scale_factor": STEP, "_FillValue": -(2**31)}
 CODES = 40  # letters; longer strings in a table would be texts
 
 
@@ -62,6 +65,7 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
     cube, train, test, manifest = scores.read(params)
     if params["variant"] == "base":
         _make_tables(params, cube, train, test)
+    train, test = (runs.read_samples(params, split) for split in ("train", "test"))
     cube, test = _select_changed(params["left_out"] or params["extra_language"], cube, test)
     if not params["prepared"]:
         train = _describe_samples(params, train, "train")
@@ -204,7 +208,7 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
-    """Return the influence (test, train) as float16, or (checkpoint, test, train).
+    """Return the influence (test, train), or (checkpoint, test, train).
 
     A cube that was summed over checkpoints has no other than the former.
     """
@@ -212,7 +216,7 @@ def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray
     coords: dict[str, Any] = {}
     if by_checkpoint and "checkpoint" in cube.dims:
         dims, coords = ["checkpoint", *dims], {"checkpoint": cube["checkpoint"].to_numpy()}
-    values = np.empty([cube.sizes[dim] for dim in dims], np.float16)
+    values = np.empty([cube.sizes[dim] for dim in dims], np.float32)
     for block in blocks(cube):
         part = influence.influence(block.scores) if not coords else _by_checkpoint(block.scores)
         values[..., block.test, block.train] = part.transpose(*dims)
@@ -226,17 +230,20 @@ def _by_checkpoint(scores: xr.Dataset) -> xr.DataArray:
 def _write_influence(
     path: Path, values: xr.DataArray, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    """Write influence, with the samples as coordinates."""
+    """Write influence, with the samples as coordinates, in steps of `STEP`.
+
+    Half precision would not do: where a model is sure, the strongest samples differ by less.
+    """
     coords: dict[str, Any] = {}
-    chunks = [len(test), min(len(train), max(1, CHUNK // (2 * len(test))))]
+    chunks = [len(test), min(len(train), max(1, CHUNK // (4 * len(test))))]
     if "checkpoint" in values.dims:
         coords["checkpoint"] = values["checkpoint"].to_numpy()
         chunks = [1, *chunks]
     for dim, frame in (("test", test), ("train", train)):
         coords |= influence.sample_coords(frame.to_dict("records"), dim)
     dataset = xr.Dataset({"influence": (values.dims, values.to_numpy())}, coords=coords)
-    packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=2)
-    encoding = {"influence": {"chunks": chunks, "compressors": [packed]}}
+    packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=4)
+    encoding = {"influence": {"chunks": chunks, "compressors": [packed], **STORED}}
     dataset.to_zarr(path, mode="w", consolidated=False, encoding=encoding)
 
 

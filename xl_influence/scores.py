@@ -228,7 +228,7 @@ def read_cube(run: Path) -> xr.Dataset:
 
 
 def _read_published(run: Path) -> xr.Dataset:
-    """The influence of a published run, float16, as a score cube with one parameter group."""
+    """The influence of a published run as a score cube with one parameter group."""
     influence = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"].load()
     train, test = (pd.read_parquet(run / f"{name}.parquet") for name in ("train", "test"))
     cube = from_values(influence.to_numpy(), train, test)
