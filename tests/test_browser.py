@@ -107,7 +107,7 @@ def tab(browser, address):
 
 
 def _stopped(request):
-    """Whether the browser itself gave up: for a download, or for an icon or Vega when the tab moved on."""
+    """Whether the browser itself gave up: a download; an icon or Vega of a page that was left."""
     left = request.failure == "net::ERR_ABORTED" and re.search("favicon|/vega", request.url)
     return left or request.url.startswith("blob:")
 
