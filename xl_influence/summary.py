@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 import yaml
 from IPython.display import Markdown
 
 from . import sharing, tasks
-from .influence import influence
 from .prose import interval, percent
-from .sharing.base import samples_of
 
 STRONGEST = 3  # training samples that notebook 02 shows
 
@@ -78,14 +75,8 @@ def strongest_samples(
     bootstrap
         How the intervals are computed.
     """
-    values = influence(cube).to_numpy()
-    equal = train["label"].to_numpy()[None] == test["label"].to_numpy()[:, None]  # (test, train)
-    parts = []
-    for sign in sharing.SIGNS:
-        top = sharing.top_samples(values, STRONGEST, sign)  # (test, k)
-        share = np.take_along_axis(equal, top, 1).mean(1)  # (test,)
-        parts.append(samples_of(train, test).assign(sign=sign, share=share, chance=equal.mean(1)))
-    table = sharing.summary(pd.concat(parts), ["sign"], bootstrap).set_index("sign")
+    each = sharing.alike_by_sample(cube, train, test, {"label": ["label"]}, top_k=STRONGEST)
+    table = sharing.summary(each, ["sign"], bootstrap).set_index("sign")
     helpful, harmful = table.loc["positive"], table.loc["negative"]
     return (
         f"The label is the test sample's own in {_with_range(helpful)} of the {STRONGEST} most "

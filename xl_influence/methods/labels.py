@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import influence
-from ..sharing import BOOTSTRAP, SIGNS, Bootstrap, parallel, summary, top_samples
+from ..sharing import BOOTSTRAP, Bootstrap, alike_by_sample, parallel, summary
 from ..sharing.base import check, samples_of, with_all
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
@@ -50,14 +48,8 @@ def label_share(
         `test_lang` ('all' for all test samples), `sign`, `share`, `ci_low`, `ci_high`, `chance`
         (the label's share of the training samples), `test_samples`, `items`.
     """
-    check(scores, train, test)
-    values, tables = influence(scores).to_numpy(), []
-    equal = train["label"].to_numpy()[None] == test["label"].to_numpy()[:, None]  # (test, train)
-    samples = samples_of(train, test).assign(chance=equal.mean(1))
-    for sign in SIGNS:
-        share = np.take_along_axis(equal, top_samples(values, top_k, sign), 1).mean(1)  # (test,)
-        tables.append(samples.assign(sign=sign, share=share))
-    return summary(with_all(pd.concat(tables)), ["test_lang", "sign"], bootstrap)
+    each = alike_by_sample(scores, train, test, {"label": ["label"]}, top_k=top_k)
+    return summary(with_all(each), ["test_lang", "sign"], bootstrap)
 
 
 def within_label(
@@ -92,9 +84,8 @@ def within_label(
         The samples are not the cube's, or a label has fewer than `top_k` training samples.
     """
     check(scores, train, test)
-    items = samples_of(train, test).set_index("test")[
-        "item"
-    ]  # of one label alone, all look parallel
+    # Taken from all samples: those of one label alone may look parallel.
+    items = samples_of(train, test).set_index("test")["item"]
     tables = []
     for label in dict.fromkeys(test["label"]):
         rows = [(frame["label"] == label).to_numpy() for frame in (test, train)]

@@ -19,7 +19,13 @@ from .base import (
     top_samples,
 )
 from .epochs import epoch_tests
-from .examples import all_examples, influential_samples, planted, planted_by_sample
+from .examples import (
+    alike_by_sample,
+    all_examples,
+    influential_samples,
+    planted,
+    planted_by_sample,
+)
 from .languages import (
     KS,
     composition,
@@ -56,6 +62,7 @@ __all__ = [
     "SIGNS",
     "Bootstrap",
     "SharingError",
+    "alike_by_sample",
     "all_examples",
     "by_group",
     "by_language",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -16,6 +18,8 @@ from .base import (
     summary,
 )
 from .top import strongest
+
+PLANTED = {"phenomenon": ["phenomenon"], "label": ["label"], "both": ["phenomenon", "label"]}
 
 
 def influential_samples(
@@ -153,15 +157,40 @@ def planted_by_sample(
     SharingError
         The samples have no column `phenomenon`.
     """
-    check(scores, train, test)
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
+    return alike_by_sample(scores, train, test, PLANTED, top_k=top_k)
+
+
+def alike_by_sample(
+    scores: xr.Dataset,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    kinds: Mapping[str, list[str]],
+    *,
+    top_k: int,
+) -> pd.DataFrame:
+    """Measure how much of each test sample's top k equals it in some columns.
+
+    Parameters
+    ----------
+    scores, train, test, top_k
+        As for `planted`; the samples may have any columns.
+    kinds : mapping
+        Name → the columns in which a training sample must equal the test sample.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `test` (uid), `item`, `test_lang`, `what` (the name), `sign`, `share`, `chance` (the same
+        share among all training samples).
+    """
+    check(scores, train, test)
     tops, n_test = strongest(scores, top_k), len(test)
-    kinds = {column: _codes(train, test, [column]) for column in ("phenomenon", "label")}
-    kinds["both"] = _codes(train, test, ["phenomenon", "label"])
+    codes = {what: _codes(train, test, columns) for what, columns in kinds.items()}
     samples, tables = samples_of(train, test), []
     for sign in SIGNS:
-        for what, (of_train, of_test) in kinds.items():
+        for what, (of_train, of_test) in codes.items():
             share = (of_train[tops[sign].rows] == of_test[:, None]).mean(1)  # (test,)
             counts = np.bincount(of_train, minlength=len(train) + n_test)  # by code
             chance = counts[of_test] / len(train)  # (test,)
