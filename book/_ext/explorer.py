@@ -1,6 +1,6 @@
 """`{explorer}`: the page on which a reader looks up the training samples behind a prediction.
 
-The directive leaves an empty element. The scripts `explorer*.js` fill it from what the runs left as
+The directive leaves an empty element. The scripts `explorer*.js`, in one file, fill it from what the runs left as
 `explorer.json` (see `xl_influence.explorer`): an index for each task, `_static/explorer/<task>.js`,
 and small parts in the folder of that name. The page asks for the first view's data at once.
 """
@@ -18,7 +18,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from xl_influence.tasks import TASKS
 
-SCRIPTS = ("dom", "state", "controls", "picture", "lists", "training")  # before explorer.js
+# The page loads them as one script, in this order
+SCRIPTS = ("-dom", "-state", "-controls", "-picture", "-lists", "-training", "")
+BUNDLE = "explorer-all.js"
 
 
 class Explorer(SphinxDirective):
@@ -86,6 +88,15 @@ def choose_first(indexes: dict[str, dict[str, Any]]) -> tuple[str, int]:
     return name, indexes[name]["first"]
 
 
+def write_bundle(app: Sphinx) -> None:
+    """Put the scripts into one file of the book's `_static`."""
+    if app.builder.format == "html":
+        source, target = Path(app.srcdir) / "book" / "_static", Path(app.outdir) / "_static"
+        parts = [(source / f"explorer{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+        target.mkdir(parents=True, exist_ok=True)
+        (target / BUNDLE).write_text("\n".join(parts), encoding="utf-8")
+
+
 def add_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -94,8 +105,7 @@ def add_scripts(
     if '<div id="xl-explorer"' not in body:
         return
     app.add_css_file("explorer.css")
-    for name in (*SCRIPTS, ""):
-        app.add_js_file(f"explorer{name and '-'}{name}.js", loading_method="defer")
+    app.add_js_file(BUNDLE, loading_method="defer")
     for name in body.partition('data-preload="')[2].partition('"')[0].split():
         source = context["pathto"](f"_static/explorer/{html.unescape(name)}.js", 1)
         context["metatags"] += f'\n<link rel="preload" as="script" href="{html.escape(source)}">'
@@ -112,6 +122,7 @@ def copy_data(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.add_directive("explorer", Explorer)
+    app.connect("builder-inited", write_bundle)
     app.connect("html-page-context", add_scripts)
     app.connect("build-finished", copy_data)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
