@@ -1,8 +1,8 @@
 """`{explorer}`: the page on which a reader looks up the training samples behind a prediction.
 
-The directive leaves an empty element. The scripts `explorer*.js`, in one file, fill it from what the runs left as
-`explorer.json` (see `xl_influence.explorer`): an index for each task, `_static/explorer/<task>.js`,
-and small parts in the folder of that name. The page asks for the first view's data at once.
+The directive leaves an empty element. The scripts `explorer*.js`, in one file, fill it from what
+the runs left as `explorer.json` (see `xl_influence.explorer`): an index for each task,
+`_static/explorer/<task>.js`, and small parts in the folder of that name. The page asks for the first view's data at once.
 """
 
 import html
