@@ -11,7 +11,7 @@
 # Changing it (see CONTRIBUTING.md)
 #   make quick     the linter and the fast unit tests, under a minute
 #   make test      the linter, the type checker and all tests but those on a cluster, minutes
-#   make test-cluster  the study on a Slurm of one node, if it is installed; a quarter of an hour
+#   make test-cluster  the study on a Slurm of one node, if it is installed
 #   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, before the refactoring and now

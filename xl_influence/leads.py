@@ -207,7 +207,7 @@ def _precision(row: pd.Series) -> str:
 def _told(row: pd.Series) -> str:
     """Say so where a share cannot be told from chance: its interval covers it, or it has none."""
     is_told = row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
-    return "" if is_told else ", from which the share cannot be told"
+    return "" if is_told else "; we cannot tell the share from it"
 
 
 def imbalance(table: pd.DataFrame) -> str:
@@ -253,7 +253,7 @@ def _verdict(row: pd.Series) -> str:
         return "The top samples matter."
     if pd.notna(row["ci_low"]) and row["ci_low"] > 0:
         return "The top samples matter less than the random ones."
-    return "Whether the top samples matter cannot be told."
+    return "We cannot tell whether the top samples matter."
 
 
 def groups(table: pd.DataFrame) -> str:
@@ -270,7 +270,7 @@ def groups(table: pd.DataFrame) -> str:
         "Ranked by one parameter group at a time, the share of other languages is lowest in "
         f"{_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
         f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}."
-        f"{'' if stands_out else ' That this group differs from the others cannot be told.'}"
+        f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
     )
 
 

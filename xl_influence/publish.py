@@ -1,7 +1,7 @@
 """What may be published of a run; `python -m xl_influence.publish study=real task=xnli` writes it.
 
 A published run is in `results/<study>/<task>/<variant>/`: the manifest, the samples without their
-texts, the influence of every training sample on every test sample to six digits (per checkpoint for
+texts, the influence of every training sample on every test sample in steps of 2⁻²⁰ (per checkpoint for
 the base run, summed for a variant), and the tables. It has no text of any data set. Every analysis
 reads it with `runs_root=results`.
 

@@ -1,6 +1,6 @@
 """What all charts share: Vega without a connection, one colour per language, axes and marks.
 
-Every colour has a contrast of 3 : 1 or more on the book's light and dark backgrounds. The languages
+Every colour of `COLORS` has a contrast of 3 : 1 or more on the book's light and dark backgrounds. The languages
 of one task differ for colour-blind readers too, and shapes tell series apart without any colour.
 """
 

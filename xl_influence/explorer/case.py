@@ -71,7 +71,7 @@ class Case:
         values = influence.influence(scores).to_numpy()  # (test, train)
         largest, epochs = float(np.abs(values).max()), scores.sizes.get("checkpoint", 1)
         describer = Describer.of(train, test, pool, parallel(train))
-        bounded = largest <= epochs * 1.001  # published scores are rounded to float16
+        bounded = largest <= epochs * 1.001  # rounding may push a published score just beyond it
         return cls(
             scores=scores,
             train=train,

@@ -90,7 +90,7 @@ METHODS = {
 AVERAGED = ("random scores", "shuffled samples")  # over `controls.DRAWS` draws
 NOT_COMPUTED = {  # methods that one would expect here, and why we cannot compute them
     "Adam-preconditioned": "needs the optimizer's second moments; checkpoints hold weights only",
-    "EK-FAC": "needs curvature factors of every layer, which no library here computes",
+    "EK-FAC": "needs curvature factors of every layer, which this package does not compute",
 }
 
 

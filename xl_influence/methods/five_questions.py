@@ -106,7 +106,7 @@ def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
         ),
         4: Question(
             "Does sharing change during fine-tuning?",
-            "The test language's own share falls from an early epoch to the last.",
+            "The test language's own share falls from the second epoch to the last.",
             "< 0",
             _change_of_own,
         ),
@@ -290,8 +290,8 @@ def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
             continue
         layers = f" and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
         verb = "is inconclusive" if row.by_cosine == HOLDS[2] else row.by_cosine
-        sentences.append(
-            f"{row.statement} By the cosine, this {verb} in this run; {row.same} of {row.of} other "
-            f"methods{layers} give the same verdict."
-        )
+        others = "no other method can be asked"
+        if row.of:
+            others = f"{row.same} of {row.of} other methods{layers} give the same verdict"
+        sentences.append(f"{row.statement} By the cosine, this {verb} in this run; {others}.")
     return sentences

@@ -31,8 +31,9 @@ def methods_lead(table: pd.DataFrame) -> str:
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
+    layers = " and single layers" if set(rows.index) - set(METHODS) else ""
     return (
-        f"{text} Over {len(rows)} methods and single layers, the share lies between "
+        f"{text} Over {len(rows)} methods{layers}, the share lies between "
         f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
         f"({most})."
     )
