@@ -1,9 +1,9 @@
 """What may be published of a run; `python -m xl_influence.publish study=real task=xnli` writes it.
 
 A published run is in `results/<study>/<task>/<variant>/`: the manifest, the samples without their
-texts, the influence of every training sample on every test sample in steps of 2⁻²⁰ (per checkpoint for
-the base run, summed for a variant), and the tables. It has no text of any data set. Every analysis
-reads it with `runs_root=results`.
+texts, the influence of every training sample on every test sample in steps of 2⁻²⁰ (per checkpoint
+for the base run, summed for a variant), and the tables. It has no text of any data set. Every
+analysis reads it with `runs_root=results`.
 
 A machine with only a prepared folder has no data sets. It publishes samples without their rows in
 the official release. Where the data are available,

@@ -2,7 +2,8 @@
 
 The directive leaves an empty element. The scripts `explorer*.js`, in one file, fill it from what
 the runs left as `explorer.json` (see `xl_influence.explorer`): an index for each task,
-`_static/explorer/<task>.js`, and small parts in the folder of that name. The page asks for the first view's data at once.
+`_static/explorer/<task>.js`, and small parts in the folder of that name. The page asks for the
+first view's data at once.
 """
 
 import html

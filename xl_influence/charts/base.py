@@ -1,7 +1,8 @@
 """What all charts share: Vega without a connection, one colour per language, axes and marks.
 
-Every colour of `COLORS` has a contrast of 3 : 1 or more on the book's light and dark backgrounds. The languages
-of one task differ for colour-blind readers too, and shapes tell series apart without any colour.
+Every colour of `COLORS` has a contrast of 3 : 1 or more on the book's light and dark backgrounds.
+The languages of one task differ for colour-blind readers too, and shapes tell series apart without
+any colour.
 """
 
 from __future__ import annotations
