@@ -102,13 +102,13 @@ def test_nothing_follows_from_a_model_at_chance():
     assert text(leads.zero_shot(table)) == (
         "Trained without Spanish, the model classifies 40 % of the Spanish development samples "
         "correctly (80 % with it); 8 % (interval 2 to 17 %) of its helpful samples translate a "
-        "Spanish sample that helped before. Chance is 4 %, from which the share cannot be told."
+        "Spanish sample that helped before. Chance is 4 %; we cannot tell the share from it."
     )
     same = leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
     assert text(same).endswith(" help again. Chance is 4 %.")
     few = leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
     assert "(5 test samples, too few for an interval)" in few
-    assert few.endswith("from which the share cannot be told.")
+    assert few.endswith("we cannot tell the share from it.")
     assert leads.zero_shot(table, ["es"]).endswith(
         "no better than chance, so its influence scores tell us nothing."
     )
@@ -129,12 +129,12 @@ def test_removal_is_what_it_does_beyond_random_samples_with_the_same_labels():
         "labels: −12.0 points (interval −20.0 to −4.0, 25 test samples). The top samples matter."
     )
     covers_zero = table.assign(ci_high=0.04, beyond=False)
-    assert leads.removal(covers_zero).endswith("Whether the top samples matter cannot be told.")
+    assert leads.removal(covers_zero).endswith("We cannot tell whether the top samples matter.")
     opposite = table.assign(difference=0.1, ci_low=0.02, ci_high=0.2, beyond=False)
     assert leads.removal(opposite).endswith("The top samples matter less than the random ones.")
     few = table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5, beyond=False)
     assert leads.removal(few).endswith(
-        "(5 test samples, too few for an interval). Whether the top samples matter cannot be told."
+        "(5 test samples, too few for an interval). We cannot tell whether the top samples matter."
     )
 
 
@@ -148,7 +148,7 @@ def test_the_group_that_shares_least_is_named():
         "first layer (layer-00): 62 % (interval 50 to 69 %), against 70 to 79 % in the other "
         "groups. Chance is 80 %."
     )
-    unclear = "That this group differs from the others cannot be told."
+    unclear = "We cannot tell whether this group differs from the others."
     assert leads.groups(table.assign(ci_high=0.71)).endswith(unclear)
     assert leads.groups(table.assign(ci_low=np.nan, ci_high=np.nan)).endswith(unclear)
 
