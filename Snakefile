@@ -139,7 +139,7 @@ def executed_for_tasks(name):
 def needed_once(wildcards):
     """What the notebooks need that the book has once."""
     if wildcards.name == "11-how-fast":
-        return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning")]
+        return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning", "scale")]
     if wildcards.name == notebooks.ASK:
         return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":

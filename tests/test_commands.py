@@ -289,7 +289,8 @@ def test_every_block_is_commands_code_or_quoted(page):
     assert (ROOT / page).read_text(encoding="utf-8").count("\n```") == 2 * len(blocks)
     assert {block.language for block in blocks} <= {"bash", "python", *QUOTED}
     for block in blocks:
-        where = [text for line, text in read_commands(page).items() if line > block.line]
+        end = block.line + block.text.count("\n")
+        where = [line for line in read_commands(page) if block.line < line <= end]
         assert block.language != "bash" or where
 
 

@@ -324,7 +324,6 @@ def test_without_flock_processes_share_a_cube_and_outlive_a_kill(copied, whole):
 
 
 def test_who_waits_for_another_node_is_told_the_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(locks, "_WEAKNESS", {tmp_path.stat().st_dev: "weak"})
     marker = tmp_path / "run" / ".lock"
     marker.parent.mkdir()
     marker.write_text("123\nnode7\n")

@@ -101,7 +101,7 @@ def by_hand(monkeypatch):
     monkeypatch.delenv("XL_INFLUENCE_BOOK", raising=False)
 
 
-@pytest.mark.parametrize("line", ["epochs = 1", "train_size = 12", "test_seed = 7"])
+@pytest.mark.parametrize("line", ["epochs = 1", "train_size = 12", "test_seed = 7", 'keep = "sum"'])
 def test_a_run_with_other_values_has_a_folder_of_its_own(line):
     own, _ = run_cell('study = "smoke"')
     other, source = run_cell('study = "smoke"', line)

@@ -75,7 +75,7 @@ def test_a_million_samples_take_hours_on_eight_gpus(measured):
     ],
 )
 def test_wrong_words_on_the_command_line_say_what_is_allowed(words, message, measured, monkeypatch):
-    monkeypatch.setattr(scale, "read", lambda: ({}, measured))
+    monkeypatch.setattr(scale, "read", lambda: measured)
     with pytest.raises(params.ParameterError) as error:
         scale.main(words)
     assert message in str(error.value)
@@ -89,7 +89,7 @@ def test_the_command_line_prints_the_table(measured, monkeypatch):
 
 def test_what_was_measured_is_linear():
     """The repository's own numbers: from 20,000 to 200,000, and at most 3 GB."""
-    _, table = scale.read()
+    table = scale.read()
     assert set(table["n_train"]) == {20_000, 50_000, 100_000, 200_000}
     grown = scale.growth(table)
     assert table["peak_gb"].max() < 3

@@ -13,6 +13,8 @@ import xarray as xr
 BLOCK = 2**27
 # Bytes of a cube up to which it is read into memory once; a larger one is read block by block.
 IN_MEMORY = 2**28
+# Never a damaged file: a lack of memory, or a fault of the program
+PROGRAM_ERRORS = (MemoryError, AttributeError, NameError, AssertionError)
 
 
 class Block(NamedTuple):

@@ -24,6 +24,7 @@ import xarray as xr
 import zarr
 
 from . import kept, locks, runs
+from .blocks import PROGRAM_ERRORS
 from .influence import ALL, sample_coords
 from .kept import DIMS
 
@@ -33,7 +34,7 @@ PATIENCE = 60.0  # seconds after which we say whom we wait for
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
 
-class CubeError(RuntimeError):
+class CubeError(runs.RunError):
     """A cube with missing or overlapping shards or with values that are not numbers.
 
     Also one that another process is computing with other parameters.
@@ -303,6 +304,8 @@ class Cube:
         """Count the values that are not numbers, by array; `CubeError` if a file is damaged."""
         try:
             return kept.count_bad(self.path)
+        except PROGRAM_ERRORS:
+            raise
         except Exception as error:  # each codec has its own
             raise CubeError(
                 f"{self.path} is damaged ({error}). Remove {self.work}, and its influence is "

@@ -11,8 +11,8 @@ KINDS = {
     errno.EDQUOT: "your quota is used up",
     errno.EFBIG: "the file would be larger than is allowed here",
     errno.EROFS: "the disk is read-only",
-    errno.EACCES: "you may not write there",
-    errno.EPERM: "you may not write there",
+    errno.EACCES: "you have no permission there",
+    errno.EPERM: "you have no permission there",
     errno.EIO: "the disk failed",
     errno.ESTALE: "the shared folder has gone",
 }
@@ -22,14 +22,14 @@ WORDS = {os.strerror(number): number for number in KINDS} | dict.fromkeys(TORCH,
 
 
 def explain(error: BaseException) -> str:
-    """Say in one sentence that a file could not be written, and what to do; empty for other errors.
+    """Say in one sentence what failed at a file, and what to do; empty for other errors.
 
     Parameters
     ----------
     error
         What was raised, with the errors that led to it.
     """
-    for cause in _chain(error):
+    for cause in reversed([*_chain(error)]):  # the first cause knows the place
         number = getattr(cause, "errno", None)
         if number not in KINDS:
             number = next((kind for words, kind in WORDS.items() if words in str(cause)), None)

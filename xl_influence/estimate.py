@@ -89,9 +89,8 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
 
 
 def retrainings(params: dict[str, Any]) -> int:
-    """Return how many models `removal.retrain` still trains, at most."""
-    done = (runs.folder(params) / "retrainings").glob("*.json")
-    return steps.count_retrainings(params) - len(list(done))
+    """Return how many models `retraining.retrain` trains, at most; 0 if it is finished."""
+    return 0 if steps.is_finished(params, "retraining") else steps.count_retrainings(params)
 
 
 def training_seconds(params: dict[str, Any], rates: Rates) -> float:

@@ -17,7 +17,7 @@ from . import data, fingerprints, params, runs
 from .params import Source
 
 FOLDER = "other"
-KEYS = (*fingerprints.FINETUNE, *data.CHANGES, *fingerprints.SCORES)
+KEYS = (*fingerprints.FINETUNE, *data.CHANGES, *fingerprints.SCORED)
 
 
 def read(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:

@@ -132,9 +132,7 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
     >>> influence(scores).values.tolist()
     [[0.5, -0.25]]
     """
-    values = np.asarray(values)
-    if values.dtype != np.float16:  # half precision stays as small as it is
-        values = values.astype(np.float64)
+    values = np.asarray(values, dtype=np.float64)
     shape = (len(test), len(train))
     if values.shape[-2:] != shape or values.ndim not in (2, 3):
         raise ValueError(

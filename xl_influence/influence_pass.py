@@ -57,7 +57,7 @@ def compute(
             write_manifest(
                 run,
                 scores_fingerprint=fingerprint,
-                score_parameters=runs.select_keys(params, (*fingerprints.SCORES, "keep")),
+                score_parameters=runs.select_keys(params, fingerprints.SCORED),
                 cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
                 scores_environment=environment(device),
                 scores_cost=watch.read(),

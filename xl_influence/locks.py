@@ -100,5 +100,5 @@ def _find_mount(folder: Path) -> tuple[str, set[str]]:
     ]
     if not mounts:
         return "", set()
-    nearest = max(mounts, key=lambda part: len(Path(part.mountpoint).parts))
+    nearest = max(reversed(mounts), key=lambda part: len(Path(part.mountpoint).parts))
     return nearest.fstype, set(nearest.opts.split(","))

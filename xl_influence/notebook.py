@@ -108,11 +108,14 @@ def _execute(source: Path, target: Path, **options: Any) -> None:
     Kernels talk over files, not ports: of two that start at once, both may pick the same port.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     for left in reversed(range(STARTS)):
         try:
             papermill.execute_notebook(source, target, **options)
             return
+        except DeadKernelError:  # killed while a cell ran
+            raise
         except RuntimeError as error:  # no cell has run yet; an error in a cell has another class
             if not left or "Kernel" not in str(error):
                 raise
@@ -136,6 +139,9 @@ def main(arguments: Sequence[str]) -> int:
             f"error in {arguments[0]}, cell {error.exec_count}: {error.ename}: {error.evalue}",
             file=sys.stderr,
         )
+        return 1
+    except RuntimeError as error:
+        print(f"error in {arguments[0]}: {error}; was there enough memory?", file=sys.stderr)
         return 1
     except OSError as error:
         if not (told := disk.explain(error)):

@@ -126,11 +126,12 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
+    import pyarrow as pa
 
     _check_unpacked(path)
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise TaskError(f"{path}: not a Parquet file: {error}") from None
     table = table.reset_index() if table.index.names != [None] else table
     return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
@@ -142,6 +143,7 @@ def _check_unpacked(path: Path) -> None:
     A few kilobytes can hold a text that is repeated a billion times, so we add up what the rows
     take before any text is repeated in memory.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -156,18 +158,29 @@ def _check_unpacked(path: Path) -> None:
         if unpacked <= UNPACKED and texts:
             with pq.ParquetFile(path, read_dictionary=texts) as file:
                 for batch in file.iter_batches(columns=texts):
-                    for column in batch.columns:
+                    for column in (leaf for each in batch.columns for leaf in _find_texts(each)):
                         lengths = pc.binary_length(column.dictionary)
                         unpacked += pc.sum(lengths.take(column.indices)).as_py() or 0
                     if unpacked > UNPACKED:
                         break
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise TaskError(f"{path}: not a Parquet file: {error}") from None
     if unpacked > UNPACKED:
         raise TaskError(
             f"{path}: {path.stat().st_size:,} bytes that take more than {UNPACKED / 2**30:.0f} GB "
             f"when unpacked ({about.num_rows:,} rows); leave out what the study does not need"
         )
+
+
+def _find_texts(column: Any) -> list[Any]:
+    """The columns of texts, read as dictionaries, in an Arrow column, which may be nested."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(column.type):
+        return [found for part in column.flatten() for found in _find_texts(part)]
+    if pa.types.is_nested(column.type):
+        return _find_texts(column.flatten())
+    return [column] if pa.types.is_dictionary(column.type) else []
 
 
 def _read_saved(path: Path) -> pd.DataFrame:

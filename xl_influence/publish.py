@@ -212,19 +212,14 @@ def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray
 
     A cube that was summed over checkpoints has no other than the former.
     """
-    dims = ["test", "train"]
-    coords: dict[str, Any] = {}
-    if by_checkpoint and "checkpoint" in cube.dims:
-        dims, coords = ["checkpoint", *dims], {"checkpoint": cube["checkpoint"].to_numpy()}
+    if not by_checkpoint or "checkpoint" not in cube.dims:
+        return influence.influence(cube).astype(np.float32)
+    dims = ("checkpoint", "test", "train")
     values = np.empty([cube.sizes[dim] for dim in dims], np.float32)
     for block in blocks(cube):
-        part = influence.influence(block.scores) if not coords else _by_checkpoint(block.scores)
+        part = influence.terms(block.scores).sum("group", skipna=False)
         values[..., block.test, block.train] = part.transpose(*dims)
-    return xr.DataArray(values, coords, dims)
-
-
-def _by_checkpoint(scores: xr.Dataset) -> xr.DataArray:
-    return influence.terms(scores).sum("group", skipna=False)
+    return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 
 def _write_influence(

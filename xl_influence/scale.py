@@ -56,8 +56,8 @@ class Large:
     keep: str = "checkpoints"
 
 
-def read(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The machine and the cube, and the time and memory of every step, from `scale.json`.
+def read(path: Path | None = None) -> pd.DataFrame:
+    """The time and memory of every step, from `scale.json`.
 
     Parameters
     ----------
@@ -66,11 +66,10 @@ def read(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
 
     Returns
     -------
-    about : dict
-        `processor, cores, checkpoints, groups, tests`.
-    table : pandas.DataFrame
+    pandas.DataFrame
         `step` (a notebook's number and an analysis), `notebook`, `n_train`, `seconds`, `peak_gb`
-        (beyond what Python and its libraries take).
+        (beyond what Python and its libraries take); in `attrs["about"]` the machine and the cube:
+        `processor, cores, checkpoints, groups, tests`.
 
     Raises
     ------
@@ -83,9 +82,8 @@ def read(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
     found = json.loads(path.read_text(encoding="utf-8"))
     table = pd.DataFrame(found["rows"])
     table.insert(1, "notebook", table["step"].str.split().str[0])
-    about = found["machine"] | found["cube"]
-    table.attrs["about"] = about
-    return about, table
+    table.attrs["about"] = found["machine"] | found["cube"]
+    return table
 
 
 def by_notebook(table: pd.DataFrame) -> pd.DataFrame:
@@ -224,7 +222,7 @@ def _plan_training(large: Large, measured: pd.Series) -> list[Any]:
 
 def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
     each = 6 * large.length * tiles + 2 * large.n_test
-    tests = 6 * large.length * large.n_test * tiles / large.n_train  # the test gradients
+    tests = 6 * large.length * large.n_test / large.n_train  # the test gradients, once each
     operations = (each + tests) * measured["weights"] * large.n_train * large.epochs
     hours = operations / measured["rate"] / large.devices / 3600
     basis = f"operations, at the engine's rate; {tiles} tiles of test samples; memory per GPU"
@@ -271,7 +269,7 @@ def main(arguments: list[str]) -> str:
             given[key] = int(value.replace(",", "")) if allowed[key] == "int" else value
         except ValueError:
             raise params.ParameterError(f"{pair}: allowed is a whole number from 1") from None
-    table = plan(Large(**given), measurements.read_results(device="cuda"), read()[1])
+    table = plan(Large(**given), measurements.read_results(device="cuda"), read())
     return table.to_string(index=False, float_format="{:,.1f}".format)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, tasks, texts
-from .blocks import blocks, has_nan, load_if_small, open_lazily
+from .blocks import PROGRAM_ERRORS, blocks, has_nan, load_if_small, open_lazily
 from .influence import from_values
 from .kept import DIMS
 from .manifest import read_manifest
@@ -211,6 +211,8 @@ def read_cube(run: Path) -> xr.Dataset:
         if not missing:
             cube = load_if_small(cube)
             incomplete = any(has_nan(block.scores) for block in blocks(cube))
+    except PROGRAM_ERRORS:
+        raise
     except Exception as error:  # each codec has its own
         raise ScoreError(
             f"{path} is damaged ({error}). Put back a copy of it, or remove it: `scores.make`, "

@@ -48,7 +48,7 @@ def find_hash(params: dict[str, Any], step: str) -> str:
         raise ParameterError(f"step {step!r}: allowed are {', '.join(STEPS)}")
     parts: list[Any] = [step, runs.select_keys(params, FINETUNING)]
     if step != "finetuning":
-        parts.append(runs.select_keys(params, (*fingerprints.SCORES, "test_from")))
+        parts.append(runs.select_keys(params, (*fingerprints.SCORED, "test_from")))
         if params["test_from"]:
             parts.append(find_hash(with_variant(params, params["test_from"]), "influence"))
     if step == "retraining":
@@ -79,7 +79,8 @@ def is_finished(params: dict[str, Any], step: str) -> bool:
         As in `find_hash`.
     """
     if step == "retraining":  # which models are trained again is known from the cube only
-        return mark(params, step).exists() and scores.is_done(params)
+        path = mark(params, step)
+        return path.exists() and scores.is_done(params) and path.read_text() == _describe(path)
     if step == "influence":
         return scores.is_done(params)
     return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
@@ -102,9 +103,10 @@ def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[
     for step in steps:
         path, finished = mark(params, step), is_finished(params, step)
         with contextlib.suppress(OSError):  # in a folder that is read-only, jobs will say so
-            if not finished:
-                runs.remove(path)
-            elif not path.exists():
+            if not finished and path.exists():  # its result was replaced or deleted, ...
+                for old in path.parent.glob(f"{path.name}*"):  # ... and its parts with it
+                    runs.remove(old)
+            if finished and not path.exists():
                 leave_mark(path)
                 made = (runs.folder(params) / "manifest.json").stat().st_mtime
                 os.utime(path, (made, made))
@@ -121,10 +123,15 @@ def leave_mark(path: Path) -> None:
     path
         As `mark` returns it.
     """
+    with runs.write_atomically(path) as partial:
+        partial.write_text(_describe(path), encoding="utf-8")
+
+
+def _describe(path: Path) -> str:
+    """The content of a mark: the fingerprints of what its run holds now."""
     manifest = read_manifest(path.parent.parent)
     found = [manifest.get(f"{name}_fingerprint") for name in ("finetune", "scores")]
-    with runs.write_atomically(path) as partial:
-        partial.write_text(f"{json.dumps(found)}\n", encoding="utf-8")
+    return f"{json.dumps(found)}\n"
 
 
 def count_parts(params: dict[str, Any], step: str, size: int) -> int:
@@ -155,7 +162,7 @@ def count_parts(params: dict[str, Any], step: str, size: int) -> int:
 
 
 def count_retrainings(params: dict[str, Any]) -> int:
-    """Return how many models `removal.retrain` trains, at most.
+    """Return how many models `retraining.retrain` trains, at most.
 
     For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
     one control that all samples share. For each seed but the run's own: nothing removed.
@@ -223,7 +230,7 @@ def main(arguments: Sequence[str]) -> int:
         if told := disk.explain(error):
             print(f"error: {told}", file=sys.stderr)
             return 1
-        if not isinstance(error, ValueError | runs.RunError):
+        if not isinstance(error, ValueError | runs.RunError | NotImplementedError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
 """The end of each notebook: what this run found, beside what the paper found.
 
-`summaries.yaml` has what the paper says, for each notebook: a text for all tasks and texts for
+`summary.yaml` has what the paper says, for each notebook: a text for all tasks and texts for
 single tasks, so that no summary mentions a language that its task does not have.
 """
 
@@ -56,7 +56,7 @@ def said(notebook: str, task: str) -> str:
 
 @functools.cache
 def _read() -> dict[str, dict[str, str]]:
-    path = resources.files(__package__).joinpath("summaries.yaml")
+    path = resources.files(__package__).joinpath("summary.yaml")
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

@@ -14,6 +14,8 @@ from ..sharing import SIGNS, parallel, top_samples
 from .samples import Describer
 from .twins import find_twins
 
+ROUNDING = 1e-5  # of published scores, a sum over epochs
+
 
 @dataclass(frozen=True)
 class Case:
@@ -71,7 +73,7 @@ class Case:
         values = influence.influence(scores).to_numpy()  # (test, train)
         largest, epochs = float(np.abs(values).max()), scores.sizes.get("checkpoint", 1)
         describer = Describer.of(train, test, pool, parallel(train))
-        bounded = largest <= epochs * 1.001  # rounding may push a published score just beyond it
+        bounded = "checkpoint" in scores.dims and largest <= epochs + ROUNDING
         return cls(
             scores=scores,
             train=train,

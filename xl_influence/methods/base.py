@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-WHOLE = "all"  # the one group of a cube that holds influence only, as `from_values` makes it
+from ..influence import ALL
 
 
 class NotAvailableError(ValueError):
@@ -61,7 +61,7 @@ class Given:
             Names of parameter groups.
         """
         known = [str(group) for group in self.cube["group"].values]
-        if known == [WHOLE]:
+        if known == [ALL]:
             raise NotAvailableError(
                 "needs dot products by parameter group; this run holds influence over all "
                 "parameters only, as published runs do"

@@ -15,6 +15,7 @@ import xarray as xr
 
 from .. import runs
 from ..influence import influence
+from ..loading import SAFE
 from ..manifest import read_manifest
 from .base import Given, NotAvailableError
 from .gradients import cosine
@@ -110,7 +111,7 @@ def _pass(folder: Path, seed: int) -> xr.Dataset:
 
     from ..tracin import gradient_products  # imports torch, which takes seconds
 
-    config = transformers.AutoConfig.from_pretrained(folder / "checkpoints" / "epoch-1")
+    config = transformers.AutoConfig.from_pretrained(folder / "checkpoints" / "epoch-1", **SAFE)
     transformers.set_seed(seed)
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     sides = {}

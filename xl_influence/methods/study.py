@@ -25,7 +25,11 @@ def read_given(config: Mapping[str, Any]) -> Given:
     ScoreError
         The run is missing or incomplete.
     """
-    found = scores.read(dict(config))
+    return _as_given(scores.read(dict(config)), config)
+
+
+def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> Given:
+    """A run that has been read, as methods take it."""
     return Given(found.cube, found.train, found.test, runs.folder(config), config["top_k"])
 
 
@@ -67,8 +71,8 @@ def read_runs(
             if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
                 weak.append(name)
                 continue
-            found[kind][lang] = read_given(variant)
-    return Runs(base, read_given(other), found["more"], found["without"]), weak
+            found[kind][lang] = _as_given(run, variant)
+    return Runs(base, _as_given(seen, other), found["more"], found["without"]), weak
 
 
 def _is_there(config: dict[str, Any]) -> bool:
