@@ -196,9 +196,8 @@ def site(smoke, hostile, tmp_path_factory):
     target = source / "book" / "runs"
     pages.gather("smoke", runs_root=str(smoke), target=target, demo="smoke", demo_root=str(smoke))
     notebook = nbformat.read(hostile / "notebooks" / "02-influence.ipynb", 4)
-    nbformat.write(
-        pages.make_page(notebook, "marc", "MARC", "Hostile"), target / "marc" / "02-influence.ipynb"
-    )
+    place = "marc/02-influence.ipynb"
+    nbformat.write(pages.make_page(notebook, place, "MARC", "Hostile"), target / place)
     pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
     script = str(Path(sys.executable).parent / "jupyter-book")
     run_python(script, "build", str(source), "-n", "-W", "--keep-going")

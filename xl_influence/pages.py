@@ -183,23 +183,9 @@ def _copy(source: Source, target: Path) -> None:
         return
     else:
         notebook = nbformat.read(source.path, 4)
-    suffix = str(Path(source.place).parent).replace("/", "-")
     title, band = tasks.title(source.merged), describe_data(source.merged)
-    page = make_page(notebook, suffix, title, band, _is_synthetic(source.merged))
-    _add_way_back(page, source.place)
+    page = make_page(notebook, source.place, title, band, _is_synthetic(source.merged))
     nbformat.write(page, path)
-
-
-def _add_way_back(page: nbformat.NotebookNode, place: str) -> None:
-    """Say under a page's title which chapter it belongs to."""
-    *folders, file = place.split("/")
-    chapter = chapter_of(file.removesuffix(".ipynb"))
-    up = "../" * (len(folders) + 1)
-    title, _, rest = page.cells[0].source.partition("\n")
-    back = f"A notebook computed this page. The chapter [](<{up}{chapter}.md>) sums it up."
-    if folders[0] == "demo":
-        back += f" What the demo is: [](<{up}run-it-yourself.md>)."
-    page.cells[0].source = f"{title}\n\n```{{div}} way-back\n{back}\n```\n{rest}"
 
 
 def _make_empty_notebook(name: str) -> nbformat.NotebookNode:
@@ -266,7 +252,7 @@ def write_explorer(source: Path, target: Path) -> None:
 
 
 def make_page(
-    notebook: nbformat.NotebookNode, suffix: str, title: str, band: str, synthetic: bool = False
+    notebook: nbformat.NotebookNode, place: str, title: str, band: str, synthetic: bool = False
 ) -> nbformat.NotebookNode:
     """Turn an executed notebook into a page; the notebook is changed in place.
 
@@ -274,8 +260,9 @@ def make_page(
     ----------
     notebook
         The executed notebook; its first cell starts with its title.
-    suffix
-        Added to the labels of its figures, which must be unique in the book.
+    place
+        Its path under `book/runs`. The folders are added to the labels of its figures, which must
+        be unique in the book.
     title
         What its data are called; added to its title.
     band
@@ -283,16 +270,26 @@ def make_page(
     synthetic
         Whether these data are synthetic, which decides the colour of the band.
     """
-    labels = _rename_labels(notebook, suffix)
+    *folders, file = place.split("/")
+    labels = _rename_labels(notebook, "-".join(folders))
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     first, _, rest = notebook.cells[0].source.partition("\n")
     kind = "synthetic" if synthetic else "real"
-    notebook.cells[
-        0
-    ].source = f"{first}: {title}\n\n```{{div}} data-band {kind}\n{band}\n```\n{rest}"
+    up, chapter = "../" * (len(folders) + 1), chapter_of(file.removesuffix(".ipynb"))
+    back = f"A notebook computed this page. The chapter [](<{up}{chapter}.md>) sums it up."
+    if folders[0] == "demo":
+        back += f" What the demo is: [](<{up}run-it-yourself.md>)."
+    notebook.cells[0].source = "\n".join(
+        [
+            f"{first}: {title}\n",
+            f"```{{div}} way-back\n{back}\n```\n",
+            f"```{{div}} data-band {kind}\n{band}\n```",
+            rest,
+        ]
+    )
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for label, unique in labels.items():
