@@ -149,12 +149,9 @@ def test_the_strongest_are_those_of_a_sort(path, monkeypatch):
         top.strongest(lazy, 121)
 
 
-def test_ranks_by_hand(monkeypatch):
+def test_values_by_hand(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 1)  # a block for every training sample
     cube = influence.from_values([[0.5, 0.9, 0.5, -1.0]], TRAIN[:4], TEST[:1])
-    ranks = top.ranks_at(cube, [np.array([2, 0, 3, 1])])
-    assert ranks["positive"][0].tolist() == [3, 2, 4, 1]  # of equal values the earlier first
-    assert ranks["negative"][0].tolist() == [3, 2, 1, 4]
     assert top.values_at(cube, [np.array([3, 1])])[0].tolist() == [-1.0, 0.9]
 
 

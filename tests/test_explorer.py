@@ -91,7 +91,9 @@ def test_texts_that_are_not_among_the_test_samples_come_from_the_pool():
 
 def test_without_translations_where_the_task_is_not_parallel():
     cube, train, test = make_case()
-    index, parts = describe((cube, train.assign(label=[0, 1, 1, 1]), test), "marc")
+    index, parts = describe(
+        (cube, *(frame.assign(item=frame["uid"]) for frame in (train, test))), "marc"
+    )
     rows = [row for rows in parts["test-0"]["rows"].values() for row in rows]
     assert rows
     assert not any(row["translations"] for row in rows)
@@ -223,7 +225,7 @@ def test_the_first_sample_is_furthest_from_chance():
 
 
 def test_written_whole_and_split_into_scripts(tmp_path):
-    explorer.write(tmp_path, *make_case(), TASKS["xnli"], top_k=2)
+    explorer.write(tmp_path, explorer.describe(*make_case(), TASKS["xnli"], top_k=2))
     assert [path.name for path in tmp_path.iterdir()] == ["explorer.json"]
     old = tmp_path / "site" / "xnli" / "test-99.js"
     old.parent.mkdir(parents=True)

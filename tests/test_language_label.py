@@ -107,12 +107,9 @@ def test_within_the_label_only_its_samples_are_ranked():
 
 def test_items_that_are_no_translations_stay_apart_within_a_label():
     given = planted_run()
-    label = (given.train["item"] + pd.factorize(given.train["lang"])[0]) % 2
-    train = given.train.assign(label=label)  # labels differ within an item
+    train, test = (frame.assign(item=frame["uid"]) for frame in (given.train, given.test))
     assert not sharing.parallel(train)
-    each = labels.within_label(
-        sharing.cross_language_by_sample, given.cube, train, given.test, top_k=5
-    )
+    each = labels.within_label(sharing.cross_language_by_sample, given.cube, train, test, top_k=5)
     assert each["item"].nunique() == len(given.test)
 
 

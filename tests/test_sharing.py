@@ -254,7 +254,7 @@ def many(n, seed=0, shared=True):
         ]
     )
     if not shared:
-        train["label"] = [0] * 20 + [0, 1] * 10
+        train["item"], test["item"] = train["uid"], test["uid"]
     return cube(rng.normal(0, 0.2, (2, 2 * n, 40)), train, test), train, test
 
 
@@ -434,7 +434,7 @@ def test_reinforcement_is_found_where_planted_and_at_chance_where_not():
 def test_reinforcement_refuses_what_is_not_parallel(small):
     scores, train, test = small
     with pytest.raises(sharing.SharingError, match="parallel task"):
-        sharing.reinforcement(scores, train.assign(label=[0, 1, 1, 1]), test, top_k=2)
+        sharing.reinforcement(scores, train.assign(item=train["uid"]), test, top_k=2)
     alone = train["lang"] == "en"  # one language: nothing comes from another
     assert sharing.reinforcement(
         scores.isel(train=alone.to_numpy(), test=[0]), train[alone], test[:1], top_k=2
@@ -523,7 +523,7 @@ def test_zero_shot_by_hand(small):
         sharing.zero_shot(small, small, "de", top_k=1)
     with pytest.raises(sharing.SharingError, match="same test samples in 'fr'"):
         sharing.zero_shot(small, without(small, "de"), "fr", top_k=1)
-    reviews = train.assign(label=[0, 1, 1, 1])  # not parallel
+    reviews = train.assign(item=train["uid"])  # not parallel
     table = sharing.zero_shot(
         (scores, reviews, test), without((scores, reviews, test), "de"), "de", top_k=1
     )
@@ -557,6 +557,14 @@ def test_zero_shot_is_found_where_planted_and_at_chance_where_not():
             assert row["chance"] < 0.15
 
 
+def test_equal_scores_leave_the_rank_of_the_translation_to_chance(small):
+    scores, train, test = small
+    test = test.assign(item=[0, 1])
+    for value in (0.0, 0.3):
+        table = sharing.translation_rank_by_sample(xr.full_like(scores, value), train, test)
+        assert table["mean_reciprocal_rank"].tolist() == table["chance"].tolist() == [0.75, 0.75]
+
+
 def test_translation_rank_by_hand(small):
     # en7, item 0: de0 is the first of the samples in the other language, de0 .6, de1 -.9
     scores, train, test = small
@@ -567,7 +575,7 @@ def test_translation_rank_by_hand(small):
         row["mean_reciprocal_rank"] == 0.75 and row["chance"] == 0.75 and row["test_samples"] == 2
     )
     assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
-    assert sharing.translation_rank(scores, train.assign(label=[0, 1, 1, 1]), test).empty
+    assert sharing.translation_rank(scores, train.assign(item=train["uid"]), test).empty
     assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx(
         (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
     )

@@ -23,6 +23,7 @@ from . import head, prose, runs, scores, selection, sharing, tasks
 from .finetune import pick_device
 from .influence import influence
 from .question import AskError, Input, Question, read_input
+from .sharing import top
 from .sharing.base import samples_of
 from .tracin import gradient_products
 
@@ -115,10 +116,11 @@ def answer(config: dict[str, Any], question: Question, progress: bool = True) ->
     """
     run, device = check_run(config), pick_device(config["device"])
     n_train = len(runs.read_samples(config, "train"))
-    if config["ask_candidates"] < min(2 * config["top_k"], n_train):
+    least = min(2 * config["top_k"], n_train)  # top_k for the helpful and for the harmful samples
+    if config["ask_candidates"] < least:
         raise AskError(
-            f"ask_candidates={config['ask_candidates']}: allowed are {2 * config['top_k']} or "
-            "more, top_k for the helpful and for the harmful samples"
+            f"ask_candidates={config['ask_candidates']}: allowed are {least} or more, top_k for "
+            "the helpful and for the harmful samples"
         )
     asked = read_input(config, run, question)
     folders = head.find_checkpoints(run)
@@ -129,7 +131,7 @@ def answer(config: dict[str, Any], question: Question, progress: bool = True) ->
     sample = {"input_ids": asked.ids, "label": label}
     of_question = [head.compute(asked.load_model(each, device), [sample]) for each in folders]
     cheap = head.compare(of_question, head.read(config, device, progress))[0]
-    rows = np.flatnonzero(_is_candidate(cheap[None], config["ask_candidates"])[0])
+    rows = np.flatnonzero(_is_candidate(_rank(cheap[None]), config["ask_candidates"])[0])
     models = (asked.load_model(folder, device) for folder in folders)
     values = _compute_influence(config, models, sample, rows, progress)
     train = runs.read_samples(config, "train").iloc[rows]
@@ -137,10 +139,10 @@ def answer(config: dict[str, Any], question: Question, progress: bool = True) ->
     return Answer(question, asked, predicted, probability, label, samples, n_train)
 
 
-def _is_candidate(cheap: np.ndarray, count: int) -> np.ndarray:
-    """Which training samples are candidates, (test, train): the two ends of the cheap score."""
-    rank, low = _rank(cheap), count // 2
-    return (rank < count - low) | (rank >= cheap.shape[1] - low)
+def _is_candidate(rank: np.ndarray, count: int) -> np.ndarray:
+    """Which training samples are candidates, (test, train): the two ends of the ranking."""
+    low = count // 2
+    return (rank < count - low) | (rank >= rank.shape[1] - low)
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
@@ -273,24 +275,24 @@ def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True)
         `ci_high`, `chance` (candidates drawn at random), `test_samples`, `items`.
     """
     run, device = check_run(config), pick_device(config["device"])
-    cube, train, test, _ = scores.read(config)
+    cube, _, test, _ = scores.read(config)
     inputs = runs.read_inputs(run, "test").set_index("uid").loc[test["uid"]].to_dict("records")
     models = (head.load_model(folder, device) for folder in head.find_checkpoints(run))
     of_test = [head.compute(model, inputs) for model in models]
     of_train = head.read(config, device, progress)
-    cheap, states = head.compare(of_test, of_train), head.compare_states(of_test, of_train)
-    exact = influence(cube).to_numpy()  # (test, train)
-    n, parts = exact.shape[1], []
+    cheap = _rank(head.compare(of_test, of_train))  # (test, train)
+    states = _rank(head.compare_states(of_test, of_train))  # (test, train)
+    n, parts = cheap.shape[1], []
+    tops = top.strongest(cube, min(STRONGEST, n))
     for count in [count for count in counts if count <= n]:
         chosen = {
             "gradients of the head": _is_candidate(cheap, count),
-            "hidden states": _rank(states) < count,
+            "hidden states": states < count,
         }
         for (score, inside), sign in itertools.product(chosen.items(), sharing.SIGNS):
-            top = sharing.top_samples(exact, min(STRONGEST, n), sign)
-            share = np.take_along_axis(inside, top, 1).mean(1)  # (test,)
+            share = np.take_along_axis(inside, tops[sign].rows, 1).mean(1)  # (test,)
             keys = {"score": score, "candidates": count, "sign": sign}
-            parts.append(samples_of(train, test).assign(**keys, share=share, chance=count / n))
+            parts.append(samples_of(test).assign(**keys, share=share, chance=count / n))
     return sharing.summary(
         pd.concat(parts), ["score", "candidates", "sign"], sharing.Bootstrap.of(config)
     )

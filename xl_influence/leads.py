@@ -206,7 +206,9 @@ def _precision(row: pd.Series) -> str:
 
 def _told(row: pd.Series) -> str:
     """Say so where a share cannot be told from chance: its interval covers it, or it has none."""
-    is_told = row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
+    is_told = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
+        row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
+    )
     return "" if is_told else "; we cannot tell the share from it"
 
 
@@ -265,7 +267,7 @@ def groups(table: pd.DataFrame) -> str:
     rows = table[(table["sign"] == "positive") & is_single].set_index("group")
     name, least = rows["share"].idxmin(), rows.loc[rows["share"].idxmin()]
     rest = rows["share"].drop(name)
-    stands_out = least["ci_high"] < rest.min()
+    stands_out = least["ci_high"] < rows["ci_low"].drop(name).min()
     return (
         "Ranked by one parameter group at a time, the share of other languages is lowest in "
         f"{_name_group(name)}: {percent(least['share'])}{_range(least)}, against "

@@ -15,7 +15,7 @@ from ..charts import choose_colors
 from ..sharing import SIGNS
 from ..tasks import Task, name_language
 from .case import Case
-from .lists import OF_EACH, STRONGEST, describe_test
+from .lists import OF_EACH, STRONGEST, describe_tests
 from .samples import describe_prediction
 from .twins import name_rule
 from .way_back import describe_train, find_chunks
@@ -72,7 +72,7 @@ def describe(
     """
     case = Case.of(scores, train, test, pool, top_k)
     chunks = find_chunks(case)
-    parts = {f"test-{row}": describe_test(case, row, chunks) for row in range(len(test))}
+    parts = {f"test-{row}": part for row, part in enumerate(describe_tests(case, chunks))}
     parts |= describe_train(case, chunks)
     tests = [
         _summarize(case, row, sample, len(task.class_names))
@@ -143,27 +143,16 @@ def read_pool(params: dict[str, Any]) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.is_file() else None
 
 
-def write(
-    folder: Path,
-    scores: xr.Dataset,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-    task: Task,
-    *,
-    top_k: int,
-    title: str | None = None,
-    pool: pd.DataFrame | None = None,
-) -> None:
-    """Write what `describe` returns to `explorer.json`.
+def write(folder: Path, data: Described) -> None:
+    """Write what `describe` returned to `explorer.json`.
 
     Parameters
     ----------
     folder
         Where the file goes.
-    scores, train, test, task, top_k, title, pool
-        As in `describe`.
+    data
+        From `describe`.
     """
-    data = describe(scores, train, test, task, top_k=top_k, title=title, pool=pool)
     with runs.write_atomically(folder / "explorer.json") as path:
         path.write_text(_to_json(data), encoding="utf-8")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from .. import influence
 from ..sharing import SIGNS
+from ..sharing.top import terms_at
 from .case import Case, shorten
 
 STRONGEST = 10  # training samples of each sign that a list shows, with and without near-duplicates
@@ -15,7 +16,23 @@ OF_EACH = 3  # training samples of each language and label that it shows, whatev
 BINS = 40  # of the histogram of all scores
 
 
-def describe_test(case: Case, test: int, chunks: np.ndarray) -> dict[str, Any]:
+def describe_tests(case: Case, chunks: np.ndarray) -> list[dict[str, Any]]:
+    """The parts of all test samples, see `describe_test`; the cube is read once.
+
+    Parameters
+    ----------
+    case, chunks
+        As in `describe_test`.
+    """
+    chosen = [{sign: choose(case, test, sign) for sign in SIGNS} for test in range(len(case.test))]
+    rows = [np.array([*chain(*by_sign.values())], dtype=int) for by_sign in chosen]
+    pairs = zip(chosen, terms_at(case.scores, rows), strict=True)
+    return [describe_test(case, test, *found, chunks) for test, found in enumerate(pairs)]
+
+
+def describe_test(
+    case: Case, test: int, chosen: dict[str, list[int]], terms: np.ndarray, chunks: np.ndarray
+) -> dict[str, Any]:
     """The part of one test sample.
 
     Parameters
@@ -24,6 +41,11 @@ def describe_test(case: Case, test: int, chunks: np.ndarray) -> dict[str, Any]:
         The run.
     test
         The row of the test sample.
+    chosen
+        Sign → training samples, from `choose`.
+    terms
+        What checkpoints and groups add to the influence of each of them, the signs one after the
+        other: (row, [checkpoint,] group).
     chunks
         In which part each training sample is described, (train).
 
@@ -41,17 +63,14 @@ def describe_test(case: Case, test: int, chunks: np.ndarray) -> dict[str, Any]:
         near-duplicate), `chunk` (the part that has its way back) and, in a parallel task, its
         `translations` (uid, influence, rank, chunk).
     """
-    added = influence.terms(case.scores.isel(test=test))
-    if "checkpoint" not in added.dims:  # a cube that keeps influence summed over checkpoints
-        added = added.expand_dims("checkpoint")
-    terms = added.transpose("checkpoint", "group", "train").to_numpy()
+    added = iter(terms)
     return {
         "histogram": _count_scores(case, test),
         "twins": int(case.twins[test].sum()),
         "without": {sign: _count_without_twins(case, test, sign) for sign in SIGNS},
         "rows": {
-            sign: [_describe_row(case, test, sign, row, terms, chunks) for row in found]
-            for sign, found in ((sign, choose(case, test, sign)) for sign in SIGNS)
+            sign: [_describe_row(case, test, sign, row, next(added), chunks) for row in found]
+            for sign, found in chosen.items()
         },
     }
 
@@ -89,14 +108,14 @@ def choose(case: Case, test: int, sign: str) -> list[int]:
 def _describe_row(
     case: Case, test: int, sign: str, row: int, terms: np.ndarray, chunks: np.ndarray
 ) -> dict[str, Any]:
-    """One training sample of a list; `terms` (checkpoint, group, train) add up to its influence."""
+    """One training sample of a list; `terms` ([checkpoint,] group) add up to its influence."""
     values, ranks = case.values[test], case.ranks[sign][test]
     uids = case.train["uid"]
     return case.described[row] | {
         "rank": int(ranks[row]),
         "influence": shorten(values[row]),
-        "epochs": [shorten(value) for value in terms[: len(case.epochs), :, row].sum(1)],
-        "groups": [shorten(value) for value in terms[:, :, row].sum(0)],
+        "epochs": [shorten(value) for value in terms.sum(-1)] if case.epochs else [],
+        "groups": [shorten(value) for value in terms.reshape(-1, terms.shape[-1]).sum(0)],
         "twin": bool(case.twins[test, row]),
         "chunk": int(chunks[row]),
         "translations": [

@@ -117,5 +117,5 @@ def _measures(
         ranks = ranks.rename(columns={"mean_reciprocal_rank": "value"})
         yield ranks.assign(measure="own translation", k=0)
     agreement = correlate_ranks(values, paper)
-    base = samples_of(given.train, given.test).assign(value=agreement, chance=0.0)
+    base = samples_of(given.test).assign(value=agreement, chance=0.0)
     yield base.assign(measure="agreement", k=0)

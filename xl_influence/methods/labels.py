@@ -85,7 +85,7 @@ def within_label(
     """
     check(scores, train, test)
     # Taken from all samples: those of one label alone may look parallel.
-    items = samples_of(train, test).set_index("test")["item"]
+    items = samples_of(test).set_index("test")["item"]
     tables = []
     for label in dict.fromkeys(test["label"]):
         rows = [(frame["label"] == label).to_numpy() for frame in (test, train)]

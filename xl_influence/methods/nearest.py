@@ -55,7 +55,7 @@ def nearest_first(
         the share of other languages in the training samples.
     """
     values, other = cosine(given), in_other_language(given.train, given.test)
-    samples, tables = samples_of(given.train, given.test), []
+    samples, tables = samples_of(given.test), []
     for name, similarity in similarities.items():
         for fraction in fractions:
             size = max(1, round(fraction * len(given.train)))

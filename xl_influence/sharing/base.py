@@ -217,16 +217,15 @@ def summary(
     return pd.DataFrame(rows, columns=columns)
 
 
-def samples_of(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+def samples_of(test: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that every table by sample begins with: `test` (uid), `item`, `test_lang`.
 
-    Samples of the same `item` are translations of each other; in a task that is not parallel, which
-    the languages of `train` and `test` show, every sample is its own item.
+    Samples of the same `item` are translations of each other; in a task that is not parallel, every
+    sample is its own item (see `scores.read`).
     """
-    shared = _labels_agree(train) and ("label" not in test or _labels_agree(test))
     columns = {
         "test": test["uid"],
-        "item": test["item" if shared else "uid"].astype(str),
+        "item": test["item"].astype(str),
         "test_lang": test["lang"],
     }
     return pd.DataFrame(columns).reset_index(drop=True)
@@ -272,13 +271,11 @@ def by_sign(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def parallel(train: pd.DataFrame) -> bool:
-    """Whether samples are translations of each other: languages share items, and labels agree."""
-    return bool(train["item"].duplicated().any()) and _labels_agree(train)
+    """Whether samples are translations of each other, so that languages share items.
 
-
-def _labels_agree(samples: pd.DataFrame) -> bool:
-    """Whether samples of the same item have the same label, as translations do."""
-    return bool((samples.groupby("item")["label"].nunique() <= 1).all())
+    In a task that is not parallel, `scores.read` makes each sample its own item.
+    """
+    return bool(train["item"].duplicated().any())
 
 
 def languages_of(train: pd.DataFrame) -> tuple[list[str], dict[str, float]]:

@@ -67,7 +67,7 @@ def epoch_tests(
             "the cube holds influence summed over checkpoints (keep=sum); to compare epochs, "
             "compute it with keep=checkpoints or keep=groups"
         )
-    epochs, samples = [int(epoch) for epoch in scores["checkpoint"]], samples_of(train, test)
+    epochs, samples = [int(epoch) for epoch in scores["checkpoint"]], samples_of(test)
     changes = _mean_changes(scores, samples["test_lang"])
     rows = []
     for test_lang, part in samples.groupby("test_lang", sort=False):

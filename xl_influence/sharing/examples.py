@@ -188,7 +188,7 @@ def alike_by_sample(
     check(scores, train, test)
     tops, n_test = strongest(scores, top_k), len(test)
     codes = {what: _codes(train, test, columns) for what, columns in kinds.items()}
-    samples, tables = samples_of(train, test), []
+    samples, tables = samples_of(test), []
     for sign in SIGNS:
         for what, (of_train, of_test) in codes.items():
             share = (of_train[tops[sign].rows] == of_test[:, None]).mean(1)  # (test,)

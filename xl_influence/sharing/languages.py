@@ -115,7 +115,7 @@ def _at_checkpoint(scores: xr.Dataset, checkpoint: Any) -> xr.DataArray:
 def _composition(tops: Mapping[str, Top], train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """`composition_by_sample` of one kind of influence; `tops`: sign → the top k."""
     languages, chance = languages_of(train)
-    samples, tables = samples_of(train, test), []
+    samples, tables = samples_of(test), []
     for sign in SIGNS:
         lang_of = train["lang"].to_numpy()[tops[sign].rows]  # (test, k)
         shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
@@ -268,7 +268,7 @@ def share_by_k_by_sample(
     check(scores, train, test)
     tops = strongest(scores, max(ks))
     _, share_of = languages_of(train)
-    samples, tables = samples_of(train, test), []
+    samples, tables = samples_of(test), []
     samples["chance"] = [1 - share_of.get(lang, 0.0) for lang in test["lang"]]
     for sign in SIGNS:
         other = other_language_at(train, test, tops[sign].rows)  # (test, largest k)

@@ -66,7 +66,7 @@ def scripts(
     """
     check(scores, train, test)
     tops, lang = strongest(scores, top_k), train["lang"].to_numpy()
-    samples, wholly = samples_of(train, test), _known_or_computed(train)
+    samples, wholly = samples_of(test), _known_or_computed(train)
     rows = []
     for train_lang, script in SCRIPTS.items():
         others = samples[samples["test_lang"] != train_lang]

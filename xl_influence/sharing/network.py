@@ -69,7 +69,7 @@ def by_group(
     views = {name: partial(influence, groups=members) for name, members in sets.items()}
     found = strongest_by(scores, top_k, views)
     chance = _share_of_others(train, test)
-    samples, tables = samples_of(train, test).assign(chance=chance), []
+    samples, tables = samples_of(test).assign(chance=chance), []
     for name in sets:
         for sign in SIGNS:
             top, over_all = found[name][sign].rows, found["all"][sign].rows  # (test, k)
@@ -121,7 +121,7 @@ def contributions(
         The cube does not keep parameter groups.
     """
     check(scores, train, test)
-    samples, groups, tables = samples_of(train, test), _known_groups(scores), []
+    samples, groups, tables = samples_of(test), _known_groups(scores), []
     tops = strongest_by(scores, top_k, {"all": _sum_of_terms})["all"]
     parts = _terms_of(scores, tops)  # sign → (test, k, group)
     for sign in SIGNS:
@@ -180,7 +180,7 @@ def shared_tokens(
         other = other_language_at(train, test, top.rows)  # (test, k)
         pairs = zip(top.rows, other, strict=True)
         chosen[sign] = [rows[is_other] for rows, is_other in pairs]
-    samples, tables = samples_of(train, test), []
+    samples, tables = samples_of(test), []
     of_train, of_test = (_incidence(part, 1 + max(kinds)) for part in tokens)
     for kind in ("any", *sorted(set(kinds.values()))):
         columns = [token for token, own in kinds.items() if _counts_as(own, kind)]

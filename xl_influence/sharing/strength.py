@@ -65,7 +65,7 @@ def mean_influence_by_sample(
         for number, column in enumerate(columns):
             sums[rows, number] += values[:, column[samples]].sum(1)
     means = sums / [column.sum() for column in columns]
-    return spread(samples_of(train, test), "train_lang", languages, means, "mean")
+    return spread(samples_of(test), "train_lang", languages, means, "mean")
 
 
 def distribution(
@@ -92,7 +92,7 @@ def distribution(
     languages, _ = languages_of(train)
     counts, edges = _count_in_bins(scores, train, test, bins)
     tables = []
-    for test_lang, part in samples_of(train, test).groupby("test_lang", sort=False):
+    for test_lang, part in samples_of(test).groupby("test_lang", sort=False):
         for train_lang in languages:
             found = {
                 "test_lang": test_lang,

@@ -92,37 +92,6 @@ def strongest_by(
     return {name: {sign: found[name, sign].top() for sign in SIGNS} for name in views}
 
 
-def strongest_of_each(scores: xr.Dataset, k: int, kinds: np.ndarray) -> dict[Any, dict[str, Top]]:
-    """Find the strongest training samples within each kind of them, in one pass.
-
-    Parameters
-    ----------
-    scores
-        As for `strongest`.
-    k : int
-        How many training samples to take of each kind; all if it has fewer.
-    kinds : numpy.ndarray
-        The kind of each training sample, such as its language, (train,).
-
-    Returns
-    -------
-    dict
-        Kind → sign → the samples.
-    """
-    names, counts = np.unique(kinds, return_counts=True)
-    found = {
-        (name, sign): _Running(scores.sizes["test"], min(k, count), sign)
-        for name, count in zip(names, counts, strict=True)
-        for sign in SIGNS
-    }
-    for test, train, values in values_by_block(scores):
-        for name in names:
-            own = np.flatnonzero(kinds[train] == name)
-            for sign in SIGNS:
-                found[name, sign].add(test, train.start + own, values[:, own])
-    return {name: {sign: found[name, sign].top() for sign in SIGNS} for name in names}
-
-
 class _Running:
     """The strongest so far; the blocks of a test sample come in the order of training samples."""
 
@@ -205,35 +174,3 @@ def values_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray
             there = (rows[row] >= train.start) & (rows[row] < train.stop)
             found[row][there] = of_test[rows[row][there] - train.start]
     return found
-
-
-def ranks_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Find the ranks of some training samples, from 1 for the strongest.
-
-    Parameters
-    ----------
-    scores, rows
-        As for `terms_at`.
-
-    Returns
-    -------
-    dict of str to list of numpy.ndarray
-        Sign → for each test sample (training sample,). Of equal values the earlier sample has the
-        lower rank, as in `top_samples`.
-    """
-    wanted = values_at(scores, rows)
-    ranks = {sign: [np.ones(len(part), int) for part in rows] for sign in SIGNS}
-    for test, train, values in values_by_block(scores):
-        for row, of_test in zip(range(test.start, test.stop), values, strict=True):
-            tied = _count_earlier_equals(of_test, wanted[row], rows[row] - train.start)
-            ascending = np.sort(of_test)
-            above = len(of_test) - np.searchsorted(ascending, wanted[row], "right")
-            ranks["positive"][row] += above + tied
-            ranks["negative"][row] += np.searchsorted(ascending, wanted[row], "left") + tied
-    return ranks
-
-
-def _count_earlier_equals(values: np.ndarray, wanted: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """For each wanted value, how many of `values` before its place equal it: (wanted,)."""
-    pairs = zip(wanted, np.maximum(places, 0), strict=True)
-    return np.array([(values[:place] == value).sum() for value, place in pairs], int)

@@ -20,7 +20,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .top import strongest, values_by_block
+from .top import strongest, values_at, values_by_block
 
 
 def reinforcement(
@@ -90,10 +90,10 @@ def reinforcement_by_sample(
     check(scores, train, test)
     if train["lang"].nunique() > 1 and not parallel(train):
         raise SharingError(
-            "no training samples are translations of each other: languages share no items, or "
-            "samples of one item have different labels; this analysis needs a parallel task"
+            "no training samples are translations of each other, as languages share no items: "
+            "this analysis needs a parallel task"
         )
-    tops, samples = strongest(scores, top_k), samples_of(train, test)
+    tops, samples = strongest(scores, top_k), samples_of(test)
     lang, item = train["lang"].to_numpy(), train["item"].to_numpy()
     n_items, rows = train.groupby("lang")["item"].nunique(), []
     for sign in SIGNS:
@@ -156,28 +156,26 @@ def translation_rank_by_sample(
     Returns
     -------
     pandas.DataFrame
-        `test` (uid), `item`, `mean_reciprocal_rank` (of this sample: 1 / rank), `chance`; only of
-        test samples that have a translation.
+        `test` (uid), `item`, `mean_reciprocal_rank` (of this sample: 1 / rank, on average over the
+        orders of equal scores), `chance`; only of test samples that have a translation.
     """
     check(scores, train, test)
     found, rows = _find_translations(train, test) if parallel(train) else {}, []
-    best = dict.fromkeys(found, -np.inf)
+    none = np.empty(0, int)
+    wanted = values_at(scores, [found.get(row, none) for row in range(len(test))]) if found else []
+    best = {row: wanted[row].max() for row in found}
+    above, tied = dict.fromkeys(found, 0), dict.fromkeys(found, 0)
     lang, test_lang = language_codes(train, test)
     for tests, trains, values in values_by_block(scores) if found else []:
         for row in found.keys() & range(tests.start, tests.stop):
-            there = found[row][(found[row] >= trains.start) & (found[row] < trains.stop)]
-            scored = values[row - tests.start][there - trains.start]
-            best[row] = max([best[row], *scored])
-    better = dict.fromkeys(found, 0)
-    for tests, trains, values in values_by_block(scores) if found else []:
-        for row in found.keys() & range(tests.start, tests.stop):
-            other = lang[trains] != test_lang[row]  # (train,)
-            better[row] += int((values[row - tests.start][other] > best[row]).sum())
+            scored = values[row - tests.start][lang[trains] != test_lang[row]]
+            above[row] += int((scored > best[row]).sum())
+            tied[row] += int((scored == best[row]).sum())
     for row, translates in found.items():
-        others = int((lang != test_lang[row]).sum())
-        chance = _reciprocal_rank(len(translates), others)
-        sample = [test["uid"].iloc[row], str(test["item"].iloc[row])]
-        rows.append([*sample, 1 / (1 + better[row]), chance])
+        hits = int((wanted[row] == best[row]).sum())
+        reached = _reciprocal_rank(hits, tied[row], above[row])
+        chance = _reciprocal_rank(len(translates), int((lang != test_lang[row]).sum()))
+        rows.append([test["uid"].iloc[row], str(test["item"].iloc[row]), reached, chance])
     return pd.DataFrame(rows, columns=["test", "item", "mean_reciprocal_rank", "chance"])
 
 
@@ -194,11 +192,14 @@ def _find_translations(train: pd.DataFrame, test: pd.DataFrame) -> dict[int, np.
 
 
 @functools.cache
-def _reciprocal_rank(hits: int, n: int) -> float:
-    """Return the expected reciprocal rank of the best of `hits` among `n` in random order."""
+def _reciprocal_rank(hits: int, n: int, above: int = 0) -> float:
+    """Return the expected reciprocal rank of the best of `hits` among `n` in random order.
+
+    `above` others come before all `n`.
+    """
     none_yet, total = 1.0, 0.0  # probability that no hit came before this rank
     for rank in range(1, n - hits + 2):
         first = hits / (n - rank + 1)
-        total += none_yet * first / rank
+        total += none_yet * first / (above + rank)
         none_yet *= 1 - first
     return total

@@ -247,4 +247,4 @@ def _in_language(run: Run, language: str) -> tuple[pd.DataFrame, xr.Dataset, pd.
     scores, train, test = run[:3]
     check(scores, train, test)
     chosen = (test["lang"] == language).to_numpy()
-    return samples_of(train, test[chosen]), scores.isel(test=chosen), train
+    return samples_of(test[chosen]), scores.isel(test=chosen), train
