@@ -2,7 +2,6 @@
 
 import json
 
-import pandas as pd
 import pytest
 
 from xl_influence import charts, measurements, params, scale
@@ -20,7 +19,7 @@ def measured(tmp_path):
     found = {"machine": {"processor": "x", "cores": 1}, "rows": rows}
     found["cube"] = {"checkpoints": 2, "groups": 4, "tests": 50}
     (tmp_path / "scale.json").write_text(json.dumps(found))
-    return scale.read(tmp_path / "scale.json")[1]
+    return scale.read(tmp_path / "scale.json")
 
 
 def test_time_adds_up_and_memory_does_not(measured):
@@ -82,7 +81,7 @@ def test_wrong_words_on_the_command_line_say_what_is_allowed(words, message, mea
 
 
 def test_the_command_line_prints_the_table(measured, monkeypatch):
-    monkeypatch.setattr(scale, "read", lambda: ({}, measured))
+    monkeypatch.setattr(scale, "read", lambda: measured)
     text = scale.main(["n_train=1,000,000", "devices=8"])
     assert "score cube, keep=checkpoints" in text and len(text.splitlines()) == 5
 
@@ -91,7 +90,8 @@ def test_what_was_measured_is_linear():
     """The repository's own numbers: from 20,000 to 200,000, and at most 3 GB."""
     table = scale.read()
     assert set(table["n_train"]) == {20_000, 50_000, 100_000, 200_000}
-    grown = scale.growth(table)
     assert table["peak_gb"].max() < 3
-    assert isinstance(grown, pd.DataFrame) and grown["times_seconds"].max() < 15
-    assert grown["times_gb"].max() < 15
+    grown = scale.growth(table)
+    assert grown["times_gb"].max() < 10
+    long = grown[grown["seconds"] >= 1]  # what is shorter is mostly start
+    assert len(long) >= 15 and long["times_seconds"].max() < 15
