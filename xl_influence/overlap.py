@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 
-def count(samples: Sequence[Sequence[int]], size: int) -> Any:
+def count(samples: Sequence[Sequence[int] | np.ndarray], size: int) -> Any:
     """Count how often each sample has each token.
 
     Parameters
     ----------
-    samples : sequence of sequence of int
+    samples : sequence of sequence of int or of numpy.ndarray
         The tokens of each sample, or numbers that stand for anything else.
     size : int
         How many tokens there are; every number is below.

@@ -242,8 +242,7 @@ class Retrainer:
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
         self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
-        inputs = runs.read_inputs(self.run, "test").set_index("uid")["input_ids"]
-        self.test_ids = inputs.loc[test["uid"]].tolist()
+        self.test_ids = runs.read_inputs(self.run, "test", test["uid"])["input_ids"].tolist()
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
 
     def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:

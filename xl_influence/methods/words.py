@@ -94,8 +94,8 @@ def count_tokens(given: Given) -> tuple[Any, Any]:
     folder = given.need_folder("inputs.parquet", "token ids").parent
     counts = []
     for split, samples in (("train", given.train), ("test", given.test)):
-        inputs = runs.read_inputs(folder, split).set_index("uid")["input_ids"]
-        counts.append([np.asarray(ids, int) for ids in inputs.loc[samples["uid"]]])
+        inputs = runs.read_inputs(folder, split, samples["uid"])["input_ids"]
+        counts.append([np.asarray(ids, int) for ids in inputs])
     size = 1 + max(int(ids.max()) for part in counts for ids in part)
     train, test = (overlap.count(part, size) for part in counts)
     both = sparse.vstack([train, test])
