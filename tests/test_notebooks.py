@@ -47,6 +47,7 @@ COLUMNS = {
     "scripts": ["train_lang", "script", "sign", "share", *INTERVAL, "chance", "in_top_k", *BEHIND],
     "removal": [
         "test_uid",
+        "item",
         "test_lang",
         "k",
         "sign",

@@ -48,7 +48,17 @@ def test_removing_all_is_refused():
 def table(changes):
     """A removal table from {(sign, strategy, k): [change of each test sample]}; seeds add ±0.01."""
     rows = [
-        (f"en{i}", "en", k, sign, strategy, seed, 0.8, 0.8 + each + (0.01 if seed else -0.01))
+        (
+            f"en{i}",
+            str(i),
+            "en",
+            k,
+            sign,
+            strategy,
+            seed,
+            0.8,
+            0.8 + each + (0.01 if seed else -0.01),
+        )
         for (sign, strategy, k), values in changes.items()
         for i, each in enumerate(values)
         for seed in (0, 1)
@@ -107,6 +117,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
     assert list(found.columns) == retraining.COLUMNS and set(found["strategy"]) == set(
         retraining.STRATEGIES
     )
+    assert (found["item"] == found["test_uid"]).all()  # reviews have no translations
     kept = sorted((runs.folder(merged) / "retrainings").glob("*.json"))
     assert (
         len(kept) == 7

@@ -50,6 +50,7 @@ head       gradients of the head, which find candidates for exact influence
 question   a text of your own, as a run's models read it
 influence_pass  how a score cube is computed, shard by shard
 scores     the score cube of a run, made or read
+overlap    what sets have in common, such as the tokens of two samples
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 retraining training again without influential samples (section 6)

@@ -276,7 +276,7 @@ def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True)
     """
     run, device = check_run(config), pick_device(config["device"])
     cube, _, test, _ = scores.read(config)
-    inputs = runs.read_inputs(run, "test").set_index("uid").loc[test["uid"]].to_dict("records")
+    inputs = runs.read_inputs(run, "test", test["uid"]).to_dict("records")
     models = (head.load_model(folder, device) for folder in head.find_checkpoints(run))
     of_test = [head.compute(model, inputs) for model in models]
     of_train = head.read(config, device, progress)

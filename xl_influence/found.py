@@ -17,7 +17,6 @@ import xarray as xr
 
 from . import sharing
 from .manifest import weak_languages
-from .tasks import TASKS
 
 
 class Estimate(NamedTuple):
@@ -83,13 +82,10 @@ class Run:
         `<task>/<name>` for tables of other tasks.
     bootstrap : Bootstrap
         How intervals are computed.
-    parallel : bool
-        Whether the task is parallel, so that equal numbers in two languages are one item.
     """
 
     tables: Mapping[str, Any]
     bootstrap: sharing.Bootstrap = sharing.BOOTSTRAP
-    parallel: bool = True
 
     @property
     def weak(self) -> list[str]:
@@ -106,7 +102,7 @@ class Run:
         start = f"{task}/"
         names = [name for name in self.tables if name.startswith(start)]
         tables = {name.removeprefix(start): self.tables[name] for name in names}
-        return Run(tables, self.bootstrap, TASKS[task].parallel)
+        return Run(tables, self.bootstrap)
 
     def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
         """Find the rows of the table `name` with the values in `where`.

@@ -200,8 +200,8 @@ def _measure_rounding(
 def _read_samples(run: Path) -> tuple[list[Sample], list[Sample]]:
     """Training and test samples as the engine takes them, each in the cube's order."""
     chosen = pd.read_parquet(run / "test.parquet")["uid"]
-    test = runs.read_inputs(run, "test").set_index("uid").loc[chosen].reset_index()
-    return runs.read_inputs(run, "train").to_dict("records"), test.to_dict("records")
+    train, test = runs.read_inputs(run, "train"), runs.read_inputs(run, "test", chosen)
+    return train.to_dict("records"), test.to_dict("records")
 
 
 @memory.kept()

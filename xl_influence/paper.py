@@ -19,7 +19,6 @@ import yaml
 from .found import Estimate, Run
 from .quantities import QUANTITIES, UNIT_OF
 from .sharing import BOOTSTRAP, Bootstrap
-from .tasks import TASKS
 
 HOLDS = ("holds", "does not hold", "inconclusive", "cannot be tested here")
 NUMBERS = ["paper_value", "value", "ci_low", "ci_high"]
@@ -67,7 +66,7 @@ def claims(
         'count', a share of `of` languages or tests), `of`, `chance` (NaN if none is defined),
         `left_out` (the languages at chance, separated by commas).
     """
-    run = Run(tables, bootstrap, task not in TASKS or TASKS[task].parallel)
+    run = Run(tables, bootstrap)
     rows = [_row(claim, task, run, judged) for claim in _made_about(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -71,8 +71,7 @@ def _removed(
     """Find the row of the largest k; averaged again if test languages are left out."""
     if run.weak:
         each = run.find_rows("removal")
-        choice = {"parallel": run.parallel, "bootstrap": run.bootstrap}
-        run = Run({} if each is None else {name: average(each, **choice)})
+        run = Run({} if each is None else {name: average(each, bootstrap=run.bootstrap)})
     rows = run.find_rows(name, sign=sign, strategy=strategy)
     return None if rows is None else rows[rows["k"] == rows["k"].max()]
 

@@ -30,9 +30,7 @@ def find(params: dict[str, Any], progress: bool = True) -> pd.DataFrame | None:
     return tables.read_all(params).get("removal")
 
 
-def change(
-    removal: pd.DataFrame, *, parallel: bool = True, bootstrap: Bootstrap = BOOTSTRAP
-) -> pd.DataFrame:
+def change(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
     """Average the change of confidence by what was removed (Figures 1, 6 to 8).
 
     We average over seeds, then over test samples, whose items are resampled.
@@ -41,8 +39,6 @@ def change(
     ----------
     removal : pandas.DataFrame
         From `retrain`.
-    parallel : bool
-        Whether the task is parallel, see `by_sample`.
     bootstrap : Bootstrap
         How the intervals are computed.
 
@@ -52,11 +48,11 @@ def change(
         `sign`, `strategy`, `k`, `change` (of probability, −1 to 1), `ci_low`, `ci_high` (NaN for
         fewer than `sharing.FEWEST` items), `test_samples`, `items`.
     """
-    each = by_sample(removal, parallel)
+    each = by_sample(removal)
     return summary(each, ["sign", "strategy", "k"], bootstrap, value="change")
 
 
-def by_sample(removal: pd.DataFrame, parallel: bool = True) -> pd.DataFrame:
+def by_sample(removal: pd.DataFrame) -> pd.DataFrame:
     """Average the change of confidence over seeds, for each test sample.
 
     `change` is the mean of this table.
@@ -65,33 +61,23 @@ def by_sample(removal: pd.DataFrame, parallel: bool = True) -> pd.DataFrame:
     ----------
     removal : pandas.DataFrame
         From `retrain`.
-    parallel : bool
-        True: test samples with the same number are one item, whatever their language. False: every
-        test sample is its own item, as in MARC.
 
     Returns
     -------
     pandas.DataFrame
         `sign`, `strategy`, `k`, `test_uid`, `item`, `change`.
     """
-    item = removal["test_uid"]
-    if parallel:  # a uid is language and number
-        pairs = zip(removal["test_uid"], removal["test_lang"], strict=True)
-        item = [uid.removeprefix(lang) for uid, lang in pairs]
-    difference = removal["confidence_after"] - removal["confidence_before"]
-    table = removal.assign(change=difference, item=item)
+    table = removal.assign(change=removal["confidence_after"] - removal["confidence_before"])
     keys = ["sign", "strategy", "k", "test_uid", "item"]
     return table.groupby(keys, sort=False)["change"].mean().reset_index()
 
 
-def against_controls(
-    removal: pd.DataFrame, *, parallel: bool = True, bootstrap: Bootstrap = BOOTSTRAP
-) -> pd.DataFrame:
+def against_controls(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
     """Compare removing the top k with each control, for the same test samples.
 
     Parameters
     ----------
-    removal, parallel, bootstrap
+    removal, bootstrap
         As for `change`.
 
     Returns
@@ -101,20 +87,20 @@ def against_controls(
         control), `ci_low`, `ci_high`, `test_samples`, `items`, `beyond` (whether there is an
         interval and it lies on the expected side of zero: below for positive samples).
     """
-    each = against_controls_by_sample(removal, parallel)
+    each = against_controls_by_sample(removal)
     table = summary(each, ["sign", "strategy", "k"], bootstrap, value="difference")
     below, above = table["ci_high"] < 0, table["ci_low"] > 0
     return table.assign(beyond=np.where(table["sign"] == "positive", below, above))
 
 
-def against_controls_by_sample(removal: pd.DataFrame, parallel: bool = True) -> pd.DataFrame:
+def against_controls_by_sample(removal: pd.DataFrame) -> pd.DataFrame:
     """Compare removing the top k with each control, test sample by test sample.
 
     `against_controls` is the mean of this table.
 
     Parameters
     ----------
-    removal, parallel
+    removal
         As for `change`.
 
     Returns
@@ -122,16 +108,14 @@ def against_controls_by_sample(removal: pd.DataFrame, parallel: bool = True) -> 
     pandas.DataFrame
         `sign`, `strategy`, `k`, `test_uid`, `item`, `change`, `difference`.
     """
-    each, keys = by_sample(removal, parallel), ["sign", "k", "test_uid"]
+    each, keys = by_sample(removal), ["sign", "k", "test_uid"]
     top = each[each["strategy"] == "top"].set_index(keys)["change"]
     rest = each[each["strategy"] != "top"]
     pairs = list(rest[keys].itertuples(index=False, name=None))
     return rest.assign(difference=top.loc[pairs].to_numpy() - rest["change"])
 
 
-def levels_off(
-    removal: pd.DataFrame, *, parallel: bool = True, bootstrap: Bootstrap = BOOTSTRAP
-) -> dict[str, int | None]:
+def levels_off(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, int | None]:
     """Find the k at which the curve levels off: no larger k changes confidence further.
 
     A larger k changes confidence further if the interval of the paired difference between the two
@@ -140,7 +124,7 @@ def levels_off(
 
     Parameters
     ----------
-    removal, parallel, bootstrap
+    removal, bootstrap
         As for `change`.
 
     Returns
@@ -150,7 +134,7 @@ def levels_off(
         items for an interval.
     """
     found: dict[str, int | None] = {}
-    each = by_sample(removal, parallel)
+    each = by_sample(removal)
     for sign, direction in SIGNS.items():
         part = each[(each["sign"] == sign) & (each["strategy"] == "top")]
         wide = part.pivot(index=["test_uid", "item"], columns="k", values="change")

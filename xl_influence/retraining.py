@@ -37,6 +37,7 @@ CONTROLS = {  # control → the column in which its samples are distributed like
 STRATEGIES = ("top", *CONTROLS)
 COLUMNS = [
     "test_uid",
+    "item",
     "test_lang",
     "k",
     "sign",
@@ -167,18 +168,19 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `test_uid`, `test_lang`, `k`, `sign`, `strategy`, `seed`, `confidence_before`,
+        `test_uid`, `item`, `test_lang`, `k`, `sign`, `strategy`, `seed`, `confidence_before`,
         `confidence_after`: the probability of the gold class by the model trained with this seed on
         all samples, and by the one trained without those removed.
     """
     removals, sets, trainer = _plan_run(params, progress)
     confidence = _train_all(params, sets, trainer, progress)
-    lang = trainer.test.set_index("uid")["lang"]
-    rows = []
+    samples, rows = trainer.test.set_index("uid"), []
     for r in removals:
         before = confidence[r.seed, ()][r.test_uid]
         after = confidence[r.seed, r.removed][r.test_uid]
-        rows.append([r.test_uid, lang[r.test_uid], r.k, r.sign, r.strategy, r.seed, before, after])
+        item, lang = samples.loc[r.test_uid, ["item", "lang"]]
+        about = [r.test_uid, str(item), lang, r.k, r.sign, r.strategy, r.seed]
+        rows.append([*about, before, after])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -240,8 +242,7 @@ class Retrainer:
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
         self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
-        inputs = runs.read_inputs(self.run, "test").set_index("uid")["input_ids"]
-        self.test_ids = inputs.loc[test["uid"]].tolist()
+        self.test_ids = runs.read_inputs(self.run, "test", test["uid"])["input_ids"].tolist()
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
 
     def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:

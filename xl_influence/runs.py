@@ -184,7 +184,7 @@ def read_samples(params: dict[str, Any], split: str) -> pd.DataFrame:
     return pd.read_parquet(folder(params) / f"{split}.parquet")
 
 
-def read_inputs(run: str | Path, split: str) -> pd.DataFrame:
+def read_inputs(run: str | Path, split: str, uids: Iterable[str] | None = None) -> pd.DataFrame:
     """Read the inputs of one split for the influence engine.
 
     Parameters
@@ -193,13 +193,22 @@ def read_inputs(run: str | Path, split: str) -> pd.DataFrame:
         The run's folder.
     split
         'train' or 'test'; 'test' has all test samples that `test_pool` lets the study choose from.
+    uids
+        Only these samples, in this order.
 
     Returns
     -------
     pandas.DataFrame
-        `uid, lang, item, label, input_ids`, in the order in which the samples were drawn.
+        `uid, lang, item, label, input_ids`; without `uids` in the order in which the samples were
+        drawn.
+
+    Raises
+    ------
+    KeyError
+        The split has no sample of that uid.
     """
     import pandas as pd
 
     inputs = pd.read_parquet(Path(run) / "inputs.parquet")
-    return inputs[inputs["split"] == split].drop(columns="split").reset_index(drop=True)
+    inputs = inputs[inputs["split"] == split].drop(columns="split").reset_index(drop=True)
+    return inputs if uids is None else inputs.set_index("uid").loc[list(uids)].reset_index()

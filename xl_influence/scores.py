@@ -170,8 +170,7 @@ def read(params: dict[str, Any]) -> Scored:
     if runs.is_published(run) and params["data_root"]:
         samples = texts.draw_again(params, manifest)
         train, test = texts.insert(train, samples["train"]), texts.insert(test, samples["test"])
-    if not tasks.find(params).parallel:  # equal numbers in two languages are different items
-        train, test = (frame.assign(item=frame["uid"]) for frame in (train, test))
+    train, test = (tasks.separate_items(params, frame) for frame in (train, test))
     return Scored(cube, train, test, manifest)
 
 

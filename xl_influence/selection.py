@@ -61,10 +61,9 @@ def choose_test(
         Too few correct samples in a language.
     """
     pool = _draw_pool(params, run, borrowed)
-    ids = runs.read_inputs(run, "test").set_index("uid")["input_ids"]
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method without its types
-    sequences = ids.loc[pool["uid"]].tolist()
+    sequences = runs.read_inputs(run, "test", pool["uid"])["input_ids"].tolist()
     probability = predict(model, sequences, params["max_tokens"])  # (samples, classes)
     pool = pool.assign(
         confidence=probability[np.arange(len(pool)), pool["label"]],

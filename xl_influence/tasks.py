@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import own_task, prepared
 from .languages import LANGUAGES, name_language
 from .own_files import SPLITS, TaskError
 from .own_task import find as find_files
 from .own_task import place, read_own
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "LANGUAGES",
@@ -22,6 +25,7 @@ __all__ = [
     "name_language",
     "place",
     "read_own",
+    "separate_items",
     "title",
 ]
 
@@ -134,6 +138,21 @@ def find(params: dict[str, Any]) -> Task:
         parallel=form.parallel,
         languages=(),
     )
+
+
+def separate_items(params: dict[str, Any], samples: pd.DataFrame, uid: str = "uid") -> pd.DataFrame:
+    """Make each sample its own `item` unless the task is parallel: equal items are translations.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    samples
+        Its samples, or a table about them, with the column `item`.
+    uid
+        The column that identifies the sample.
+    """
+    return samples if find(params).parallel else samples.assign(item=samples[uid])
 
 
 def title(params: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,11 +35,8 @@ def shared(
     pieces = dict(enumerate(tokenizer.convert_ids_to_tokens(kept.tolist())))
     special = {row for row, token in enumerate(kept) if token in tokenizer.all_special_ids}
     kinds = sharing.token_kinds(pieces, special)
-    tokens = [_token_ids(run, "train", train), _token_ids(run, "test", test)]
+    tokens = [
+        runs.read_inputs(run, split, frame["uid"])["input_ids"].tolist()
+        for split, frame in (("train", train), ("test", test))
+    ]
     return sharing.shared_tokens(cube, train, test, tokens, kinds, **choice)
-
-
-def _token_ids(run: Path, split: str, samples: pd.DataFrame) -> list[Any]:
-    """Return the token ids of these samples of a split, in their order."""
-    inputs = runs.read_inputs(run, split).set_index("uid")["input_ids"]
-    return list(inputs.loc[samples["uid"]])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
+from .. import overlap
 from .samples import TEXTS
 
 LETTERS = 3  # of a text's overlapping pieces that are compared
@@ -63,20 +63,9 @@ def _join_texts(frame: pd.DataFrame) -> list[str]:
 
 def _compare(left: list[str], right: list[str]) -> np.ndarray:
     """The overlap (Jaccard) of the pieces of every two texts, (left, right)."""
-    pieces: dict[str, int] = {}
-    a, b = (_count_pieces(texts, pieces) for texts in (left, right))
-    width = max(len(pieces), 1)
-    a.resize((len(left), width))
-    b.resize((len(right), width))
-    both = (a @ b.T).toarray()  # (left, right)
-    either = np.asarray(a.sum(1)).reshape(-1, 1) + np.asarray(b.sum(1)).reshape(1, -1) - both
-    return both / np.maximum(either, 1)
-
-
-def _count_pieces(texts: list[str], pieces: dict[str, int]) -> sparse.csr_matrix:
-    """(text, piece), 1 where a text has a piece; new pieces are added to `pieces`."""
-    found = [{text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1)} for text in texts]
-    columns = [pieces.setdefault(piece, len(pieces)) for part in found for piece in sorted(part)]
-    starts = np.cumsum([0, *map(len, found)])
-    shape = (len(texts), max(len(pieces), 1))
-    return sparse.csr_matrix((np.ones(len(columns)), columns, starts), shape=shape)
+    found = [
+        [text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1)] for text in (*left, *right)
+    ]
+    pieces = {piece: number for number, piece in enumerate({p for part in found for p in part})}
+    counts = overlap.count([[pieces[piece] for piece in part] for part in found], len(pieces))
+    return overlap.jaccard(counts[: len(left)], counts[len(left) :])

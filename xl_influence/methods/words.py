@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import runs
+from .. import overlap, runs
 from .base import Given
 
 K1, B = 1.5, 0.75  # BM25's usual saturation of counts and correction for length
@@ -47,11 +47,8 @@ def token_overlap(given: Given) -> np.ndarray:
     NotAvailableError
         The run has no token ids.
     """
-    train, test = ((part > 0).astype(np.int64) for part in count_tokens(given))
-    common = (test @ train.T).toarray()  # (test, train)
-    sizes = [np.asarray(part.sum(1)).ravel() for part in (test, train)]
-    either = sizes[0][:, None] + sizes[1] - common
-    return common / np.where(either == 0, 1, either)
+    train, test = count_tokens(given)
+    return overlap.jaccard(test, train)
 
 
 def score_bm25(documents: Any, queries: Any) -> np.ndarray:
@@ -97,20 +94,10 @@ def count_tokens(given: Given) -> tuple[Any, Any]:
     folder = given.need_folder("inputs.parquet", "token ids").parent
     counts = []
     for split, samples in (("train", given.train), ("test", given.test)):
-        inputs = runs.read_inputs(folder, split).set_index("uid")["input_ids"]
-        counts.append([np.asarray(ids, int) for ids in inputs.loc[samples["uid"]]])
+        inputs = runs.read_inputs(folder, split, samples["uid"])["input_ids"]
+        counts.append([np.asarray(ids, int) for ids in inputs])
     size = 1 + max(int(ids.max()) for part in counts for ids in part)
-    train, test = (_to_matrix(part, size) for part in counts)
+    train, test = (overlap.count(part, size) for part in counts)
     both = sparse.vstack([train, test])
     kept = np.asarray((both > 0).sum(0)).ravel() < both.shape[0]
     return train[:, kept], test[:, kept]
-
-
-def _to_matrix(samples: list[np.ndarray], size: int) -> Any:
-    """Return a sparse matrix (sample, token) of counts."""
-    from scipy import sparse
-
-    rows = np.repeat(np.arange(len(samples)), [len(ids) for ids in samples])
-    columns = np.concatenate(samples)
-    ones = np.ones(len(columns), np.int64)
-    return sparse.coo_array((ones, (rows, columns)), shape=(len(samples), size)).tocsr()

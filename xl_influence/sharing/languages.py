@@ -266,7 +266,28 @@ def share_by_k_by_sample(
         `test` (uid), `item`, `test_lang`, `sign`, `k`, `share`, `chance`.
     """
     check(scores, train, test)
-    tops = strongest(scores, max(ks))
+    return share_of_others(strongest(scores, max(ks)), train, test, ks=ks)
+
+
+def share_of_others(
+    tops: Mapping[str, Top], train: pd.DataFrame, test: pd.DataFrame, *, ks: Sequence[int]
+) -> pd.DataFrame:
+    """Measure how much of a ranking's top k comes from other languages, for every k.
+
+    Parameters
+    ----------
+    tops : mapping
+        Sign → the strongest training samples of each test sample, as many as the largest k.
+    train, test : pandas.DataFrame
+        The samples.
+    ks : sequence of int
+        The ks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `share_by_k_by_sample`.
+    """
     _, share_of = languages_of(train)
     samples, tables = samples_of(test), []
     samples["chance"] = [1 - share_of.get(lang, 0.0) for lang in test["lang"]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import ALL, influence, terms
+from .. import overlap
+from ..influence import ALL, influence
 from .base import (
     BOOTSTRAP,
     SIGNS,
@@ -23,6 +23,7 @@ from .base import (
     spread,
     summary,
 )
+from .languages import share_of_others
 from .top import Top, strongest, strongest_by, terms_at
 
 WORDS = "embeddings"  # the group that holds the word embeddings
@@ -68,14 +69,12 @@ def by_group(
     sets |= {group: [group] for group in groups}
     views = {name: partial(influence, groups=members) for name, members in sets.items()}
     found = strongest_by(scores, top_k, views)
-    chance = _share_of_others(train, test)
-    samples, tables = samples_of(test).assign(chance=chance), []
-    for name in sets:
-        for sign in SIGNS:
-            top, over_all = found[name][sign].rows, found["all"][sign].rows  # (test, k)
-            again = [np.isin(*pair).mean() for pair in zip(top, over_all, strict=True)]
-            share = other_language_at(train, test, top).mean(1)  # (test,)
-            tables.append(samples.assign(group=name, sign=sign, share=share, overlap=again))
+    tables = []
+    for name, tops in found.items():
+        pairs = [zip(tops[sign].rows, found["all"][sign].rows, strict=True) for sign in SIGNS]
+        again = [np.isin(*pair).mean() for of_sign in pairs for pair in of_sign]
+        table = share_of_others(tops, train, test, ks=(top_k,))  # one sign after the other
+        tables.append(table.assign(group=name, overlap=again))
     each, keys = pd.concat(tables, ignore_index=True), ["group", "sign"]
     table = summary(each, keys, bootstrap)
     overlap = each.groupby(keys, sort=False)["overlap"].mean().to_numpy()
@@ -122,15 +121,13 @@ def contributions(
     """
     check(scores, train, test)
     samples, groups, tables = samples_of(test), _known_groups(scores), []
-    tops = strongest_by(scores, top_k, {"all": _sum_of_terms})["all"]
+    tops = strongest(scores, top_k)
     parts = _terms_of(scores, tops)  # sign → (test, k, group)
     for sign in SIGNS:
         other = other_language_at(train, test, tops[sign].rows)  # (test, k)
         for source, wanted in (("own", ~other), ("other", other)):
-            some = np.flatnonzero(wanted.any(1))
-            carried = np.zeros((len(some), len(groups)))  # (test with such samples, group)
-            for place, row in enumerate(some):
-                carried[place] = parts[sign][row][wanted[row]].sum(0)
+            some = np.flatnonzero(wanted.any(1))  # test samples that have such samples
+            carried = (parts[sign] * wanted[..., None]).sum(1)[some]  # (some, group)
             shares = carried / carried.sum(1, keepdims=True)
             there = samples.loc[some].reset_index(drop=True).assign(source=source, sign=sign)
             tables.append(spread(there, "group", groups, shares))
@@ -175,21 +172,46 @@ def shared_tokens(
         `test_samples`, `items` (those with such samples in their top k).
     """
     check(scores, train, test)
-    chosen = {}
-    for sign, top in strongest(scores, top_k).items():
-        other = other_language_at(train, test, top.rows)  # (test, k)
-        pairs = zip(top.rows, other, strict=True)
-        chosen[sign] = [rows[is_other] for rows, is_other in pairs]
-    samples, tables = samples_of(test), []
-    of_train, of_test = (_incidence(part, 1 + max(kinds)) for part in tokens)
-    for kind in ("any", *sorted(set(kinds.values()))):
-        columns = [token for token, own in kinds.items() if _counts_as(own, kind)]
-        common = _Common(of_train[:, columns].tocsr(), of_test[:, columns].tocsr())
-        chance = common.mean_in_other_languages(train, test)
-        for sign, rows in chosen.items():
-            each = samples.assign(kind=kind, sign=sign, shared=common.mean(rows), chance=chance)
-            tables.append(each[[len(part) > 0 for part in rows]])
-    return summary(pd.concat(tables), ["kind", "sign"], bootstrap, value="shared")
+    tops, samples = strongest(scores, top_k), samples_of(test)
+    lang, test_lang = language_codes(train, test)
+    names, in_kind = _sort_into_kinds(kinds)  # in_kind: (token, kind)
+    of_train = (overlap.count(tokens[0], len(in_kind)) > 0).astype(int).tocsc()  # (train, token)
+    shared = np.full((len(SIGNS), len(test), len(names)), np.nan)  # (sign, test, kind)
+    expected = np.full((len(test), len(names)), np.nan)  # (test, kind)
+    for row, ids in enumerate(tokens[1]):
+        own = np.unique(np.asarray(ids, int))  # (token,)
+        common = of_train[:, own] @ in_kind[own]  # (train, kind) tokens that both have
+        other = lang != test_lang[row]  # (train,)
+        expected[row] = _mean(common[other])
+        for place, sign in enumerate(SIGNS):
+            top = tops[sign].rows[row]  # (k,)
+            shared[place, row] = _mean(common[top[other[top]]])
+    chance = pd.DataFrame(expected).mean()  # of the test samples that have others
+    tables = [
+        samples.assign(kind=kind, sign=sign, shared=shared[place, :, column], chance=chance[column])
+        for column, kind in enumerate(names)
+        for place, sign in enumerate(SIGNS)
+    ]
+    each = pd.concat(tables).dropna(subset="shared")
+    return summary(each, ["kind", "sign"], bootstrap, value="shared")
+
+
+def _sort_into_kinds(kinds: Mapping[int, str]) -> tuple[list[str], np.ndarray]:
+    """Return the kinds, and which of them a token counts as: ones and zeros, (token, kind).
+
+    All but special tokens also count as 'any'.
+    """
+    names = ["any", *sorted(set(kinds.values()))]
+    member = np.zeros((1 + max(kinds), len(names)), int)
+    for token, kind in kinds.items():
+        member[token, names.index(kind)] = 1
+        member[token, 0] = kind != "special"
+    return names, member
+
+
+def _mean(counts: np.ndarray) -> np.ndarray | float:
+    """Average over the first axis; NaN if it is empty."""
+    return counts.mean(0) if len(counts) else np.nan
 
 
 def token_kinds(pieces: Mapping[int, str], special: Collection[int]) -> dict[int, str]:
@@ -239,23 +261,6 @@ def _known_groups(scores: xr.Dataset) -> list[str]:
     return groups
 
 
-def _share_of_others(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-    """Return the share of the training samples in other languages than each test sample's."""
-    own = test["lang"].map(train["lang"].value_counts()).fillna(0).to_numpy()
-    return (len(train) - own) / len(train)  # (test,)
-
-
-def _sum_of_terms(scores: xr.Dataset) -> np.ndarray:
-    """Sum over groups what each adds to the influence, (test, train).
-
-    Rounding apart, this is the influence.
-    """
-    parts = terms(scores)
-    if "checkpoint" in parts.dims:
-        parts = parts.sum("checkpoint", skipna=False)
-    return parts.transpose("test", "group", "train").to_numpy().sum(1)
-
-
 def _terms_of(scores: xr.Dataset, tops: Mapping[str, Top]) -> dict[str, np.ndarray]:
     """Sign → each group's part of the top k's influence, over all checkpoints: (test, k, group)."""
     rows = np.concatenate([top.rows for top in tops.values()], 1)  # (test, signs × k)
@@ -263,56 +268,3 @@ def _terms_of(scores: xr.Dataset, tops: Mapping[str, Top]) -> dict[str, np.ndarr
     if "checkpoint" in scores.dims:
         parts = parts.sum(2)
     return dict(zip(tops, np.split(parts, len(tops), 1), strict=True))
-
-
-class _Common:
-    """How many tokens of one kind training and test samples have in common.
-
-    Parameters
-    ----------
-    train, test : scipy.sparse.csr_array
-        (sample, token), ones for the tokens that a sample has.
-    """
-
-    def __init__(self, train: Any, test: Any) -> None:
-        self.train, self.test = train, test
-
-    def mean(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """Average over each test sample's training samples `rows`: (test,), NaN without any."""
-        means = np.full(len(rows), np.nan)
-        for row, part in enumerate(rows):
-            if len(part):
-                means[row] = (self.train[part] @ self.test[[row]].T).sum() / len(part)
-        return means
-
-    def mean_in_other_languages(self, train: pd.DataFrame, test: pd.DataFrame) -> float:
-        """Average over all pairs of a test sample and a training sample in another language.
-
-        NaN if there is no such pair; test samples without one do not count.
-        """
-        lang, test_lang = language_codes(train, test)
-        total = self.train.sum(0)  # (token,) training samples with it
-        means = []
-        for code in np.unique(test_lang):
-            own = lang == code
-            if own.all():
-                continue
-            others = total - self.train[own].sum(0)  # (token,)
-            found = self.test @ others / (~own).sum()  # (test,)
-            means.append(np.where(test_lang == code, found, np.nan))
-        return float(np.nanmean(np.fmax.reduce(means))) if means else np.nan
-
-
-def _counts_as(kind: str, name: str) -> bool:
-    """Whether tokens of a kind count under a name: under their own, and under 'any' if ordinary."""
-    return kind != "special" if name == "any" else kind == name
-
-
-def _incidence(samples: Sequence[Sequence[int]], size: int) -> Any:
-    """Return a sparse matrix (sample, token) with ones for the tokens that a sample has."""
-    from scipy import sparse
-
-    ids = [np.unique(np.asarray(part, dtype=int)) for part in samples]
-    columns, ends = np.concatenate(ids), np.cumsum([0, *map(len, ids)])
-    ones = np.ones(len(columns), np.int32)
-    return sparse.csr_array((ones, columns, ends), shape=(len(ids), size)).tocsc()
