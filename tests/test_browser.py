@@ -168,7 +168,7 @@ def test_a_click_on_the_legend_fades_the_others(tab):
     tab.wait_for_function(DRAWN)
     chart = tab.locator("svg.marks").first
     chart.locator(".role-legend-symbol path").first.click()
-    faded = chart.locator("path[aria-roledescription='line mark'][opacity^='0.1']")
+    faded = chart.locator("path[aria-roledescription='point'][opacity='0.15']")
     expect(faded.first).to_be_attached()
 
 

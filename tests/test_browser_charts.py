@@ -58,10 +58,10 @@ def test_nothing_moves_when_the_live_chart_takes_the_place_of_the_still_one(
 ):
     context = browser.new_context(viewport={"width": width, "height": 900}, base_url=address)
     page = context.new_page()
-    page.route("**/charts.js", lambda route: route.abort())
+    page.route("**/charts.js*", lambda route: route.abort())
     page.goto(PAGE)
     still = page.evaluate(HEIGHTS)
-    page.unroute("**/charts.js")
+    page.unroute("**/charts.js*")
     page.reload()
     page.wait_for_function(DRAW)
     live = page.evaluate(HEIGHTS)
@@ -76,8 +76,9 @@ def test_panels_stand_one_below_the_other_on_a_phone(tab):
         tab.wait_for_function(DRAW)
         names = tab.locator("#fig-answer svg.marks .role-title-text, #fig-answer svg.marks text")
         names = names.filter(has_text=re.compile("^demo-(NLI|paraphrase|reviews)$"))
-        lefts = {round(name.bounding_box()["x"] / 50) for name in names.all()}
-        assert len(lefts) == columns
+        boxes = [name.bounding_box() for name in names.all()]
+        middles = {round((box["x"] + box["width"] / 2) / 50) for box in boxes}
+        assert (len(boxes), len(middles)) == (3, columns)
 
 
 def test_a_tap_says_value_interval_chance_and_samples(browser, address):

@@ -171,7 +171,8 @@ def test_lists_say_what_is_counted_and_what_is_listed(tab, korean):
     expect(tab.locator("#xl-item-title")).to_have_count(0)  # MARC is not parallel
 
 
-def test_every_bar_has_the_same_scale(tab):
+def test_every_bar_has_the_same_scale(tab, korean):
+    most = len(korean[0]["epochs"])  # each adds 1 at most
     visit(tab, "#demo-pawsx/ko")
     rows = tab.locator(".xl-list > ol > li")
     found = rows.evaluate_all(
@@ -184,10 +185,10 @@ def test_every_bar_has_the_same_scale(tab):
         })"""
     )
     assert {score > 0 for score, _ in found} == {True, False}
-    for score, length in found:  # the scale goes from -2 to +2, with two epochs
-        assert length == pytest.approx(score / 4, abs=0.012)
-    expect(tab.locator(".xl-scale").first).to_have_text("\u221220+2")
-    expect(tab.locator(".xl-scores")).to_contain_text("+2 is the largest possible score")
+    for score, length in found:
+        assert length == pytest.approx(score / (2 * most), abs=0.012)
+    expect(tab.locator(".xl-scale").first).to_have_text(f"\u2212{most}0+{most}")
+    expect(tab.locator(".xl-scores")).to_contain_text(f"+{most} is the largest possible score")
 
 
 def test_all_scores_and_the_listed_ones(tab, korean):

@@ -144,7 +144,7 @@ def test_a_page_prints_without_its_frame_and_nothing_is_cut(tab):  # noqa: F811
     tab.set_viewport_size({"width": 700, "height": 990})  # A4 within its margins, in CSS pixels
     for frame in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article"):
         expect(tab.locator(frame).first).to_be_hidden()
-    figures = tab.locator("article figure:has(.vega-embed)")
+    figures = tab.locator("article figure:has(.xl-plot)")
     assert figures.count() >= 3
     for figure in figures.all():
         box = figure.bounding_box()

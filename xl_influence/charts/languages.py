@@ -111,15 +111,15 @@ def plot_shares(
         *make_tooltip("share", suffix=":Q", format=".1%"),
     ]
     rows = {"y": base.encoding.y, "yOffset": base.encoding.yOffset}
-    dots = mark_points(alt.Chart(single_values), size=25, aria=False)
+    dots = mark_points(alt.Chart(single_values), size=25, aria=False).encode(
+        x=x, opacity=fade(0.6), tooltip=single, **series.point, **rows
+    )
     layers = alt.LayerChart(
         layer=[
             mark_chance(base),
             plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(1)),
-            dots.encode(x=x, opacity=fade(0.6), tooltip=single, **series.point, **rows),
-            mark_points(base, size=75)
-            .encode(x=x, opacity=fade(1), **series.point)
-            .add_params(series.focus),
+            dots.add_params(series.focus),  # a click on the legend needs it in the first points
+            mark_points(base, size=75).encode(x=x, opacity=fade(1), **series.point),
         ]
     )
     description = (
