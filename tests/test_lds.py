@@ -108,18 +108,6 @@ def test_self_influence_of_the_cosine_finds_nothing():
     assert np.allclose(detection.squared_lengths(given.cube), expected)
 
 
-def test_the_smallest_flip_is_the_first_k_that_makes_the_model_wrong():
-    values, asked = np.array([0.1, 0.9, 0.5, 0.7]), []
-
-    def is_right(rows):
-        asked.append(rows)
-        return len(rows) < 2
-
-    assert subsets.smallest_flip(values, [1, 2, 3], is_right) == 2
-    assert asked == [(1,), (1, 3)]
-    assert subsets.smallest_flip(values, [1], is_right) is None
-
-
 @pytest.mark.slow
 def test_subsets_are_trained_once(smoke, monkeypatch):
     from xl_influence import params, retraining

@@ -10,7 +10,7 @@ well a score finds changed labels; `subsets` does the trainings.
 """
 
 from .base import Given, NotAvailableError
-from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, methods_of
+from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, kind_of, methods_of
 from .centring import centre, take_out, taken_out
 from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
@@ -49,6 +49,7 @@ __all__ = [
     "draw_subsets",
     "find_flipped",
     "flip_labels",
+    "kind_of",
     "label_share",
     "language_matrix",
     "lds",

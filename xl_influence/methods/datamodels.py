@@ -107,8 +107,9 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     >>> log_odds(np.array([0.5, 0.8])).round(3).tolist()
     [0.0, 1.386]
     """
-    inner = np.clip(np.asarray(probability, dtype=np.float64), LEAST, 1 - LEAST)
-    return np.log(inner / (1 - inner))
+    from scipy import special
+
+    return special.logit(np.clip(np.asarray(probability, dtype=np.float64), LEAST, 1 - LEAST))
 
 
 def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -> np.ndarray:

@@ -39,8 +39,14 @@ def cosine(given: Given, groups: Sequence[str] | None = None) -> np.ndarray:
 
 
 def dot_product(given: Given) -> np.ndarray:
-    """Compute TracIn's plain dot product (equation 2 without normalisation): (test, train)."""
-    given.need_groups()
+    """Compute TracIn's plain dot product (equation 2 without normalisation): (test, train).
+
+    Raises
+    ------
+    NotAvailableError
+        The cube holds cosines only.
+    """
+    given.need_lengths()
     return influence(given.cube, normalize=False).to_numpy()
 
 

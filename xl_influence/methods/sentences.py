@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..prose import interval, percent
-from .catalogue import METHODS, PAPER
+from .catalogue import METHODS, PAPER, kind_of
 
 NONE = "–"  # in place of a number that there is not
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
@@ -22,8 +22,7 @@ def methods_lead(table: pd.DataFrame) -> str:
     """
     k = table.loc[table["measure"] == "other languages", "k"].min()
     rows = table[(table["measure"] == "other languages") & (table["k"] == k)].set_index("method")
-    kinds = {name: METHODS[name].kind for name in rows.index if name in METHODS}
-    rows = rows[[kinds.get(name, "gradients") != "control" for name in rows.index]]
+    rows = rows[[kind_of(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
         f"By the paper's cosine, {_share(paper)} of the top {k} come from other languages; chance "
