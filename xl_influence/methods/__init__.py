@@ -17,7 +17,7 @@ from .controls import compute_random_weights
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .detection import auroc, find_flipped, flip_labels, squared_lengths
 from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
-from .labels import compare_pools, label_share, within_label
+from .labels import compare_pools, label_share, too_few_of_a_label, within_label
 from .leaks import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
@@ -67,5 +67,6 @@ __all__ = [
     "squared_lengths",
     "take_out",
     "taken_out",
+    "too_few_of_a_label",
     "within_label",
 ]

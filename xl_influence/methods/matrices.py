@@ -120,6 +120,9 @@ def correlate(a: pd.DataFrame, b: pd.DataFrame, *, diagonal: bool = False) -> di
 def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Correlate the matrix of influence with others of the same run, off the diagonal.
 
+    A language that is only tested, since it was left out of training, has a row and no column. It
+    does not count, because permuting languages moves rows and columns together.
+
     Parameters
     ----------
     influence : pandas.DataFrame
@@ -132,7 +135,11 @@ def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) ->
     pandas.DataFrame
         `matrix`, `correlation`, `p`, `cells`, `permutations`, as from `correlate`.
     """
-    rows = [{"matrix": name} | correlate(influence, other) for name, other in others.items()]
+    both = [lang for lang in influence.columns if lang in influence.index]
+    whole = influence.loc[both, both]
+    rows = [
+        {"matrix": name} | correlate(whole, other.loc[both, both]) for name, other in others.items()
+    ]
     return pd.DataFrame(rows, columns=["matrix", "correlation", "p", "cells", "permutations"])
 
 
