@@ -132,7 +132,8 @@ def take_out(given: Given) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     reasons : dict
         Name → why it is not available, for all others.
     """
-    values, reasons = {}, {}
+    values: dict[str, np.ndarray] = {}
+    reasons: dict[str, str] = {}
     for name, compute in (("cosine", cosine), ("dot product", dot_product)):
         names = {f"{name}, {by} out{ENDING[side]}": (by, side) for by in BY for side in SIDES}
         try:
