@@ -13,6 +13,7 @@ from scipy import sparse
 from xl_influence import charts, methods, params, runs, tracin
 from xl_influence.influence import from_values, influence
 from xl_influence.methods import (
+    base,
     catalogue,
     comparison,
     controls,
@@ -147,6 +148,25 @@ def test_a_cube_of_checkpoints_has_no_groups_but_lengths():
     assert np.allclose(values["dot product"], methods.compute("dot product", given))
     assert np.allclose(values["last checkpoint"], methods.compute("last checkpoint", given))
     assert "keep=checkpoints" in reasons["head"]
+
+
+def test_the_cosine_is_computed_once_for_all_methods_and_stays_as_it_is(monkeypatch):
+    given, _ = given_at_random()
+    computed = []
+
+    def count(cube):
+        computed.append(cube)
+        return influence(cube)
+
+    monkeypatch.setattr(base, "influence", count)
+    values, _ = methods.compute_all(given, ["cosine", *catalogue.AVERAGED])
+    methods.take_out(given)
+    assert len(computed) == 1 and np.allclose(values["cosine"], influence(given.cube))
+    shuffled = values["shuffled samples"]
+    assert len(shuffled) == controls.DRAWS and not (shuffled[0] == shuffled[1]).all()
+    assert (np.sort(shuffled[0], 1) == np.sort(values["cosine"], 1)).all()
+    with pytest.raises(ValueError, match="read-only"):
+        values["cosine"][0, 0] = 0
 
 
 def test_with_one_checkpoint_the_last_is_no_method_of_its_own():

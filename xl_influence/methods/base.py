@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .. import runs
+from ..influence import influence
 from ..sharing import has_groups
 
 
@@ -48,6 +50,13 @@ class Given:
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints the cube holds; empty if it holds only their sum."""
         return [int(epoch) for epoch in self.cube.get("checkpoint", [])]
+
+    @cached_property
+    def cosine(self) -> np.ndarray:
+        """The paper's influence (test, train), computed the first time and not to be changed."""
+        values = influence(self.cube).to_numpy()
+        values.flags.writeable = False
+        return values
 
     @property
     def layers(self) -> list[str]:

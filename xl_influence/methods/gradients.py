@@ -26,15 +26,16 @@ def cosine(given: Given, groups: Sequence[str] | None = None) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (test, train).
+        (test, train); read-only for all groups, since methods share it.
 
     Raises
     ------
     NotAvailableError
         The cube lacks one of the groups.
     """
-    if groups is not None:
-        given.need_groups(*groups)
+    if groups is None:
+        return given.cosine
+    given.need_groups(*groups)
     return influence(given.cube, groups).to_numpy()
 
 

@@ -34,7 +34,7 @@ def mean_of_tokens(given: Given) -> np.ndarray:
 def _similarity(given: Given, which: int) -> np.ndarray:
     """Compare the first tokens (0) or the means (1): (test, train)."""
     if not given.epochs:
-        raise NotAvailableError("needs the model's checkpoints; published runs have none")
+        raise NotAvailableError("needs the last of the checkpoints; this run holds only their sum")
     epoch = given.epochs[-1]
     folder = given.need_folder(f"checkpoints/epoch-{epoch}", "the model's checkpoints").parents[1]
     given.need_folder("inputs.parquet", "token ids")
