@@ -124,6 +124,19 @@ def test_every_layer_is_a_method_and_an_unknown_one_is_refused():
         methods.compute("cosin", given)
 
 
+def test_what_is_no_method_of_its_own_is_a_sum_of_gradient_products():
+    names = [
+        "cosine",
+        "BM25",
+        "mean of tokens",
+        "random scores",
+        "layer-07",
+        "cosine, language out",
+    ]
+    kinds = ["gradients", "words", "representations", "control", "gradients", "gradients"]
+    assert [methods.kind_of(name) for name in names] == kinds
+
+
 def test_a_published_run_says_what_it_cannot_do():
     given, _ = given_at_random()
     published = from_values(influence(given.cube), given.train, given.test)
@@ -355,9 +368,13 @@ def test_rank_correlation_by_hand():
 # ---------------------------------------------------------------------- questions
 
 
-def test_answers_are_those_of_the_numbers():
-    given = planted_run()
-    table = methods.answers(methods.Runs(given), bootstrap=FEW)
+@pytest.fixture(scope="module")
+def answered():
+    return methods.answers(methods.Runs(planted_run()), bootstrap=FEW)
+
+
+def test_answers_are_those_of_the_numbers(answered):
+    given, table = planted_run(), answered
     one = table[table["question"] == 1].set_index("method")
     assert set(one.index) == set(methods.methods_of(given))
     paper = one.loc["cosine"]
@@ -376,9 +393,8 @@ def test_answers_are_those_of_the_numbers():
     assert "This run cannot test it" in methods.same_as_paper(counts)[1]
 
 
-def test_controls_are_averaged_over_the_same_draws_in_both_tables(compared):
-    table = methods.answers(methods.Runs(planted_run()), bootstrap=FEW)
-    one = table[table["question"] == 1].set_index("method")
+def test_controls_are_averaged_over_the_same_draws_in_both_tables(compared, answered):
+    one = answered[answered["question"] == 1].set_index("method")
     same = ["value", "ci_low", "ci_high", "chance", "test_samples", "items"]
     for name in ("cosine", *catalogue.AVERAGED):
         row = lookup(compared, name, "other languages", 10)
