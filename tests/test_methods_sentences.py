@@ -60,20 +60,20 @@ def test_numbers_of_methods_have_a_key_each_and_a_dash_where_there_is_none():
 def test_agreement_counts_the_answers_that_every_method_gives():
     counts = pd.DataFrame(
         {
-            "by_cosine": ["holds", "does not hold", HOLDS[-1]],
-            "same": [3, 2, 0],
-            "of": [3, 3, 0],
-            "same_layers": [2, 2, 0],
-            "of_layers": [2, 2, 0],
+            "by_cosine": ["holds", "does not hold", HOLDS[-1], "inconclusive"],
+            "same": [3, 2, 0, 0],
+            "of": [3, 3, 0, 0],
+            "same_layers": [2, 2, 0, 0],
+            "of_layers": [2, 2, 0, 0],
         }
     )
     assert sentences.agreement(counts) == (
-        "The run can test 2 of the paper's 3 answers; on 1 of these, every method and layer gives "
-        "the cosine's verdict."
+        "The run can test 3 of the paper's 4 answers, 2 of them by other methods than the cosine "
+        "too; on 1 of these, all others give the cosine's verdict."
     )
     none = counts.assign(of=0, of_layers=0)
-    assert sentences.agreement(none).endswith("2 of the paper's 3 answers, and only by the cosine.")
-    assert "none of the paper's answers" in sentences.agreement(counts[2:])
+    assert sentences.agreement(none).endswith("3 of the paper's 4 answers, and only by the cosine.")
+    assert "none of the paper's answers" in sentences.agreement(counts[2:3])
 
 
 def test_the_label_comes_first_and_what_is_left_within_it():

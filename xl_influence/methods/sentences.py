@@ -54,8 +54,12 @@ def agreement(counts: pd.DataFrame) -> str:
     others = asked["of"] + asked["of_layers"]
     if others.max() == 0:
         return f"{text}, and only by the cosine."
-    agreed = int((asked["same"] + asked["same_layers"] == others).sum())
-    return f"{text}; on {agreed} of these, every method and layer gives the cosine's verdict."
+    compared = others > 0
+    agreed = (asked["same"] + asked["same_layers"] == others) & compared
+    return (
+        f"{text}, {compared.sum()} of them by other methods than the cosine too; on {agreed.sum()} "
+        f"of these, all others give the cosine's verdict."
+    )
 
 
 def method_numbers(table: pd.DataFrame) -> dict[str, str]:
