@@ -192,6 +192,16 @@ def test_matrices_are_correlated_off_the_diagonal_with_an_exact_p_value():
         methods.correlate(matrix(a), matrix(a, "abce"))
 
 
+def test_a_language_that_is_only_tested_is_in_no_pair():
+    rng = np.random.default_rng(2)
+    a = matrix(rng.normal(size=(4, 4)))
+    with_row = pd.concat([a, pd.DataFrame(9.0, index=["e"], columns=a.columns)])
+    found = methods.side_by_side(with_row, {"itself": with_row})
+    assert found.loc[0, ["correlation", "cells"]].tolist() == pytest.approx([1, 12])
+    one = matrix([[1.0]], "a")
+    assert methods.side_by_side(one, {"one": one})["correlation"].isna().all()
+
+
 def test_p_values_of_unrelated_matrices_are_uniform():
     rng = np.random.default_rng(1)
     p = [

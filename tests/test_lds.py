@@ -71,6 +71,45 @@ def test_the_ceiling_is_what_the_truth_reaches(outcomes):
         lds.split_half_ceiling(noisy[:1])
 
 
+def measured(reliability, seeds, subsets, n_test=40):
+    """The truth, and outcomes whose mean over seeds has a reliability."""
+    rng = np.random.default_rng(seeds)
+    truth = rng.normal(size=(subsets, n_test))
+    # variances: truth 1, noise of one seed s²; of the mean, 1 / (1 + s² / n) = reliability
+    noise = np.sqrt(seeds * (1 - reliability) / reliability)
+    return truth, truth + noise * rng.normal(size=(seeds, subsets, n_test))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+@pytest.mark.parametrize("reliability", [0.3, 0.6, 0.9])
+def test_the_ceiling_follows_a_known_reliability_for_any_number_of_seeds(seeds, reliability):
+    truth, outcomes = measured(reliability, seeds, subsets=1000)
+    reached = methods.correlate_ranks(truth.T, outcomes.mean(0).T).mean()
+    # Spearman's correlation of two normal variables whose Pearson's is the root of the reliability
+    assert reached == pytest.approx(6 / np.pi * np.arcsin(np.sqrt(reliability) / 2), abs=0.01)
+    assert lds.split_half_ceiling(outcomes).mean() == pytest.approx(reached, abs=0.02)
+
+
+def test_the_ceiling_is_close_for_few_subsets_and_too_high_for_noise():
+    for reliability in (0.1, 0.2, 0.5):
+        truth, outcomes = measured(reliability, seeds=2, subsets=100, n_test=400)
+        reached = methods.correlate_ranks(truth.T, outcomes.mean(0).T).mean()
+        assert -0.06 < lds.split_half_ceiling(outcomes).mean() - reached < 0.01
+    noise = np.random.default_rng(0).normal(size=(2, 100, 400))
+    assert 0.15 < lds.split_half_ceiling(noise).mean() < 0.2
+    more_seeds = np.random.default_rng(0).normal(size=(4, 100, 400))
+    assert lds.split_half_ceiling(more_seeds).mean() < lds.split_half_ceiling(noise).mean()
+
+
+def test_every_split_of_the_seeds_into_halves_counts_once():
+    assert list(lds._splits(2)) == [((0,), (1,))]
+    assert list(lds._splits(3)) == [((0,), (1,)), ((0,), (2,)), ((1,), (2,))]
+    assert [len(list(lds._splits(n))) for n in (4, 5)] == [3, 15]
+    # three seeds, of which the first is the odd one out: the order does not matter
+    outcomes = measured(0.5, seeds=3, subsets=50)[1]
+    assert lds.split_half_ceiling(outcomes) == pytest.approx(lds.split_half_ceiling(outcomes[::-1]))
+
+
 def test_probabilities_of_zero_and_one_have_finite_log_odds():
     found = lds.log_odds(np.array([0, 0.5, 1]))
     assert np.isfinite(found).all() and found[0] == pytest.approx(-found[2]) and found[1] == 0
@@ -108,18 +147,6 @@ def test_self_influence_of_the_cosine_finds_nothing():
     assert np.allclose(detection.squared_lengths(given.cube), expected)
 
 
-def test_the_smallest_flip_is_the_first_k_that_makes_the_model_wrong():
-    values, asked = np.array([0.1, 0.9, 0.5, 0.7]), []
-
-    def is_right(rows):
-        asked.append(rows)
-        return len(rows) < 2
-
-    assert subsets.smallest_flip(values, [1, 2, 3], is_right) == 2
-    assert asked == [(1,), (1, 3)]
-    assert subsets.smallest_flip(values, [1], is_right) is None
-
-
 @pytest.mark.slow
 def test_subsets_are_trained_once(smoke, monkeypatch):
     from xl_influence import params, retraining
@@ -128,6 +155,11 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     masks = lds.draw_subsets(5 * merged["train_size"], 2)
     first = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert first.shape == (2, 2, 5 * merged["test_size"])
+    table = subsets.measure(merged, n=2, n_seeds=2, progress=False)
+    assert list(dict.fromkeys(table["kind"])) == ["random halves", "by language"]
+    methods_of_each = [set(part["method"]) for _, part in table.groupby("kind")]
+    assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}
+    assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == 2).all().all()
     monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     again = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert (first == again).all()

@@ -5,13 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from conftest import random_samples, tiny
 from scipy import sparse
 
-from xl_influence import charts, methods
+from xl_influence import charts, methods, params, runs, tracin
 from xl_influence.influence import from_values, influence
 from xl_influence.methods import (
+    base,
     catalogue,
     comparison,
     controls,
@@ -122,19 +124,62 @@ def test_every_layer_is_a_method_and_an_unknown_one_is_refused():
         methods.compute("cosin", given)
 
 
+def test_what_is_no_method_of_its_own_is_a_sum_of_gradient_products():
+    names = [
+        "cosine",
+        "BM25",
+        "mean of tokens",
+        "random scores",
+        "layer-07",
+        "cosine, language out",
+    ]
+    kinds = ["gradients", "words", "representations", "control", "gradients", "gradients"]
+    assert [methods.kind_of(name) for name in names] == kinds
+
+
 def test_a_published_run_says_what_it_cannot_do():
     given, _ = given_at_random()
     published = from_values(influence(given.cube), given.train, given.test)
     values, reasons = methods.compute_all(methods.Given(published, given.train, given.test))
     assert set(values) == {"cosine", "random scores", "shuffled samples"}
     assert np.allclose(values["cosine"], methods.compute("cosine", given))
-    assert "by parameter group" in reasons["dot product"]
+    assert "this run holds their cosines only" in reasons["dot product"]
+    assert "by parameter group" in reasons["head"]
     assert "their sum only" in reasons["last checkpoint"]
     assert "token ids" in reasons["BM25"]
     assert "checkpoints" in reasons["first token"]
     assert "random_weights=true" in reasons["random weights"]
     table = methods.describe(given, reasons)
     assert (table["not_available"] != "").sum() == len(reasons) + len(catalogue.NOT_COMPUTED)
+
+
+def test_a_cube_of_checkpoints_has_no_groups_but_lengths():
+    given, _ = given_at_random()
+    summed = given.cube.sum("group").expand_dims(group=["all"], axis=1)  # as keep=checkpoints
+    kept = methods.Given(summed, given.train, given.test)
+    values, reasons = methods.compute_all(kept)
+    assert np.allclose(values["dot product"], methods.compute("dot product", given))
+    assert np.allclose(values["last checkpoint"], methods.compute("last checkpoint", given))
+    assert "keep=checkpoints" in reasons["head"]
+
+
+def test_the_cosine_is_computed_once_for_all_methods_and_stays_as_it_is(monkeypatch):
+    given, _ = given_at_random()
+    computed = []
+
+    def count(cube):
+        computed.append(cube)
+        return influence(cube)
+
+    monkeypatch.setattr(base, "influence", count)
+    values, _ = methods.compute_all(given, ["cosine", *catalogue.AVERAGED])
+    methods.take_out(given)
+    assert len(computed) == 1 and np.allclose(values["cosine"], influence(given.cube))
+    shuffled = values["shuffled samples"]
+    assert len(shuffled) == controls.DRAWS and not (shuffled[0] == shuffled[1]).all()
+    assert (np.sort(shuffled[0], 1) == np.sort(values["cosine"], 1)).all()
+    with pytest.raises(ValueError, match="read-only"):
+        values["cosine"][0, 0] = 0
 
 
 def test_with_one_checkpoint_the_last_is_no_method_of_its_own():
@@ -183,44 +228,67 @@ def test_token_overlap_counts_no_token_that_all_samples_have(with_inputs):
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 def test_representations_do_not_depend_on_the_batch(kind):
     model = tiny(kind)
-    samples = [sample["input_ids"] for sample in random_samples(9, seed=4)]
-    first, mean = representations.encode(model, samples)
-    for row, ids in enumerate(samples):
-        alone = representations.encode(model, [ids])
+    samples = random_samples(9, seed=4)
+    first, mean = representations.encode(model, samples, max_tokens=40)  # several batches
+    for row, sample in enumerate(samples):
+        alone = representations.encode(model, [sample])
         assert np.allclose(first[row], alone[0], atol=1e-5)
         assert np.allclose(mean[row], alone[1], atol=1e-5)
     assert not np.allclose(first[0], first[1], atol=1e-3)
+
+
+def test_representations_by_hand():
+    model, (sample,) = tiny("bert"), random_samples(1, seed=4)
+    with torch.no_grad():
+        states = model.base_model(torch.tensor([sample["input_ids"]])).last_hidden_state[0]
+    first, mean = representations.encode(model, [sample])
+    assert np.allclose(first[0], states[0], atol=1e-5)
+    assert np.allclose(mean[0], states.mean(0), atol=1e-5)
 
 
 # ----------------------------------------------------------------------- controls
 
 
 def test_random_weights_are_computed_once_and_belong_to_their_scores(tmp_path, monkeypatch):
+    config = params.merge({"study": "smoke", "runs_root": str(tmp_path), "device": "cpu"})
+    run = runs.folder(config)
     model = tiny("bert")
     for parameter in model.parameters():  # as no initialisation would draw them
         parameter.data *= 8
-    model.save_pretrained(tmp_path / "checkpoints" / "epoch-1")
+    model.save_pretrained(run / "checkpoints" / "epoch-1")
     samples = [
         sample | {"uid": f"{split}{row}", "split": split, "lang": "en", "item": row}
         for split, number in (("train", 5), ("test", 2))
         for row, sample in enumerate(random_samples(number, seed=number))
     ]
     inputs = pd.DataFrame(samples)
-    inputs.to_parquet(tmp_path / "inputs.parquet")
+    inputs.to_parquet(run / "inputs.parquet")
     frames = {split: part.reset_index(drop=True) for split, part in inputs.groupby("split")}
     for split, frame in frames.items():
-        frame[["uid", "lang", "item", "label"]].to_parquet(tmp_path / f"{split}.parquet")
-    (tmp_path / "manifest.json").write_text('{"scores_fingerprint": "one"}')
-    path = methods.compute_random_weights(tmp_path, seed=7)  # the checkpoint has seed 0
+        frame[["uid", "lang", "item", "label"]].to_parquet(run / f"{split}.parquet")
+    (run / "manifest.json").write_text('{"scores_fingerprint": "one"}')
+    path = methods.compute_random_weights(config, seed=7)  # the checkpoint has seed 0
     cube = from_values(np.zeros((2, 5)), frames["train"], frames["test"])
-    given = methods.Given(cube, frames["train"], frames["test"], folder=tmp_path)
+    given = methods.Given(cube, frames["train"], frames["test"], folder=run)
     found = methods.compute("random weights", given)
     assert found.shape == (2, 5) and np.abs(found).max() <= 1 + 1e-6 and found.std() > 0
     trained = influence(gradient_products(model, samples[:5], samples[5:])).to_numpy()
     assert not np.allclose(found, trained, atol=1e-3), "these are the checkpoint's weights"
+    used = {}
+
+    def spy(*_, **options):
+        used.update(options)
+        return gradient_products(model, samples[:5], samples[5:])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracin, "gradient_products", spy)
+        methods.compute_random_weights(config | {"max_tokens": 99}, seed=8)
+    assert (used["max_tokens"], used["precision"]) == (99, config["precision"])
+    assert used["device"] == torch.device("cpu")
+    path = methods.compute_random_weights(config, seed=7)
     monkeypatch.setattr(controls, "_pass", None)  # a second pass would fail
-    assert methods.compute_random_weights(tmp_path, seed=7) == path
-    (tmp_path / "manifest.json").write_text('{"scores_fingerprint": "two"}')
+    assert methods.compute_random_weights(config, seed=7) == path
+    (run / "manifest.json").write_text('{"scores_fingerprint": "two"}')
     with pytest.raises(methods.NotAvailableError, match="belongs to other scores"):
         methods.compute("random weights", given)
 
@@ -254,7 +322,7 @@ def planted_run(seed=0, sources=("gradients",)):
 def compared():
     given = planted_run()
     values, _ = methods.compute_all(given)
-    return methods.compare(values, given, ks=(5, 50), translated=True, bootstrap=FEW)
+    return methods.compare(values, given, ks=(5, 10, 50), translated=True, bootstrap=FEW)
 
 
 def lookup(table, method, measure, k):
@@ -300,10 +368,13 @@ def test_rank_correlation_by_hand():
 # ---------------------------------------------------------------------- questions
 
 
-def test_answers_are_those_of_the_numbers():
-    given = planted_run()
-    runs = methods.Runs(given)
-    table = methods.answers(runs, bootstrap=FEW)
+@pytest.fixture(scope="module")
+def answered():
+    return methods.answers(methods.Runs(planted_run()), bootstrap=FEW)
+
+
+def test_answers_are_those_of_the_numbers(answered):
+    given, table = planted_run(), answered
     one = table[table["question"] == 1].set_index("method")
     assert set(one.index) == set(methods.methods_of(given))
     paper = one.loc["cosine"]
@@ -322,14 +393,35 @@ def test_answers_are_those_of_the_numbers():
     assert "This run cannot test it" in methods.same_as_paper(counts)[1]
 
 
-def test_change_of_the_own_share_is_between_the_epochs():
-    given, _ = given_at_random(epochs=2)
-    each = five_questions._change_of_own("cosine", methods.Runs(given))
+def test_controls_are_averaged_over_the_same_draws_in_both_tables(compared, answered):
+    one = answered[answered["question"] == 1].set_index("method")
+    same = ["value", "ci_low", "ci_high", "chance", "test_samples", "items"]
+    for name in ("cosine", *catalogue.AVERAGED):
+        row = lookup(compared, name, "other languages", 10)
+        assert one.loc[name, same].tolist() == pytest.approx(row[same].tolist())
+    with pytest.raises(ValueError, match="'cosine' has 1, counted from 0"):
+        methods.compute("cosine", planted_run(), draw=1)
+
+
+@pytest.mark.parametrize(("epochs", "why"), [(1, "one checkpoint"), (2, "2 checkpoints")])
+def test_the_own_share_cannot_fall_after_the_second_epoch_if_that_is_the_last(epochs, why):
+    given, _ = given_at_random(epochs=epochs)
+    table = methods.answers(methods.Runs(given), bootstrap=FEW)
+    four = table[table["question"] == 4].set_index("method")
+    assert (four["verdict"] == "cannot be tested here").all() and four["value"].isna().all()
+    assert why in four.loc["cosine", "why_not"] and "three or more" in four.loc["cosine", "why_not"]
+    counts = methods.count_answers(table, methods.questions(True, True))
+    assert methods.same_as_paper(counts)[3].endswith("This run cannot test it.")
+
+
+def test_change_of_the_own_share_is_from_the_second_epoch_to_the_last():
+    given, _ = given_at_random(epochs=4)
+    each = five_questions._change_of_own("cosine", methods.Runs(given), draw=0)
     own = {}
-    for epoch in (1, 2):
+    for epoch in (2, 4):
         values = influence(given.cube.sel(checkpoint=epoch)).to_numpy()
         top = np.argsort(-values, 1)[:, :10]
         same = given.train["lang"].to_numpy()[top] == given.test["lang"].to_numpy()[:, None]
         own[epoch] = same.mean(1)
-    assert np.allclose(each["share"], own[2] - own[1])
+    assert np.allclose(each["share"], own[4] - own[2])
     assert (each["chance"] == 0).all()

@@ -210,7 +210,7 @@ def test_a_model_is_evaluated_in_the_language_left_out(smoke, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_notebook_says_which_run_it_shows_and_what_that_run_found(smoke, task):
     folder = find_run(smoke, task) / "notebooks"
-    for number in ("03", "04", "05", "06", "07", "08", "10"):
+    for number in ("03", "04", "05", "06", "07", "08", "10", "14", "15"):
         (path,) = folder.glob(f"{number}-*.ipynb")
         outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
         said = [o.data.get("text/markdown", "") for o in outputs if "data" in o]
@@ -291,6 +291,28 @@ def test_papermill_by_hand_does_everything_from_one_notebook(tmp_path):
     run = find_run(tmp_path / "runs", "marc")
     assert read_manifest(run)["rows"]["train"] == 5 * 30  # five languages
     assert (run / "tables" / "composition.parquet").exists()
+
+
+def run_pages_about_methods(*given):
+    """Run notebooks 14 and 15; returns the parameters and what they show."""
+    for number in ("14", "15"):
+        run_python("-m", "xl_influence.notebook", number, "study=smoke", "task=pawsx", *given)
+    merged = params.merge(params.parse(["study=smoke", "task=pawsx", *given]))
+    paths = (tables.place(merged) / "notebooks").glob("*.ipynb")
+    cells = [cell for path in paths for cell in nbformat.read(path, 4).cells]
+    return merged, str([cell.outputs for cell in cells if cell.cell_type == "code"])
+
+
+def test_pages_about_methods_say_what_one_language_cannot_tell(tmp_path):
+    _, shown = run_pages_about_methods("languages=[en]", "top_k=20", f"runs_root={tmp_path}")
+    assert "This run has one language, so nothing can come from other languages." in shown
+    assert "fewer than three languages make too few pairs" in shown
+    assert "the top k is more than all training samples of a label" in shown
+
+
+def test_pages_about_methods_pair_the_languages_that_are_trained_on(tmp_path):
+    merged, _ = run_pages_about_methods("variant=without-es", f"runs_root={tmp_path}")
+    assert (tables.read(merged, "matrices")["cells"] == 4 * 3).all()
 
 
 def find_labels(path):

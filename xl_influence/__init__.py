@@ -59,6 +59,7 @@ removal    how confidence changes when influential samples are removed (section 
 found      what the paper's claims read from a run's tables: values with intervals
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
+workflow   which notebook needs which, and which runs each compares
 methods    other methods beside the paper's, and influence without language and label
 ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
@@ -72,7 +73,6 @@ estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
 leftovers  jobs that a killed Snakemake left in Slurm's queue
-workflow   which notebook needs which, and which runs each compares
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured
 scale      how a study grows, measured and on paper

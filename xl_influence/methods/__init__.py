@@ -10,14 +10,14 @@ well a score finds changed labels; `subsets` does the trainings.
 """
 
 from .base import Given, NotAvailableError
-from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, methods_of
+from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, kind_of, methods_of
 from .centring import centre, take_out, taken_out
 from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .detection import auroc, find_flipped, flip_labels, squared_lengths
 from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
-from .labels import compare_pools, label_share, within_label
+from .labels import compare_pools, label_share, too_few_of_a_label, within_label
 from .leaks import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
@@ -49,6 +49,7 @@ __all__ = [
     "draw_subsets",
     "find_flipped",
     "flip_labels",
+    "kind_of",
     "label_share",
     "language_matrix",
     "lds",
@@ -66,5 +67,6 @@ __all__ = [
     "squared_lengths",
     "take_out",
     "taken_out",
+    "too_few_of_a_label",
     "within_label",
 ]

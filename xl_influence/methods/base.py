@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..influence import ALL
+from .. import runs
+from ..influence import influence
+from ..sharing import has_groups
 
 
 class NotAvailableError(ValueError):
@@ -30,6 +35,8 @@ class Given:
         The run's folder, for methods that read token ids or checkpoints.
     top_k : int
         How many training samples count as the most influential, for methods that vote.
+    device : str
+        Where methods that run the model compute, as the parameter `device` says.
     """
 
     cube: xr.Dataset
@@ -37,11 +44,19 @@ class Given:
     test: pd.DataFrame
     folder: Path | None = None
     top_k: int = 100
+    device: str = "auto"
 
     @property
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints the cube holds; empty if it holds only their sum."""
         return [int(epoch) for epoch in self.cube.get("checkpoint", [])]
+
+    @cached_property
+    def cosine(self) -> np.ndarray:
+        """The paper's influence (test, train), computed the first time and not to be changed."""
+        values = influence(self.cube).to_numpy()
+        values.flags.writeable = False
+        return values
 
     @property
     def layers(self) -> list[str]:
@@ -60,15 +75,27 @@ class Given:
         *groups : str
             Names of parameter groups.
         """
-        known = [str(group) for group in self.cube["group"].values]
-        if known == [ALL]:
+        if not has_groups(self.cube):
             raise NotAvailableError(
                 "needs dot products by parameter group; this run holds influence over all "
-                "parameters only, as published runs do"
+                "parameters only, as published runs and those with keep=checkpoints or keep=sum do"
             )
+        known = [str(group) for group in self.cube["group"].values]
         missing = [group for group in groups if group not in known]
         if missing:
             raise NotAvailableError(f"the model has no parameter group {missing[0]!r}")
+
+    def need_lengths(self) -> None:
+        """Raise `NotAvailableError` unless the cube holds the lengths of gradients.
+
+        In a cube of cosines, as published runs and those with keep=sum hold, each length is 1.
+        """
+        lengths = (self.cube[f"{side}_sqnorm"] for side in ("test", "train"))
+        if all(bool((each == 1).all()) for each in lengths):
+            raise NotAvailableError(
+                "needs the lengths of gradients; this run holds their cosines only, as published "
+                "runs and those with keep=sum do"
+            )
 
     def need_folder(self, name: str, why: str) -> Path:
         """Return a file or folder of the run; raise `NotAvailableError` if it is not there.
@@ -83,6 +110,22 @@ class Given:
         if self.folder is None or not (self.folder / name).exists():
             raise NotAvailableError(f"needs {why}; the run has no {name}")
         return self.folder / name
+
+
+def read_samples(folder: Path, split: str, uids: Sequence[str]) -> list[dict[str, Any]]:
+    """Read samples of a run as the engine takes them.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    split : str
+        'train' or 'test'.
+    uids : sequence of str
+        Which samples, in the order of the result.
+    """
+    inputs = runs.read_inputs(folder, split).set_index("uid").loc[list(uids)]
+    return inputs.reset_index().to_dict("records")
 
 
 def cosines(test: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -122,7 +122,28 @@ def methods_of(given: Given) -> dict[str, Method]:
     return first | layers | {name: METHODS[name] for name in names[place:]}
 
 
-def compute(name: str, given: Given) -> np.ndarray:
+def kind_of(name: str) -> str:
+    """Return a method's kind; what is not in `METHODS`, such as a single layer, uses gradients.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+
+    Examples
+    --------
+    >>> kind_of("BM25"), kind_of("layer-05")
+    ('words', 'gradients')
+    """
+    return METHODS[name].kind if name in METHODS else "gradients"
+
+
+def count_draws(name: str) -> int:
+    """How many draws a method's results are averaged over: `controls.DRAWS` for `AVERAGED`."""
+    return controls.DRAWS if name in AVERAGED else 1
+
+
+def compute(name: str, given: Given, *, draw: int = 0) -> np.ndarray:
     """Compute one method's values.
 
     Parameters
@@ -131,6 +152,8 @@ def compute(name: str, given: Given) -> np.ndarray:
         One of `methods_of(given)`.
     given : Given
         The run.
+    draw : int
+        Which of a random control's draws, from 0; all other methods have one.
 
     Returns
     -------
@@ -140,14 +163,18 @@ def compute(name: str, given: Given) -> np.ndarray:
     Raises
     ------
     ValueError
-        There is no such method.
+        There is no such method, or no such draw.
     NotAvailableError
         The run lacks what the method needs.
     """
     known = methods_of(given)
     if name not in known:
         raise ValueError(f"unknown method {name!r}; allowed are {', '.join(known)}")
-    return np.asarray(known[name].compute(given), dtype=np.float64)
+    if not 0 <= draw < count_draws(name):
+        raise ValueError(f"draw={draw}: {name!r} has {count_draws(name)}, counted from 0")
+    choice = {"seed": draw} if name in AVERAGED else {}
+    method: Callable[..., np.ndarray] = known[name].compute
+    return np.asarray(method(given, **choice), dtype=np.float64)
 
 
 def compute_all(
@@ -172,16 +199,12 @@ def compute_all(
     values, reasons = {}, {}
     for name in methods_of(given) if names is None else names:
         try:
-            values[name] = _draws(name, given) if name in AVERAGED else compute(name, given)
+            draws = [compute(name, given, draw=draw) for draw in range(count_draws(name))]
         except NotAvailableError as error:
             reasons[name] = str(error)
+            continue
+        values[name] = np.stack(draws) if name in AVERAGED else draws[0]
     return values, reasons
-
-
-def _draws(name: str, given: Given) -> np.ndarray:
-    """Draw a random control several times: (draw, test, train)."""
-    draw: Callable[..., np.ndarray] = METHODS[name].compute
-    return np.stack([draw(given, seed=seed) for seed in range(controls.DRAWS)])
 
 
 def describe(given: Given, reasons: dict[str, str]) -> pd.DataFrame:

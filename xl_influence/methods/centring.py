@@ -102,7 +102,11 @@ def taken_out(given: Given, by: str, side: str, *, normalize: bool = True) -> np
         raise ValueError(
             f"by={by!r}, side={side!r}: allowed are {', '.join(BY)}, and {', '.join(SIDES)}"
         )
-    values = cosine(given) if normalize else dot_product(given)
+    return _centred(cosine(given) if normalize else dot_product(given), given, by, side)
+
+
+def _centred(values: np.ndarray, given: Given, by: str, side: str) -> np.ndarray:
+    """Centre the influence of a run (test, train), see `taken_out`."""
     blocks = [
         frame[list(BY[by])].astype(str).agg(" ".join, axis=1) for frame in (given.train, given.test)
     ]
@@ -128,16 +132,18 @@ def take_out(given: Given) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     reasons : dict
         Name → why it is not available, for all others.
     """
-    values, reasons = {}, {}
-    for name, normalize in (("cosine", True), ("dot product", False)):
-        for by, side in [("", "training"), *((by, side) for by in BY for side in SIDES)]:
-            full = f"{name}, {by} out{ENDING[side]}" if by else name
+    values: dict[str, np.ndarray] = {}
+    reasons: dict[str, str] = {}
+    for name, compute in (("cosine", cosine), ("dot product", dot_product)):
+        names = {f"{name}, {by} out{ENDING[side]}": (by, side) for by in BY for side in SIDES}
+        try:
+            values[name] = compute(given)
+        except NotAvailableError as error:
+            reasons |= dict.fromkeys([name, *names], str(error))
+            continue
+        for full, (by, side) in names.items():
             try:
-                values[full] = (
-                    taken_out(given, by, side, normalize=normalize)
-                    if by
-                    else (cosine(given) if normalize else dot_product(given))
-                )
+                values[full] = _centred(values[name], given, by, side)
             except NotAvailableError as error:
                 reasons[full] = str(error)
     return values, reasons

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,13 @@ from .. import runs
 from ..influence import influence
 from ..loading import SAFE
 from ..manifest import read_manifest
-from .base import Given, NotAvailableError
+from .base import Given, NotAvailableError, read_samples
 from .gradients import cosine
 
 DRAWS = 20  # of the random controls; their values are averaged
 FILE = "random-weights.zarr"  # in the run's folder
+# parameters of the influence pass that say how it computes
+AS_THE_SCORES = ("max_tokens", "test_memory", "precision", "storage")
 
 
 def random_scores(given: Given, seed: int = 0) -> np.ndarray:
@@ -71,15 +74,16 @@ def random_weights(given: Given) -> np.ndarray:
     return found["influence"].to_numpy().astype(np.float64)
 
 
-def compute_random_weights(folder: str | Path, seed: int = 0) -> Path:
+def compute_random_weights(config: dict[str, Any], seed: int = 0) -> Path:
     """Compute the paper's cosine with a model of the run's architecture and random weights.
 
-    This is one influence pass. A result that belongs to the run's present scores is kept.
+    This is one influence pass, on the run's device and in its batches and precision. A result that
+    belongs to the run's present scores is kept.
 
     Parameters
     ----------
-    folder : str or Path
-        The run's folder, with checkpoints and token ids.
+    config : dict
+        The parameters of a finished run that has its checkpoints and token ids.
     seed : int
         Seed of the weights.
 
@@ -88,12 +92,13 @@ def compute_random_weights(folder: str | Path, seed: int = 0) -> Path:
     Path
         `random-weights.zarr` in the run's folder: `influence` (test, train), float32.
     """
-    target, wanted = Path(folder) / FILE, _scores_of(Path(folder))
+    folder = runs.folder(config)
+    target, wanted = folder / FILE, _scores_of(folder)
     if target.exists():
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
         if attributes.get("scores") == wanted and attributes.get("seed") == seed:
             return target
-    values = _pass(Path(folder), seed)
+    values = _pass(config, seed)
     values.attrs = {"scores": wanted, "seed": seed}
     with runs.write_atomically(target) as path:
         values.to_zarr(path, consolidated=False)
@@ -105,21 +110,30 @@ def _scores_of(folder: Path) -> str:
     return read_manifest(folder)["scores_fingerprint"]
 
 
-def _pass(folder: Path, seed: int) -> xr.Dataset:
+def _pass(config: dict[str, Any], seed: int) -> xr.Dataset:
     """Compute the influence at random weights."""
     import transformers
 
-    from ..tracin import gradient_products  # imports torch, which takes seconds
+    from ..finetune import pick_device  # imports torch, which takes seconds
+    from ..tracin import gradient_products
 
-    config = transformers.AutoConfig.from_pretrained(folder / "checkpoints" / "epoch-1", **SAFE)
+    folder = runs.folder(config)
+    architecture = transformers.AutoConfig.from_pretrained(
+        folder / "checkpoints" / "epoch-1", **SAFE
+    )
     transformers.set_seed(seed)
-    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    model = transformers.AutoModelForSequenceClassification.from_config(architecture)
     sides = {}
     for split in ("train", "test"):
         uids = pd.read_parquet(folder / f"{split}.parquet", columns=["uid"])["uid"]
-        inputs = runs.read_inputs(folder, split).set_index("uid").loc[uids].reset_index()
-        sides[split] = inputs.to_dict("records")
-    products = gradient_products(model.eval(), sides["train"], sides["test"])
+        sides[split] = read_samples(folder, split, uids)
+    products = gradient_products(
+        model.eval(),
+        sides["train"],
+        sides["test"],
+        device=pick_device(config["device"]),
+        **runs.select_keys(config, AS_THE_SCORES),
+    )
     return _bare(influence(products).astype(np.float32))
 
 

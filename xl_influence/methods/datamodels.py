@@ -11,7 +11,8 @@ method could reach.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
 from .comparison import correlate_ranks
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
+SPLITS = 100  # of the seeds into halves, at most
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1
 
 
@@ -107,8 +109,9 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     >>> log_odds(np.array([0.5, 0.8])).round(3).tolist()
     [0.0, 1.386]
     """
-    inner = np.clip(np.asarray(probability, dtype=np.float64), LEAST, 1 - LEAST)
-    return np.log(inner / (1 - inner))
+    from scipy import special
+
+    return special.logit(np.clip(np.asarray(probability, dtype=np.float64), LEAST, 1 - LEAST))
 
 
 def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
@@ -146,9 +149,15 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
 def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
     """Estimate the highest correlation that any method can reach, from disagreement of seeds.
 
-    The correlation r of two halves of the seeds gives the reliability of their mean,
-    2r / (1 + r) (Spearman and Brown); a perfect prediction correlates with a measurement of that
-    reliability by its square root.
+    Methods are compared with the mean over all n seeds, so its reliability is wanted, and halves of
+    the seeds are less reliable. From the rank correlation r of two halves of h seeds each, averaged
+    over splits, Spearman and Brown predict that of n: with m = n / h, it is m·r / (1 + (m − 1)·r).
+    If n is odd, each split leaves one seed out. A perfect prediction correlates with a measurement
+    by the root of the measurement's reliability.
+
+    The estimate is close where seeds agree. With 100 subsets and two seeds whose mean has a
+    reliability of 0.1 or more, it is at most 0.06 lower than what the truth reaches. Where seeds
+    hardly agree it is too high, since a negative r counts as 0: noise alone gives 0.17, not 0.
 
     Parameters
     ----------
@@ -167,9 +176,21 @@ def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
     """
     if outcomes.ndim != 3 or len(outcomes) < 2:
         raise ValueError(f"outcomes {outcomes.shape}: allowed are (seed, subset, test), two seeds")
-    halves = [outcomes[start::2].mean(0).T for start in (0, 1)]  # (test, subset)
-    r = np.clip(correlate_ranks(*halves), 0, 1)
-    return np.sqrt(2 * r / (1 + r))
+    found = []
+    for split in itertools.islice(_splits(len(outcomes)), SPLITS):
+        halves = (outcomes[list(seeds)].mean(0).T for seeds in split)  # (test, subset)
+        found.append(correlate_ranks(*halves))
+    r, longer = np.clip(np.mean(found, axis=0), 0, 1), len(outcomes) / (len(outcomes) // 2)
+    return np.sqrt(longer * r / (1 + (longer - 1) * r))
+
+
+def _splits(n: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield all pairs of equally large halves of n seeds; if n is odd, one seed is in neither."""
+    for first in itertools.combinations(range(n), n // 2):
+        rest = [seed for seed in range(n) if seed not in first]
+        for second in itertools.combinations(rest, n // 2):
+            if first < second:
+                yield first, second
 
 
 def lds(

@@ -22,8 +22,9 @@ from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
 from ..sharing.variants import zero_shot_by_sample
 from .base import Given, NotAvailableError
-from .catalogue import PAPER, compute, methods_of
+from .catalogue import PAPER, compute, count_draws, kind_of, methods_of
 
+FEWEST_EPOCHS = 3  # of question 4: the second is neither the first nor the last
 COLUMNS = ["question", "method", "kind", "value", "ci_low", "ci_high", "chance"]
 COLUMNS += ["test_samples", "items", "verdict", "same", "why_not"]
 
@@ -62,13 +63,14 @@ class Question(NamedTuple):
     expect : str
         What the statement says of the value, as in `paper.verdict`.
     measure : callable
-        From a method's name and `Runs` to a table by sample: `test`, `item`, `share`, `chance`.
+        From a method's name, `Runs` and the number of a draw (see `catalogue.compute`) to a table
+        by sample: `test`, `item`, `share`, `chance`.
     """
 
     text: str
     statement: str
     expect: str
-    measure: Callable[[str, Runs], pd.DataFrame]
+    measure: Callable[[str, Runs, int], pd.DataFrame]
 
 
 def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
@@ -139,7 +141,8 @@ def answers(
         One row per question and method: `question` (its number), `method`, `kind`, `value`,
         `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.verdict`),
         `same` (whether the verdict is that of the paper's method), `why_not` (why a question cannot
-        be put to a method; empty if it can).
+        be put to a method; empty if it can). The results of a random control are averaged over its
+        draws for each test sample, as in `compare`.
     """
     rows = []
     asked = questions(parallel(runs.base.train), mostly_repeats)
@@ -147,8 +150,7 @@ def answers(
         found = {name: _answer(name, question, runs, bootstrap) for name in methods_of(runs.base)}
         reference = found[PAPER][-2]
         for name, row in found.items():
-            kind = methods_of(runs.base)[name].kind
-            rows.append([number, name, kind, *row[:-1], row[-2] == reference, row[-1]])
+            rows.append([number, name, kind_of(name), *row[:-1], row[-2] == reference, row[-1]])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -190,20 +192,22 @@ def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.Data
 def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> list[object]:
     """Return value, interval, chance, counts, verdict and, if there is none, the reason."""
     try:
-        each = question.measure(name, runs)
+        draws = [question.measure(name, runs, draw) for draw in range(count_draws(name))]
     except NotAvailableError as error:
         return [np.nan, np.nan, np.nan, np.nan, 0, 0, HOLDS[-1], str(error)]
+    keys = ["test", "item"]  # a test sample counts once, whatever the number of draws
+    each = pd.concat(draws).groupby(keys, sort=False)[["share", "chance"]].mean().reset_index()
     low, high = interval_of_mean(each["share"], bootstrap, each["item"])
     value, chance = float(each["share"].mean()), float(each["chance"].mean())
     judged = verdict(Estimate(value, low, high, chance), question.expect, np.nan)
     return [value, low, high, chance, len(each), each["item"].nunique(), judged, ""]
 
 
-def _scores(name: str, given: Given) -> xr.Dataset:
+def _scores(name: str, given: Given, draw: int) -> xr.Dataset:
     """Return one method's values as a cube that the analyses take."""
     if name not in methods_of(given):
         raise NotAvailableError("the models compared have no such layer")
-    return from_values(compute(name, given), given.train, given.test)
+    return from_values(compute(name, given, draw=draw), given.train, given.test)
 
 
 def _positive(table: pd.DataFrame) -> pd.DataFrame:
@@ -211,61 +215,64 @@ def _positive(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["sign"] == "positive"]
 
 
-def _from_others(name: str, runs: Runs) -> pd.DataFrame:
+def _from_others(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 1: the share of other languages (section 7)."""
     given = runs.base
-    scores = _scores(name, given)
+    scores = _scores(name, given, draw)
     return _positive(cross_language_by_sample(scores, given.train, given.test, top_k=given.top_k))
 
 
-def _from_others_with_more(name: str, runs: Runs) -> pd.DataFrame:
+def _from_others_with_more(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 2: the same for a language with more training samples (section 8.4)."""
     if not runs.more:
         raise NotAvailableError("no run with more data in a language, or all are at chance")
     tables = []
     for lang, given in runs.more.items():
-        table = _from_others(name, Runs(given))
+        table = _from_others(name, Runs(given), draw)
         tables.append(table[table["test_lang"] == lang])
     return pd.concat(tables, ignore_index=True)
 
 
-def _repeating(name: str, runs: Runs) -> pd.DataFrame:
+def _repeating(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 3: the share of reinforcing samples (section 8.1)."""
     given = runs.base
     if not parallel(given.train):
         raise NotAvailableError("the task is not parallel: no sample translates another")
-    found = reinforcement_by_sample(
-        _scores(name, given), given.train, given.test, top_k=given.top_k
-    )
+    scores = _scores(name, given, draw)
+    found = reinforcement_by_sample(scores, given.train, given.test, top_k=given.top_k)
     if _positive(found).empty:
         raise NotAvailableError("no sample in another language is among the top k")
     return _positive(found)
 
 
-def _change_of_own(name: str, runs: Runs) -> pd.DataFrame:
-    """Question 4: change of the test language's own share between epochs (section 8.2)."""
+def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+    """Question 4: change of the own share from the second epoch to the last (section 8.2)."""
     given = runs.base
     epochs = given.epochs
-    if len(epochs) < 2:
-        raise NotAvailableError("the run has one checkpoint")
-    if methods_of(given)[name].kind in ("words", "control") or name == "last checkpoint":
+    if not epochs:
+        raise NotAvailableError("the run holds the sum over checkpoints only")
+    if len(epochs) < FEWEST_EPOCHS:
+        checkpoints = "one checkpoint" if len(epochs) == 1 else f"{len(epochs)} checkpoints"
+        raise NotAvailableError(
+            f"the run has {checkpoints}; from the second epoch to the last takes three or more"
+        )
+    if kind_of(name) in ("words", "control") or name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
     shares = []
-    for epoch in (epochs[min(1, len(epochs) - 2)], epochs[-1]):  # the second, as in the paper
-        table = _from_others(name, Runs(given.at(epoch))).set_index("test")
+    for epoch in (epochs[1], epochs[-1]):
+        table = _from_others(name, Runs(given.at(epoch)), draw).set_index("test")
         shares.append(1 - table["share"])
-    table = _from_others(name, Runs(given)).set_index("test")
     return table.assign(share=shares[1] - shares[0], chance=0.0).reset_index()
 
 
-def _coming_back(name: str, runs: Runs) -> pd.DataFrame:
+def _coming_back(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 5: what comes back without a language (section 8.3)."""
     if runs.seen is None or not runs.without:
         raise NotAvailableError("no run without a language, or all are at chance in it")
     seen, tables = runs.seen, []
-    before = (_scores(name, seen), seen.train, seen.test)
+    before = (_scores(name, seen, draw), seen.train, seen.test)
     for lang, given in runs.without.items():
-        after = (_scores(name, given), given.train, given.test)
+        after = (_scores(name, given, draw), given.train, given.test)
         table = zero_shot_by_sample(before, after, lang, top_k=given.top_k)
         what = "translations" if "translations" in set(table["what"]) else "same_samples"
         tables.append(table[table["what"] == what])

@@ -26,21 +26,28 @@ def cosine(given: Given, groups: Sequence[str] | None = None) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (test, train).
+        (test, train); read-only for all groups, since methods share it.
 
     Raises
     ------
     NotAvailableError
         The cube lacks one of the groups.
     """
-    if groups is not None:
-        given.need_groups(*groups)
+    if groups is None:
+        return given.cosine
+    given.need_groups(*groups)
     return influence(given.cube, groups).to_numpy()
 
 
 def dot_product(given: Given) -> np.ndarray:
-    """Compute TracIn's plain dot product (equation 2 without normalisation): (test, train)."""
-    given.need_groups()
+    """Compute TracIn's plain dot product (equation 2 without normalisation): (test, train).
+
+    Raises
+    ------
+    NotAvailableError
+        The cube holds cosines only.
+    """
+    given.need_lengths()
     return influence(given.cube, normalize=False).to_numpy()
 
 

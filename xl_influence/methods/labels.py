@@ -95,6 +95,27 @@ def within_label(
     return table.assign(item=table["test"].map(items))
 
 
+def too_few_of_a_label(train: pd.DataFrame, test: pd.DataFrame, top_k: int) -> str:
+    """Say that a label has fewer than `top_k` training samples; empty if none has.
+
+    Then there is no top k within the label.
+
+    Parameters
+    ----------
+    train, test : pandas.DataFrame
+        The samples; only labels of test samples matter.
+    top_k : int
+        How many training samples per test sample count as the most influential.
+    """
+    counts = train["label"].value_counts().reindex(test["label"].unique(), fill_value=0)
+    if counts.min() >= top_k:
+        return ""
+    return (
+        f"Not applicable: with top_k={top_k}, the top k is more than all training samples of a "
+        f"label, of which there are {counts.min()}."
+    )
+
+
 def compare_pools(
     scores: xr.Dataset,
     train: pd.DataFrame,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from ..influence import influence
-from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary, top_samples
+from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.base import check
+from ..sharing.top import View, strongest_by
 
 KS = (1, 5)
 TRANSLATION, LANGUAGE = "own translation", "same language, wrong item"
@@ -61,9 +63,9 @@ def leakage(
     marks = {TRANSLATION: same_item & ~same_lang, LANGUAGE: same_lang & ~same_item}
     marks = {what: mark[chosen] for what, mark in marks.items()}
     samples = pd.DataFrame({"test": test["uid"], "item": test["item"].astype(str)})[chosen]
-    part, tables = scores.isel(test=chosen), []
-    for group, checkpoint, values in _rankings(part):
-        top = top_samples(values, max(ks), "positive")  # (test, largest k)
+    tops, tables = strongest_by(scores.isel(test=chosen), max(ks), _views(scores)), []
+    for (group, checkpoint), by_sign in tops.items():
+        top = by_sign["positive"].rows  # (test, largest k)
         for k in ks:
             about: dict[str, Any] = {"group": group, "checkpoint": checkpoint, "k": k}
             for what, mark in marks.items():
@@ -72,19 +74,23 @@ def leakage(
     return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)
 
 
-def _rankings(scores: xr.Dataset) -> list[tuple[str, int, np.ndarray]]:
-    """List influence (test, train) by group and checkpoint: over all first, and summed first."""
+def _views(scores: xr.Dataset) -> dict[tuple[str, int], View]:
+    """List influence by group and checkpoint: over all first, and summed (0) first."""
     groups = [str(group) for group in scores["group"].values]
     sets = {"all parameters": groups}
     sets |= {group: [group] for group in groups if len(groups) > 1}
     epochs = [int(epoch) for epoch in scores.get("checkpoint", [])]
-    found = []
-    for name, members in sets.items():
-        found.append((name, 0, influence(scores, members).to_numpy()))
-        for epoch in epochs if len(epochs) > 1 else []:
-            values = influence(scores.sel(checkpoint=epoch), members).to_numpy()
-            found.append((name, epoch, values))
-    return found
+    each = [0, *epochs] if len(epochs) > 1 else [0]
+    return {
+        (name, epoch): partial(_influence_at, groups=members, epoch=epoch)
+        for name, members in sets.items()
+        for epoch in each
+    }
+
+
+def _influence_at(scores: xr.Dataset, groups: list[str], epoch: int) -> xr.DataArray:
+    """Compute the influence (test, train) over some groups at an epoch; 0: summed over epochs."""
+    return influence(scores.sel(checkpoint=epoch) if epoch else scores, groups)
 
 
 def _found(mark: np.ndarray, top: np.ndarray, any_of: bool) -> tuple[np.ndarray, np.ndarray]:

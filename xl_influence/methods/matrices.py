@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..manifest import development_accuracy
+from .comparison import correlate_ranks
 
 PERMUTATIONS = 5040  # all of them up to seven languages; beyond, as many at random
 FEWEST_CELLS = 4  # that a rank correlation is computed of
@@ -105,7 +106,8 @@ def correlate(a: pd.DataFrame, b: pd.DataFrame, *, diagonal: bool = False) -> di
     if used.sum() < FEWEST_CELLS:
         return {"correlation": np.nan, "p": np.nan, "cells": int(used.sum()), "permutations": 0}
     orders = list(_orders(len(languages)))
-    found = np.array([_spearman(x[np.ix_(order, order)][used], y[used]) for order in orders])
+    permuted = np.stack([x[np.ix_(order, order)][used] for order in orders])  # (order, cell)
+    found = correlate_ranks(permuted, np.broadcast_to(y[used], permuted.shape))  # (order,)
     as_far = np.abs(found) >= abs(found[0]) - 1e-12
     return {
         "correlation": float(found[0]),
@@ -117,6 +119,9 @@ def correlate(a: pd.DataFrame, b: pd.DataFrame, *, diagonal: bool = False) -> di
 
 def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Correlate the matrix of influence with others of the same run, off the diagonal.
+
+    A language that is only tested, since it was left out of training, has a row and no column. It
+    does not count, because permuting languages moves rows and columns together.
 
     Parameters
     ----------
@@ -130,7 +135,11 @@ def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) ->
     pandas.DataFrame
         `matrix`, `correlation`, `p`, `cells`, `permutations`, as from `correlate`.
     """
-    rows = [{"matrix": name} | correlate(influence, other) for name, other in others.items()]
+    both = [lang for lang in influence.columns if lang in influence.index]
+    whole = influence.loc[both, both]
+    rows = [
+        {"matrix": name} | correlate(whole, other.loc[both, both]) for name, other in others.items()
+    ]
     return pd.DataFrame(rows, columns=["matrix", "correlation", "p", "cells", "permutations"])
 
 
@@ -143,12 +152,3 @@ def _orders(n: int) -> Iterator[list[int]]:
     yield list(range(n))
     for _ in range(PERMUTATIONS - 1):
         yield rng.permutation(n).tolist()
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the rank correlation of two vectors; 0 if one of them is constant."""
-    from scipy import stats  # takes most of a second to import
-
-    ranks = [stats.rankdata(part) - (len(x) + 1) / 2 for part in (x, y)]
-    lengths = np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
-    return float((ranks[0] * ranks[1]).sum() / lengths) if lengths else 0.0

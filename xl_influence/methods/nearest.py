@@ -55,35 +55,43 @@ def nearest_first(
         the share of other languages in the training samples.
     """
     values, other = cosine(given), in_other_language(given.train, given.test)
+    tops = {sign: _marked(top_samples(values, top_k, sign), other.shape) for sign in SIGNS}
     samples, tables = samples_of(given.test), []
+    sizes = {fraction: max(1, round(fraction * len(given.train))) for fraction in fractions}
     for name, similarity in similarities.items():
-        for fraction in fractions:
-            size = max(1, round(fraction * len(given.train)))
-            near = _marked(top_samples(similarity, size, "positive"), other.shape)
-            for sign in SIGNS:
-                for what, share, chance in _shares(values, near, other, sign, top_k):
+        order = top_samples(similarity, max(sizes.values()), "positive")  # (test, largest size)
+        for fraction, size in sizes.items():
+            near = _marked(order[:, :size], other.shape)
+            for sign, top in tops.items():
+                kept = _kept(values, near, sign, top_k) if size >= top_k else None
+                for what, share, chance in _shares(near, top, kept, other):
                     each = samples.assign(similarity=name, fraction=fraction, sign=sign, what=what)
                     tables.append(each.assign(share=share, chance=chance).dropna())
     return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)
 
 
 def _shares(
-    values: np.ndarray, near: np.ndarray, other: np.ndarray, sign: str, top_k: int
+    near: np.ndarray, top: np.ndarray, kept: np.ndarray | None, other: np.ndarray
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """List what is measured, its share and chance by test sample; NaN where there is nothing."""
-    top = _marked(top_samples(values, top_k, sign), near.shape)  # (test, train)
-    size = near.sum(1)
-    fraction = size / near.shape[1]
+    """List what is measured, its share and chance by test sample; NaN where there is nothing.
+
+    All arrays are bool (test, train): the nearest, the top k of all, the top k of the nearest, and
+    what is in another language.
+    """
+    fraction = near.mean(1)  # (test,)
     found = [("nearest in other languages", _part(other, near), other.mean(1))]
     if fraction.min() < 1:
         for source, mark in (("own language", ~other), ("other languages", other)):
             found.append((f"found, {source}", _part(near, top & mark), fraction))
-    if size.min() >= top_k:
-        lowest = -SIGNS[sign] * (np.abs(values).max() + 1)  # below all, or above for harmful
-        pool = np.where(near, values, lowest)
-        kept = _marked(top_samples(pool, top_k, sign), near.shape)
+    if kept is not None:
         found.append(("top k in other languages", _part(other, kept), other.mean(1)))
     return found
+
+
+def _kept(values: np.ndarray, near: np.ndarray, sign: str, top_k: int) -> np.ndarray:
+    """Mark the top k among the nearest: bool (test, train)."""
+    lowest = -SIGNS[sign] * (np.abs(values).max() + 1)  # below all, or above for harmful
+    return _marked(top_samples(np.where(near, values, lowest), top_k, sign), near.shape)
 
 
 def _part(mark: np.ndarray, of: np.ndarray) -> np.ndarray:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import runs
-from .base import Given, NotAvailableError, cosines
+from .base import Given, NotAvailableError, cosines, read_samples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BATCH = 64  # samples in a forward pass
+    from ..engine.batches import Sample
 
 
 def first_token(given: Given) -> np.ndarray:
@@ -35,12 +34,12 @@ def mean_of_tokens(given: Given) -> np.ndarray:
 def _similarity(given: Given, which: int) -> np.ndarray:
     """Compare the first tokens (0) or the means (1): (test, train)."""
     if not given.epochs:
-        raise NotAvailableError("needs the model's checkpoints; published runs have none")
+        raise NotAvailableError("needs the last of the checkpoints; this run holds only their sum")
     epoch = given.epochs[-1]
     folder = given.need_folder(f"checkpoints/epoch-{epoch}", "the model's checkpoints").parents[1]
     given.need_folder("inputs.parquet", "token ids")
     parts = [
-        _encode(folder, epoch, split, tuple(samples["uid"]))[which]
+        _encode(folder, epoch, split, tuple(samples["uid"]), given.device)[which]
         for split, samples in (("test", given.test), ("train", given.train))
     ]
     return cosines(*parts)
@@ -48,27 +47,29 @@ def _similarity(given: Given, which: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def _encode(
-    folder: Path, epoch: int, split: str, uids: tuple[str, ...]
+    folder: Path, epoch: int, split: str, uids: tuple[str, ...], device: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first tokens' and the mean representations of samples: both (sample, dim)."""
-    from ..encoders import load_checkpoint  # imports torch, which takes seconds
+    from ..finetune import pick_device  # imports torch, which takes seconds
+    from ..head import load_model
 
-    inputs = runs.read_inputs(folder, split).set_index("uid")["input_ids"].loc[list(uids)]
-    model = load_checkpoint(folder / "checkpoints" / f"epoch-{epoch}")
-    return encode(model, [list(ids) for ids in inputs])
+    model = load_model(folder / "checkpoints" / f"epoch-{epoch}", pick_device(device))
+    return encode(model, read_samples(folder, split, uids))
 
 
 def encode(
-    model: PreTrainedModel, samples: Sequence[Sequence[int]]
+    model: PreTrainedModel, samples: Sequence[Sample], *, max_tokens: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the representations of samples by the model's last layer.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        A classifier; its encoder is used, its head is not.
-    samples : sequence of sequence of int
-        The token ids of each sample.
+        A classifier, on the device that computes; its encoder is used, its head is not.
+    samples : sequence of dict
+        `input_ids` and `label`, which is not used.
+    max_tokens : int
+        Tokens in a batch, padding included; 0: as suits the device.
 
     Returns
     -------
@@ -77,18 +78,19 @@ def encode(
     """
     import torch
 
+    from ..engine.arithmetic import arithmetic
+    from ..engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
+
     encoder: Any = model.base_model
-    pad = getattr(model.config, "pad_token_id", None) or 0
-    order = sorted(range(len(samples)), key=lambda row: len(samples[row]))
-    first, mean = [], []
-    for start in range(0, len(order), BATCH):
-        batch = [torch.tensor(list(samples[row])) for row in order[start : start + BATCH]]
-        ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True, padding_value=pad)
-        lengths = torch.tensor([len(part) for part in batch])  # (batch,)
-        mask = torch.arange(ids.shape[1])[None] < lengths[:, None]  # (batch, tokens)
-        with torch.no_grad():
-            states = encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        first.append(states[:, 0])  # (batch, dim)
-        mean.append((states * mask[..., None]).sum(1) / lengths[:, None])  # (batch, dim)
+    device, order, first, mean = model.device, [], [], []
+    with torch.no_grad(), arithmetic(device):
+        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+            batch = pad_batch([samples[row] for row in rows], find_pad_token_id(model), device)
+            del batch["labels"]
+            states = encoder(**batch).last_hidden_state  # (batch, tokens, dim)
+            mask = batch["attention_mask"][..., None]  # (batch, tokens, 1)
+            first.append(states[:, 0].cpu())  # (batch, dim)
+            mean.append(((states * mask).sum(1) / mask.sum(1)).cpu())  # (batch, dim)
+            order += rows
     back = np.argsort(order)
     return torch.cat(first).numpy()[back], torch.cat(mean).numpy()[back]

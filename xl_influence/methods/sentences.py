@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ..paper import HOLDS
 from ..prose import interval, percent
-from .catalogue import METHODS, PAPER
+from .catalogue import METHODS, PAPER, kind_of
 
 NONE = "–"  # in place of a number that there is not
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
 SLUGS["agreement"] = "agreement"
+ONE_LANGUAGE = "This run has one language, so nothing can come from other languages."
 SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `nearest` and of `leakage_numbers`
 
 
@@ -22,8 +24,9 @@ def methods_lead(table: pd.DataFrame) -> str:
     """
     k = table.loc[table["measure"] == "other languages", "k"].min()
     rows = table[(table["measure"] == "other languages") & (table["k"] == k)].set_index("method")
-    kinds = {name: METHODS[name].kind for name in rows.index if name in METHODS}
-    rows = rows[[kinds.get(name, "gradients") != "control" for name in rows.index]]
+    if rows["chance"].max() == 0:
+        return ONE_LANGUAGE
+    rows = rows[[kind_of(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
         f"By the paper's cosine, {_share(paper)} of the top {k} come from other languages; chance "
@@ -36,6 +39,26 @@ def methods_lead(table: pd.DataFrame) -> str:
         f"{text} Over {len(rows)} methods{layers}, the share lies between "
         f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
         f"({most})."
+    )
+
+
+def agreement(counts: pd.DataFrame) -> str:
+    """Say on how many of the paper's answers all methods agree.
+
+    `counts` comes from `count_answers`.
+    """
+    asked = counts[counts["by_cosine"] != HOLDS[-1]]
+    if asked.empty:
+        return "The run can test none of the paper's answers."
+    text = f"The run can test {len(asked)} of the paper's {len(counts)} answers"
+    others = asked["of"] + asked["of_layers"]
+    if others.max() == 0:
+        return f"{text}, and only by the cosine."
+    compared = others > 0
+    agreed = (asked["same"] + asked["same_layers"] == others) & compared
+    return (
+        f"{text}, {compared.sum()} of them by other methods than the cosine too; on {agreed.sum()} "
+        f"of these, all others give the cosine's verdict."
     )
 
 
@@ -66,28 +89,35 @@ def method_numbers(table: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def same_label(label_share: pd.DataFrame, pools: pd.DataFrame) -> str:
+def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     """Say how much of the top k has the test sample's label, and what is left within it.
 
     Parameters
     ----------
     label_share : pandas.DataFrame
         From `labels.label_share`.
-    pools : pandas.DataFrame
-        From `labels.compare_pools`.
+    pools : pandas.DataFrame, optional
+        From `labels.compare_pools`; None if a label has too few samples.
     """
     first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
     row = first.iloc[0]
+    text = (
+        f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
+        f"{percent(row['chance'])})."
+    )
+    if pools is None:
+        return f"{text} A label has too few training samples to rank them alone."
     rows = pools[
         (pools["test_lang"] == "all")
         & (pools["sign"] == "positive")
         & (pools["what"] == "other languages")
     ].set_index("pool")
     whole, within = rows.loc["all samples"], rows.loc["same label"]
+    if whole["chance"] == 0:
+        return text  # there is one language
     return (
-        f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
-        f"{percent(row['chance'])}). Of the helpful samples, {_share(whole)} come from other "
-        f"languages, and {_share(within)} if only samples with that label are ranked; chance is "
+        f"{text} Of the helpful samples, {_share(whole)} come from other languages, and "
+        f"{_share(within)} if only samples with that label are ranked; chance is "
         f"{percent(whole['chance'])} and {percent(within['chance'])}."
     )
 
@@ -99,9 +129,12 @@ def without_language(table: pd.DataFrame) -> str:
     """
     rows = table[table["measure"] == "other languages"]
     rows = rows[rows["k"] == rows["k"].min()].set_index("method")
-    name = next(
-        n for n in (f"{PAPER}, language out, both", f"{PAPER}, language out") if n in rows.index
-    )
+    names = (f"{PAPER}, language out, both", f"{PAPER}, language out")
+    name = next((each for each in names if each in rows.index), None)
+    if name is None:
+        return "The languages' mean gradients cannot be taken out: a language has a single sample."
+    if rows["chance"].max() == 0:
+        return ONE_LANGUAGE
     before, after = rows.loc[PAPER], rows.loc[name]
     text = (
         f"Without the languages' mean gradients, the share of other languages in the top "
@@ -130,6 +163,8 @@ def nearest(table: pd.DataFrame) -> str:
         own, other = (f"found, {source}" for source in ("own language", "other languages"))
         if {own, other} <= set(shares.index):
             parts.append(f"by {name}, {_share(shares.loc[own])} and {_share(shares.loc[other])}")
+    if not parts:
+        return "The helpful samples are all in the test language, or all in other languages."
     return (
         f"Of the helpful samples in the test language and in other languages, the nearest "
         f"{percent(SHOWN_FRACTION)} of the training samples hold, {_listed(parts)}. Chance is "
@@ -137,7 +172,7 @@ def nearest(table: pd.DataFrame) -> str:
     )
 
 
-def pool_numbers(pools: pd.DataFrame) -> dict[str, str]:
+def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
     """Write the shares among all training samples and within the label.
 
     Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label` for helpful samples, the same
@@ -145,11 +180,12 @@ def pool_numbers(pools: pd.DataFrame) -> dict[str, str]:
 
     Parameters
     ----------
-    pools : pandas.DataFrame
-        From `labels.compare_pools`.
+    pools : pandas.DataFrame, optional
+        From `labels.compare_pools`; None if a label has too few samples, which gives dashes.
     """
-    rows = pools[pools["test_lang"] == "all"].set_index(["sign", "what", "pool"])
-    found = {}
+    keys, found = ["sign", "what", "pool"], {}
+    rows = pd.DataFrame(columns=keys) if pools is None else pools[pools["test_lang"] == "all"]
+    rows = rows.set_index(keys)
     for sign, begin in (("positive", ""), ("negative", "harm_")):
         for what, start in (("other languages", "cross"), ("reinforcing", "repeat")):
             for pool, end in (("all samples", "all"), ("same label", "label")):

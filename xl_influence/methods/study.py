@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import params, runs, scores
+from .. import params, runs, scores, workflow
 from ..manifest import is_at_chance
 from ..paper import reported
 from .base import Given
@@ -30,13 +30,23 @@ def read_given(config: Mapping[str, Any]) -> Given:
 
 def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> Given:
     """A run that has been read, as methods take it."""
-    return Given(found.cube, found.train, found.test, runs.folder(config), config["top_k"])
+    return Given(
+        found.cube,
+        found.train,
+        found.test,
+        folder=runs.folder(config),
+        top_k=config["top_k"],
+        device=config["device"],
+    )
 
 
 def read_runs(
     config: dict[str, Any], source: Mapping[str, str], base: Given
 ) -> tuple[Runs, list[str]]:
     """Read the runs that the paper's questions are about, as far as they are finished.
+
+    Which they are is in `workflow.compared`. Where `config` is of a variant with fewer or more
+    samples of a language, variants are compared with `base`, which has all languages.
 
     Parameters
     ----------
@@ -52,27 +62,24 @@ def read_runs(
     weak : list of str
         The variants that were left out for that.
     """
-    other = params.switch_study(config, source, "variants_study")
+    other, *variants = workflow.compared(config, source)["14-methods"]
+    if other["left_out"] or other["extra_language"]:  # compare with the model of all languages
+        other = params.with_variant(other, "base")
     if not _is_there(other):
         return Runs(base), []
-    seen, most = scores.read(other), max(other["imbalance_percents"])
-    named = {
-        "without": [f"without-{lang}" for lang in other["languages"]],
-        "more": [f"plus-{most}-{lang}" for lang in other["languages"]],
-    }
+    seen = scores.read(other)
     weak: list[str] = []
-    found: dict[str, dict[str, Given]] = {"without": {}, "more": {}}
-    for kind, names in named.items():
-        for lang, name in zip(other["languages"], names, strict=True):
-            variant = params.with_variant(other, name)
-            if len(other["languages"]) == 1 or not _is_there(variant):
-                continue
-            run = scores.read(variant)
-            if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
-                weak.append(name)
-                continue
-            found[kind][lang] = _as_given(run, variant)
-    return Runs(base, _as_given(seen, other), found["more"], found["without"]), weak
+    without: dict[str, Given] = {}
+    more: dict[str, Given] = {}
+    for variant in filter(_is_there, variants):
+        lang = variant["left_out"] or variant["extra_language"]
+        run = scores.read(variant)
+        if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
+            weak.append(variant["variant"])
+            continue
+        found = without if variant["left_out"] else more
+        found[lang] = _as_given(run, variant)
+    return Runs(base, _as_given(seen, other), more, without), weak
 
 
 def _is_there(config: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Training on subsets, for `lds`, and without the top k, for brittleness. Resumes after a kill.
+"""Training on subsets, for `lds`. Resumes after a kill.
 
     python -m xl_influence.methods.subsets study=demo-small task=pawsx
 
@@ -9,19 +9,19 @@ one that was killed continues, and a second run gives the same numbers without t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .. import params, runs, scores
+from .. import params, scores
 from ..retraining import Retrainer
-from ..sharing import Bootstrap, top_samples
-from .base import Given
+from ..sharing import Bootstrap
 from .catalogue import compute_all
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
+from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
 
@@ -68,32 +68,6 @@ def train_subsets(
     return log_odds(np.array(found)).reshape(-1, len(masks), len(test))
 
 
-def smallest_flip(
-    values: np.ndarray, ks: Sequence[int], is_right: Callable[[tuple[int, ...]], bool]
-) -> int | None:
-    """Find the smallest k whose removal makes the model wrong on one test sample (brittleness).
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        A method's values for the test sample, (train,).
-    ks : sequence of int
-        How many of the most helpful samples to remove, in rising order.
-    is_right : callable
-        Whether a model trained without these rows is right.
-
-    Returns
-    -------
-    int or None
-        None if it is right without every k.
-    """
-    for k in ks:
-        top = top_samples(values[None], k, "positive")[0]
-        if not is_right(tuple(sorted(map(int, top)))):
-            return k
-    return None
-
-
 def measure(
     config: dict[str, Any], *, n: int = SUBSETS, n_seeds: int = SEEDS, progress: bool = True
 ) -> pd.DataFrame:
@@ -115,8 +89,7 @@ def measure(
     pandas.DataFrame
         The columns of `lds`, after `kind`: 'random halves' or 'by language'.
     """
-    found = scores.read(config)
-    given = Given(found.cube, found.train, found.test, runs.folder(config), config["top_k"])
+    given = read_given(config)
     values, _ = compute_all(given)
     seeds = range(config["seed"], config["seed"] + n_seeds)
     kinds = {
