@@ -67,7 +67,7 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     languages = dict(zip(dict.fromkeys(summed["train_lang"]), codes, strict=True))
     chosen = alt.selection_point(name="test_language", fields=["test_lang"], toggle="true")
     rows = summed["test_lang"] + " (n = " + summed["test_samples"].astype(str) + ")"
-    summed, labels = summed.assign(_row=rows), int(6 * rows.str.len().max())
+    summed, labels = summed.assign(_row=rows), int(6.3 * rows.str.len().max())
     columns = (2 if _has_names(languages) else 1, 1)
     maps = [_plot_heat_map(summed, sign, languages, chosen) for sign in SIGN_ORDER]
     with warnings.catch_warnings():  # both maps share one selection on purpose
@@ -79,7 +79,7 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
         description=f"Percent of the top {top_k} training samples that come from each language, "
         "for each test language; below, for each test sample."
     )
-    beside = labels + 18
+    beside = labels + 26
     maps_rule = describe_panels(
         "vconcat.0.concat.0",
         "vconcat.0.concat.1",
@@ -155,6 +155,7 @@ def _color_differences() -> alt.Color:
         labelExpr="datum.value ? datum.label : '0%'",
         values=[-0.4, -0.2, 0, 0.2, 0.4],
         gradientLength=220,
+        titleLimit=260,
     )
     scale = alt.Scale(domain=[-LIMIT, 0, LIMIT], range=DIVERGING, clamp=True)
     return alt.Color("difference:Q", scale=scale, legend=legend)

@@ -25,7 +25,7 @@ from .marks import (
 )
 
 PANELS = {  # measure of `methods.compare` → title of its panel
-    "other languages": "from other languages, k = {k}",
+    "other languages": "other languages, k = {k}",
     "planted": "same phenomenon and label",
     "own translation": "own translation, 1 / rank",
     "agreement": "agreement with the cosine",
