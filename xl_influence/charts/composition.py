@@ -119,8 +119,8 @@ def _plot_heat_map(
     """The shares of one sign, test language × training language, with names of rows to click on."""
     part = table[table["sign"] == sign]
     part, named = part.assign(_percent=100 * part["share"]), _has_names(languages)
-    codes = {} if named else {"labelExpr": f"{json.dumps(languages)}[datum.label]"}
-    below = alt.Axis(labelAngle=0, ticks=False, domain=False, **codes)
+    label = "datum.label" if named else f"{json.dumps(languages)}[datum.label]"
+    below = alt.Axis(labelAngle=0, ticks=False, domain=False, labelExpr=label)
     title = "language of the training samples" if named else "training language; shares in %"
     x = alt.X("train_lang:N", sort=list(languages), title=title, axis=below)
     blank = alt.Axis(labels=False, ticks=False, domain=False, **TITLE_OF_ROWS)
