@@ -5,7 +5,9 @@ It loads nothing from elsewhere, its links work, and its numbers are those of th
 
 import functools
 import importlib
+import os
 import re
+import types
 from urllib.parse import unquote, urlsplit
 
 import bs4
@@ -276,6 +278,34 @@ def test_a_table_says_at_each_cell_what_its_column_is(extensions):
     assert rewrite(wide) == wide
 
 
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("<p>Words.</p>", ["custom.css"]),
+        ("<pre>x = 1</pre>", ["copybutton.css", "custom.css"]),
+        ('<div class="sd-card">Words.</div>', ["sphinx-design.min.css", "custom.css"]),
+    ],
+)
+def test_a_page_loads_only_the_style_sheets_that_it_uses(extensions, body, kept):
+    names = ("copybutton.css", "sphinx-design.min.css", "custom.css")
+    sheets = [types.SimpleNamespace(filename=f"_static/{name}") for name in names]
+    context = {"body": body, "script_files": [], "css_files": sheets}
+    app = types.SimpleNamespace(env=types.SimpleNamespace(found_docs={"page"}))
+    extensions("lean").choose_assets(app, "page", "page.html", context, None)
+    assert [sheet.filename.removeprefix("_static/") for sheet in context["css_files"]] == kept
+    assert len(sheets) == 3, "the list is the builder's, for all pages"
+
+
+def test_a_json_file_is_read_once_until_it_is_written_again(extensions, tmp_path):
+    read_json = extensions("numbers_in_prose").read_json
+    path = tmp_path / "bands.json"
+    path.write_text('{"pawsx": 1}')
+    assert read_json(path) is read_json(path)
+    path.write_text('{"pawsx": 2}')
+    os.utime(path, ns=(0, 0))  # a clock need not tell two writes apart
+    assert read_json(path) == {"pawsx": 2}
+
+
 def test_a_computed_page_belongs_to_a_chapter(extensions):
     path = extensions("reading_path")
     assert path.chapter("book/runs/pawsx/02-influence") == "book/influential-samples"
@@ -297,7 +327,10 @@ def test_the_slider_has_every_k_that_all_tasks_have(extensions):
     assert slider.common_ks(shares) == [1, 20]
     assert slider.starting_k(shares) == 20
     texts = slider.slots(slider.at(shares[0], 20))
-    assert texts["share"] == "50\u00a0%" and texts["interval"] == "–"
+    assert texts["share"] == "50\u00a0%"
+    assert {name for name in texts if name != "style"} == set(
+        re.findall(r'data-slot="(\w+)"', slider.CARD)
+    ), "the page carries no text that no card shows"
     assert texts["style"] == "--value:50.0%;--chance:80.0%;--low:50.0%;--high:50.0%"
     assert texts["reading"].endswith("5 test samples are too few for an interval.")
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, run_python
 
 from xl_influence import charts, paper, params
-from xl_influence.charts import base, marks
+from xl_influence.charts import base, marks, methods
 from xl_influence.manifest import is_at_chance, weak_languages
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -253,7 +253,14 @@ def get_luminance(color):
 
 
 @pytest.mark.parametrize(
-    "color", [*base.COLORS.values(), *base.FURTHER, *marks.SIGN_COLORS, marks.GRAY]
+    "color",
+    [
+        *base.COLORS.values(),
+        *base.FURTHER,
+        *marks.SIGN_COLORS,
+        marks.GRAY,
+        *(color for color, _ in [*marks.PAIR, *methods.KINDS.values()]),
+    ],
 )
 def test_every_colour_has_three_to_one_on_light_and_dark_ground(color):
     own, dark = get_luminance(color), get_luminance("#14181e")  # the theme's dark ground

@@ -266,9 +266,9 @@ def test_a_chart_of_some_languages_has_the_colors_of_the_study(monkeypatch):
     monkeypatch.setenv("XL_INFLUENCE_BOOK", "1")
     languages = ["it", "pt", "id", "ha", "sw_KE"]
     charts.set_up(languages)
-    whole = charts.make_language_scale([name_language(lang) for lang in languages])
-    part = charts.make_language_scale([name_language("ha")])
-    assert part.range == [whole.range[3]] and len(set(whole.range)) == 5
+    whole = charts.choose_colors([name_language(lang) for lang in languages])
+    part = charts.choose_colors([name_language("ha")])
+    assert part == {"Hausa": whole["Hausa"]} and len(set(whole.values())) == 5
     charts.set_up()
 
 

@@ -12,7 +12,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,11 @@ def gather(
             f"missing: {', '.join(missing[:5])}"
         )
     shutil.rmtree(target, ignore_errors=True)
-    for source in found:
-        _copy(source, target)
     paged = [source for source in found if "/" in source.place and source.place.endswith(".ipynb")]
-    bands = {str(Path(source.place).parent): _make_band(source.merged) for source in paged}
+    merged = {str(Path(source.place).parent): source.merged for source in paged}
+    bands = {folder: _make_band(each) for folder, each in merged.items()}
+    for source in found:
+        _copy(source, target, bands)
     main = [
         source for source in found if source.place.endswith("/04-cross-language-influence.ipynb")
     ]
@@ -169,8 +170,8 @@ def _read_by_k(source: Source) -> dict[str, Any]:
     }
 
 
-def _copy(source: Source, target: Path) -> None:
-    """Write one file of the book to its place under `target`."""
+def _copy(source: Source, target: Path, bands: Mapping[str, dict[str, Any]]) -> None:
+    """Write one file of the book to its place under `target`, a page with its folder's band."""
     path = target / source.place
     path.parent.mkdir(parents=True, exist_ok=True)
     if source.path is None:
@@ -183,8 +184,8 @@ def _copy(source: Source, target: Path) -> None:
         return
     else:
         notebook = nbformat.read(source.path, 4)
-    title, band = tasks.title(source.merged), describe_data(source.merged)
-    page = make_page(notebook, source.place, title, band, _is_synthetic(source.merged))
+    band = bands[str(Path(source.place).parent)]
+    page = make_page(notebook, source.place, band["title"], band["text"], band["synthetic"])
     nbformat.write(page, path)
 
 

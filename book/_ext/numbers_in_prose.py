@@ -44,6 +44,23 @@ def bands(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
     """
     path = Path(env.srcdir) / RUNS / "bands.json"
     env.note_dependency(str(path))
+    return read_json(path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, to be read and not changed; the file is read again if it is newer.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    return _read_json(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_json(path: Path, written: int) -> Any:
+    """What the file held at this time, in nanoseconds."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import vl_convert
-from numbers_in_prose import RUNS
+from numbers_in_prose import RUNS, read_json
 from sphinx.application import Sphinx
 from still_charts import adapt, draw
 
@@ -78,8 +78,7 @@ def _find_data(spec: dict[str, Any], runs: Path, folder: str) -> str:
     named = dict.fromkeys(row["task"] for row in rows if "task" in row)
     if named:
         return ", ".join(named)
-    bands = json.loads((runs / "bands.json").read_text(encoding="utf-8"))
-    return bands.get(folder, {}).get("title", "")
+    return read_json(runs / "bands.json").get(folder, {}).get("title", "")
 
 
 def _show(spec: dict[str, Any], name: str, about: dict[str, str], folder: str | Path) -> str:

@@ -11,19 +11,18 @@ from typing import Any
 import bs4
 from sphinx.application import Sphinx
 
+from xl_influence.charts.base import TITLES
 from xl_influence.languages import LANGUAGES
 
 TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 FEWEST = 3  # columns of a table that needs cards
-# Heads that the code's names do not explain
-HEADS = {
+# Heads that the code's names do not explain: those of the charts' tooltips, and these
+HEADS = TITLES | {
     "ci_low": "interval from",
     "ci_high": "to",
     "n_train": "training samples",
     "n_test": "test samples",
     "peak_gb": "peak memory (GB)",
-    "test_lang": "test language",
-    "train_lang": "training language",
     "lang": "language",
     "checkpoint_a": "epoch",
     "checkpoint_b": "compared with epoch",

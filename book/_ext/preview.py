@@ -6,14 +6,13 @@ made with each build. Most services want its whole address; they get it if `base
 """
 
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import vl_convert
 from docutils import nodes
-from numbers_in_prose import RUNS
+from numbers_in_prose import RUNS, read_json
 from sphinx.application import Sphinx
 
 IMAGE = "_static/preview.png"
@@ -31,7 +30,7 @@ def write_image(app: Sphinx) -> None:
     source = Path(app.srcdir) / RUNS / "answer.svg"
     if app.builder.format != "html" or not source.exists():
         return
-    bands = json.loads((source.parent / "bands.json").read_text(encoding="utf-8"))
+    bands = read_json(source.parent / "bands.json")
     main = [entry for folder, entry in bands.items() if "/" not in folder]
     kind = "synthetic texts" if main[0]["synthetic"] else "data"
     data = f"{kind} of {', '.join(entry['title'] for entry in main)}"

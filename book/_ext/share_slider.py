@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from numbers_in_prose import MISSING, RUNS, bands, lookup
+from numbers_in_prose import MISSING, RUNS, bands, lookup, read_json
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence import leads
-from xl_influence.prose import interval, percent
+from xl_influence.prose import percent
 
 SLIDER = """<div class="share-slider pst-js-only" hidden>
 <label for="share-k">How many of the most helpful samples? <output>{k}</output></label>
@@ -41,7 +41,7 @@ def read_shares(env: BuildEnvironment) -> list[dict[str, Any]]:
     """The share of other languages by task and k; the page that asks depends on the file."""
     path = Path(env.srcdir) / RUNS / "share-by-k.json"
     env.note_dependency(str(path))
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def common_ks(shares: list[dict[str, Any]]) -> list[int]:
@@ -70,9 +70,6 @@ def slots(row: dict[str, Any]) -> dict[str, str]:
     return {
         "share": percent(row["share"]),
         "of": leads.of_top(row["k"]),
-        "interval": interval(low, high),
-        "chance": percent(row["chance"]),
-        "n": str(row["test_samples"]),
         "reading": leads.against_chance(row),
         "style": ";".join(f"--{name}:{100 * value:.1f}%" for name, value in marks.items()),
     }

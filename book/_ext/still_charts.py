@@ -18,6 +18,7 @@ from typing import Any
 import vl_convert
 
 NARROW = 600  # pixels; below, panels stand one below the other
+LEGEND = 3  # columns of a legend on a narrow page
 WIDTHS = {"wide": 708, "narrow": 358}  # of the text at 1440 and at 390 pixels
 TEXT = {"labelColor": "currentColor", "titleColor": "currentColor"}
 LOOK: dict[str, Any] = {
@@ -49,8 +50,25 @@ def adapt(spec: dict[str, Any]) -> dict[str, Any]:
     spec
         Of Vega-Lite, as a notebook shows it.
     """
+    described = {"description": find_description(spec)} | spec
     datasets = {name: _round(rows) for name, rows in spec.get("datasets", {}).items()}
-    return {**spec, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
+    return {**described, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
+
+
+def find_description(spec: dict[str, Any]) -> str:
+    """What a chart says of itself: its own description, or that of the first part that has one.
+
+    Parameters
+    ----------
+    spec
+        Of Vega-Lite; a facet has its `spec`, layers and charts side by side are lists.
+    """
+    if "description" in spec:
+        return str(spec["description"])
+    parts = [spec["spec"]] if "spec" in spec else []
+    for name in ("layer", "concat", "hconcat", "vconcat"):
+        parts += spec.get(name, [])
+    return next(filter(None, map(find_description, parts)), "")
 
 
 def _round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,7 +102,8 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
         Pixels.
     """
     spec, narrow = copy.deepcopy(spec), width < NARROW
-    for rule in spec.get("usermeta", {}).get("layout", []):
+    rules = spec.get("usermeta", {}).get("layout", [])
+    for rule in rules:
         columns = rule["columns"][narrow]
         inner = (width - rule["beside"] + rule["apart"]) // columns - rule["apart"]
         for path in rule["panels"]:
@@ -95,7 +114,8 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
             facet = spec["facet"]
             spec["facet"] = {"row": facet["column"], "column": facet["row"]}
     if narrow:
-        spec["config"] = _merge(spec.get("config", {}), {"legend": {"columns": 3}})
+        columns = min((rule.get("legend", LEGEND) for rule in rules), default=LEGEND)
+        spec["config"] = _merge(spec.get("config", {}), {"legend": {"columns": columns}})
     return spec
 
 
@@ -125,7 +145,7 @@ def draw(spec: dict[str, Any], name: str, cache: Path) -> str:
         drawn = {kind: _draw_one(arrange(spec, width)) for kind, width in WIDTHS.items()}
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(drawn), encoding="utf-8")
-    label = html.escape(spec.get("description", ""))
+    label = html.escape(spec["description"])
     return "".join(_show(svg, kind, f"{name}-{kind}", label) for kind, svg in drawn.items())
 
 

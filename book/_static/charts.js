@@ -4,7 +4,9 @@
 (() => {
   "use strict";
 
-  const NARROW = 600; // pixels; `still_charts.py` has the same number, and the same `arrange`
+  // `still_charts.py` has the same two numbers, and the same `arrange`
+  const NARROW = 600; // pixels
+  const LEGEND = 3; // columns of a legend on a narrow page
   const NEAR = 24; // pixels between a finger or pointer and the mark that answers
   const SOURCE_WIDTH = 708; // of a saved picture
   const script = document.currentScript;
@@ -29,7 +31,8 @@
   const arrange = (original, width) => {
     const spec = structuredClone(original);
     const narrow = width < NARROW;
-    for (const rule of spec.usermeta?.layout ?? []) {
+    const rules = spec.usermeta?.layout ?? [];
+    for (const rule of rules) {
       const columns = rule.columns[narrow ? 1 : 0];
       const inner = Math.floor((width - rule.beside + rule.apart) / columns) - rule.apart;
       for (const path of rule.panels) find(spec, path).width = inner;
@@ -38,7 +41,8 @@
         spec.facet = { row: spec.facet.column, column: spec.facet.row };
       }
     }
-    if (narrow) spec.config.legend = { ...spec.config.legend, columns: 3 };
+    const columns = Math.min(LEGEND, ...rules.map((rule) => rule.legend ?? LEGEND));
+    if (narrow) spec.config.legend = { ...spec.config.legend, columns };
     return spec;
   };
 
@@ -165,7 +169,7 @@
   const listen = (live, spec) => {
     live.tabIndex = 0;
     live.setAttribute("role", "group");
-    live.setAttribute("aria-label", `${spec.description ?? "Chart"} Arrow keys read the values.`);
+    live.setAttribute("aria-label", `${spec.description || "Chart"} Arrow keys read the values.`);
     live.answers = JSON.stringify(spec).includes('"bind":"legend"');
     live.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse") point(live, event);

@@ -46,6 +46,8 @@
   // At most one digit after the point: 3, 2.5.
   xl.formatCount = (count) => String(Math.round(10 * count) / 10);
 
+  xl.sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
   xl.count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
   // Languages and classes -------------------------------------------------------------------------
@@ -70,8 +72,7 @@
   // The training samples in the test language, of `total` training samples: how many by chance.
   xl.chanceOf = (lang, total) => {
     const { trained } = xl.data;
-    const all = Object.values(trained).reduce((sum, count) => sum + count, 0);
-    return (total * (trained[lang] || 0)) / all;
+    return (total * (trained[lang] || 0)) / xl.sum(Object.values(trained));
   };
 
   // Texts -----------------------------------------------------------------------------------------
@@ -116,6 +117,21 @@
     return make("span", { class: "xl-bar", "aria-hidden": "true" }, fill);
   };
 
+  // A table of bars; `rows`: what each is called, its score and, if it has one, its colour.
+  xl.makeTable = (caption, rows) => {
+    const lines = rows.map(([name, value, color]) =>
+      make(
+        "tr",
+        {},
+        make("th", { scope: "row" }, name),
+        make("td", {}, xl.makeBar(value, color)),
+        make("td", {}, xl.formatSigned(value)),
+      ),
+    );
+    const title = make("caption", {}, caption);
+    return make("table", { class: "xl-bars" }, title, make("tbody", {}, ...lines));
+  };
+
   // The ends of that scale, above bars.
   xl.makeScale = () => {
     const end = Number.isInteger(xl.data.limit) ? xl.data.limit : xl.data.limit.toFixed(2);
@@ -125,7 +141,7 @@
 
   // Languages of the top k as one bar, the test language's own first, with a mark for chance.
   xl.makeStack = (counts, own) => {
-    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const total = xl.sum(Object.values(counts));
     const order = Object.keys(counts).sort((a, b) => (b === own) - (a === own));
     const parts = order
       .filter((lang) => counts[lang])

@@ -8,7 +8,7 @@
   // The head of a list: what is counted, what is listed -------------------------------------------
 
   const describeCounted = (test, sign, counts) => {
-    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const total = xl.sum(Object.values(counts));
     const own = counts[test.lang] || 0;
     const chance = xl.formatCount(xl.chanceOf(test.lang, total));
     const without = xl.state.twins === "without" ? ", near-duplicates left out" : "";
@@ -52,24 +52,6 @@
 
   // Details of a training sample ------------------------------------------------------------------
 
-  const makeTable = (caption, rows) => {
-    const lines = rows.map(([name, value]) =>
-      make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, name),
-        make("td", {}, xl.makeBar(value)),
-        make("td", {}, xl.formatSigned(value)),
-      ),
-    );
-    return make(
-      "table",
-      { class: "xl-bars" },
-      make("caption", {}, caption),
-      make("tbody", {}, ...lines),
-    );
-  };
-
   const makeTranslation = (sample, influence, rank) =>
     make(
       "li",
@@ -97,10 +79,10 @@
   const makeDetails = async (row) => {
     const { epochs, groups } = xl.data;
     const named = row.epochs.map((value, position) => [`epoch ${epochs[position]}`, value]);
-    const parts = [makeTable("What each epoch adds", named)];
+    const parts = [xl.makeTable("What each epoch adds", named)];
     if (groups.length > 1) {
       const added = row.groups.map((value, position) => [groups[position], value]);
-      parts.push(makeTable("What each part of the network adds", added));
+      parts.push(xl.makeTable("What each part of the network adds", added));
     }
     if (row.translations.length) parts.push(...(await makeTranslations(row)));
     const sample = (await xl.loadPart(`train-${row.chunk}`))[row.uid];

@@ -36,7 +36,7 @@
   const makeShares = (shares, lang) =>
     Object.entries(xl.signs).map(([sign, words]) => {
       const counts = shares[sign];
-      const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+      const total = xl.sum(Object.values(counts));
       const own = `${xl.formatCount(counts[lang] || 0)} of ${xl.formatCount(total)}`;
       const chance = xl.formatCount(xl.chanceOf(lang, total));
       return make(
@@ -120,14 +120,14 @@
   const averageShares = (tests, sign) => {
     const mean = {};
     for (const lang of Object.keys(xl.data.trained)) {
-      const sum = tests.reduce((total, test) => total + (test.shares[sign][lang] || 0), 0);
-      mean[lang] = sum / tests.length;
+      const counts = tests.map((test) => test.shares[sign][lang] || 0);
+      mean[lang] = xl.sum(counts) / tests.length;
     }
     return mean;
   };
 
   const makeMeanCard = (lang, tests) => {
-    const mean = tests.reduce((sum, test) => sum + test.confidence, 0) / tests.length;
+    const mean = xl.sum(tests.map((test) => test.confidence)) / tests.length;
     const shares = Object.fromEntries(
       Object.keys(xl.signs).map((sign) => [sign, averageShares(tests, sign)]),
     );
@@ -187,7 +187,7 @@
   xl.makeHistogram = (test, part, listed) => {
     const { own, other } = part.histogram;
     const largest = Math.max(...own.map((count, bin) => count + other[bin]), 1);
-    const total = [...own, ...other].reduce((sum, count) => sum + count, 0);
+    const total = xl.sum([...own, ...other]);
     const counts = Object.values(listed).map((rows) => rows.length);
     const label =
       `Histogram of the scores of all ${total} training samples; ` +

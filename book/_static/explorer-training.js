@@ -31,17 +31,12 @@
   };
 
   const makeMeans = (means) => {
-    const lines = Object.entries(means).map(([lang, value]) =>
-      make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, xl.makeLanguage(lang)),
-        make("td", {}, xl.makeBar(value, xl.colorOf(lang))),
-        make("td", {}, xl.formatSigned(value)),
-      ),
-    );
-    const caption = make("caption", {}, "Its mean score for the test samples in each language");
-    return make("table", { class: "xl-bars" }, caption, make("tbody", {}, ...lines));
+    const rows = Object.entries(means).map(([lang, value]) => [
+      xl.makeLanguage(lang),
+      value,
+      xl.colorOf(lang),
+    ]);
+    return xl.makeTable("Its mean score for the test samples in each language", rows);
   };
 
   // What a training sample sways; `sample` is as its part has it.

@@ -4,7 +4,7 @@ A `plot_` function takes a table of `sharing`, `removal` or `speed` and returns 
 a description for screen readers. A `show_` function returns a styled table, HTML or Markdown.
 """
 
-from .base import COLORS, choose_colors, make_language_scale, name_languages, set_up
+from .base import COLORS, choose_colors, name_languages, set_up
 from .benchmarks import plot_growth, plot_rates, plot_steps, show_ways
 from .composition import plot_composition
 from .languages import plot_distribution, plot_shares
@@ -34,7 +34,6 @@ from .training import plot_dev_accuracy, plot_imbalance, plot_removal, plot_zero
 __all__ = [
     "COLORS",
     "choose_colors",
-    "make_language_scale",
     "mark_differences",
     "name_languages",
     "plot_composition",

@@ -107,13 +107,6 @@ def _make_vega_script() -> str:
     return f"{vega.bundle_script('vegaEmbed')} {vega.versions_script(versions)}"
 
 
-def make_language_scale(languages: Iterable[str]) -> alt.Scale:
-    """The book's colours for these languages, which are given by name."""
-    names = list(languages)
-    colors = choose_colors(names)
-    return alt.Scale(domain=names, range=[colors[name] for name in names])
-
-
 def choose_colors(names: Sequence[str]) -> dict[str, str]:
     """A colour for each language, given by name; no two have the same.
 

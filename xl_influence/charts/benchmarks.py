@@ -11,7 +11,7 @@ import pandas as pd
 
 from .base import COLORS
 from .layout import describe_panels, fill_width, lay_out
-from .marks import Series, make_tooltip, mark_points
+from .marks import PAIR, Series, make_tooltip, mark_points
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -44,10 +44,8 @@ COLUMNS = {  # of `speed.make_comparison` and `speed.make_paper_scale`
 }
 
 
-EXACT = {  # over all parameters, or only over some
-    "all parameters (exact)": ("#3D67F3", "circle"),
-    "some only": ("#C58800", "square"),
-}
+# over all parameters, or only over some
+EXACT = dict(zip(("all parameters (exact)", "some only"), PAIR, strict=True))
 
 
 def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
@@ -63,8 +61,8 @@ def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
     value = alt.X(
         "value:Q",
         title=None,
-        scale=alt.Scale(type="log"),
-        axis=alt.Axis(format="~s", tickCount=4),
+        scale=alt.Scale(type="log", padding=7, nice=False),
+        axis=alt.Axis(format="~s", tickCount=4, labelFlush=12),
     )
     tooltip = [
         *make_tooltip("axis", suffix=":N"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -16,6 +19,7 @@ from .marks import (
     HELPFUL,
     SIGN_ORDER,
     TICK,
+    Series,
     describe_rows,
     make_share_tooltip,
     make_signs,
@@ -24,9 +28,20 @@ from .marks import (
     name_signs,
 )
 
+TITLE_OF_ROWS: dict[str, Any] = {  # above the names of the rows
+    "titleAngle": 0,
+    "titleAlign": "right",
+    "titleBaseline": "bottom",
+    "titleX": -6,
+    "titleY": -4,
+}
 LIMIT = 0.4  # where the colours end: 40 points more or less than chance
 DIVERGING = ["#2166AC", "#C4C4C4", "#B8501A"]
-LABELS = 104  # pixels for the names of the test languages
+MOST_NAMED = 5  # training languages; with more, codes stand below the columns
+LONGEST = 8  # letters of a name that fits below a column
+ROOM = 220  # pixels for single test samples on a narrow page
+SMALLEST, LARGEST = 2.5, 7.0  # pixels across a dot
+LOWEST, TALLEST = 50, 150  # pixels of a panel of dots
 
 
 def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt.VConcatChart:
@@ -46,32 +61,39 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
         How many training samples the shares are of.
     """
     summed = _find_differences(table[table["checkpoint"] == 0], each)
+    codes = dict.fromkeys(summed["train_lang"])
     summed = describe_rows(name_signs(name_languages(summed)))
     each = name_signs(name_languages(each))
-    languages = list(dict.fromkeys(summed["train_lang"]))
+    languages = dict(zip(dict.fromkeys(summed["train_lang"]), codes, strict=True))
     chosen = alt.selection_point(name="test_language", fields=["test_lang"], toggle="true")
+    rows = summed["test_lang"] + " (n = " + summed["test_samples"].astype(str) + ")"
+    summed, labels = summed.assign(_row=rows), int(6.3 * rows.str.len().max())
+    columns = (2 if _has_names(languages) else 1, 1)
     maps = [_plot_heat_map(summed, sign, languages, chosen) for sign in SIGN_ORDER]
     with warnings.catch_warnings():  # both maps share one selection on purpose
         warnings.filterwarnings("ignore", "Automatically deduplicated selection")
-        side_by_side = alt.concat(*maps, columns=2).resolve_scale(color="shared")
-        chart = side_by_side & _plot_single_samples(each, languages, chosen, top_k)
+        side_by_side = alt.concat(*maps, columns=columns[0]).resolve_scale(color="shared")
+        chart = side_by_side & _plot_single_samples(each, list(languages), chosen, top_k)
     apart = dict.fromkeys(("color", "fill", "shape"), "independent")
     chart = chart.resolve_scale(**apart).properties(
         description=f"Percent of the top {top_k} training samples that come from each language, "
         "for each test language; below, for each test sample."
     )
-    return lay_out(
-        chart,
-        describe_panels(
-            "vconcat.0.concat.0",
-            "vconcat.0.concat.1",
-            columns=(2, 1),
-            beside=LABELS + 40,
-            apart=LABELS + 40,
-            grid="vconcat.0",
-        ),
-        describe_panels("vconcat.1.spec", beside=14),
+    beside = labels + 26
+    maps_rule = describe_panels(
+        "vconcat.0.concat.0",
+        "vconcat.0.concat.1",
+        columns=columns,
+        beside=beside,
+        apart=beside,
+        grid="vconcat.0",
     )
+    return lay_out(chart, maps_rule, describe_panels("vconcat.1.spec", beside=beside))
+
+
+def _has_names(languages: Mapping[str, str]) -> bool:
+    """Whether the names of these languages (name → code) fit below the columns of a heat map."""
+    return len(languages) <= MOST_NAMED and max(map(len, languages)) <= LONGEST
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
@@ -86,27 +108,23 @@ def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     by_interval = (table["ci_low"] > table["chance"]) | (table["ci_high"] < table["chance"])
     by_values = (table["min"] > 0) | (table["max"] < 0)
     told = by_interval.where(table["ci_low"].notna(), by_values)
-    counts = table["test_samples"].astype(str)
     return table.drop(columns=["min", "max"]).assign(
-        difference=table["share"] - table["chance"], _told=told, _n=counts
+        difference=table["share"] - table["chance"], _told=told
     )
 
 
 def _plot_heat_map(
-    table: pd.DataFrame, sign: str, languages: list[str], chosen: alt.Parameter
+    table: pd.DataFrame, sign: str, languages: Mapping[str, str], chosen: alt.Parameter
 ) -> alt.LayerChart:
     """The shares of one sign, test language × training language, with names of rows to click on."""
     part = table[table["sign"] == sign]
-    part = part.assign(_row=part["test_lang"] + " (n = " + part["_n"] + ")")
-    angle = 0 if len(languages) <= 5 else -40
-    x = alt.X(
-        "train_lang:N",
-        sort=languages,
-        title="language of the training samples",
-        axis=alt.Axis(labelAngle=angle, ticks=False, domain=False, labelLimit=90),
-    )
-    blank = alt.Axis(labels=False, ticks=False, domain=False, titlePadding=LABELS)
-    y = alt.Y("test_lang:N", sort=languages, title="test language", axis=blank)
+    part, named = part.assign(_percent=100 * part["share"]), _has_names(languages)
+    label = "datum.label" if named else f"{json.dumps(languages)}[datum.label]"
+    below = alt.Axis(labelAngle=0, ticks=False, domain=False, labelExpr=label)
+    title = "language of the training samples" if named else "training language; shares in %"
+    x = alt.X("train_lang:N", sort=list(languages), title=title, axis=below)
+    blank = alt.Axis(labels=False, ticks=False, domain=False, **TITLE_OF_ROWS)
+    y = alt.Y("test_lang:N", sort=list(languages), title="test language", axis=blank)
     base = alt.Chart(part).encode(x=x, y=y)
     # the selection does not fade other rows, it outlines its own
     outline = alt.condition(chosen, alt.value("#D55E00"), alt.value("#8A8A8A40"), empty=False)
@@ -115,32 +133,35 @@ def _plot_heat_map(
         tooltip=make_share_tooltip("test_lang", "train_lang", "sign"),
         stroke=outline,
     )
-    texts = _write_shares(base)
-    names = alt.Chart(part).transform_aggregate(cells="count()", groupby=["test_lang", "_row"])
-    names = names.mark_text(align="right", fontSize=11, cursor="pointer").encode(
+    numbers = alt.Text("share:Q", format=".0%") if named else alt.Text("_percent:Q", format=".0f")
+    names_of_rows = alt.Chart(part).transform_aggregate(
+        cells="count()", groupby=["test_lang", "_row"]
+    )
+    names_of_rows = names_of_rows.mark_text(align="right", fontSize=11, cursor="pointer").encode(
         y=y, x=alt.value(-6), text="_row:N"
     )
-    size: dict[str, Any] = {"width": max(220, 44 * len(languages)), "height": {"step": 34}}
-    title = f"most {sign}"
-    layers = [cells.add_params(chosen), *texts, names]
-    return alt.LayerChart(layer=layers, title=title).properties(**size)
+    size: dict[str, Any] = {"width": min(520, 44 * len(languages)), "height": {"step": 34}}
+    layers = [cells.add_params(chosen), *_write_shares(base, numbers), names_of_rows]
+    head = alt.TitleParams(f"most {sign}", frame="group")
+    return alt.LayerChart(layer=layers, title=head).properties(**size)
 
 
 def _color_differences() -> alt.Color:
     """Colour for `difference`: the same scale in every chart, gray at chance."""
     legend = alt.Legend(
-        title=["more or less than chance; no colour: cannot be told from it"],
+        title=["more or less than chance;", "no colour: cannot be told from it"],
         orient="top",
         format="+.0%",
+        labelExpr="datum.value ? datum.label : '0%'",
         values=[-0.4, -0.2, 0, 0.2, 0.4],
-        gradientLength=200,
-        titleLimit=340,
+        gradientLength=220,
+        titleLimit=260,
     )
     scale = alt.Scale(domain=[-LIMIT, 0, LIMIT], range=DIVERGING, clamp=True)
     return alt.Color("difference:Q", scale=scale, legend=legend)
 
 
-def _write_shares(base: alt.Chart) -> list[alt.Chart]:
+def _write_shares(base: alt.Chart, numbers: alt.Text) -> list[alt.Chart]:
     """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
     dark = "abs(datum.difference) > 0.22"
     kinds: dict[str, dict[str, Any]] = {
@@ -151,7 +172,7 @@ def _write_shares(base: alt.Chart) -> list[alt.Chart]:
     return [
         base.transform_filter(test)
         .mark_text(fontSize=12, aria=False, tooltip=None, cursor="pointer", **look)
-        .encode(text=alt.Text("share:Q", format=".0%"))
+        .encode(text=numbers)
         for test, look in kinds.items()
     ]
 
@@ -160,49 +181,55 @@ def _plot_single_samples(
     each: pd.DataFrame, languages: list[str], chosen: alt.Parameter, top_k: int
 ) -> alt.FacetChart:
     """Shares of single test samples as stacked dots: helpful ones above the line, harmful below."""
-    step = 1 / min(top_k, 20)
-    each = each.assign(
-        bin=(each["share"] / step).round() * step, _panel="samples in " + each["train_lang"]
-    )
-    tallest = int(each.groupby(["train_lang", "sign", "bin"]).size().max())
-    height = min(110, max(50, 14 * tallest))
-    size = min(7.0, 0.5 * height / tallest) ** 2 * 0.8
-    series = make_signs(TICK)
-    title = f"share of the test sample's top {top_k}"
-    x = alt.X(
-        "bin:Q",
-        title=title,
-        axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=[0, 1]),
-    )
-    up = f"datum.sign == '{HELPFUL}' ? datum.place - 0.5 : 0.5 - datum.place"
-    bounds = alt.Scale(domain=[-tallest, tallest], nice=False)
+    each = each.assign(_bin=(each["share"] * top_k).round() / top_k)
+    end = min(1.0, max(0.1, math.ceil(10 * each["_bin"].max() - 1e-9) / 10))
+    above, below = _find_tallest(each)
+    across = max(SMALLEST, min(LARGEST, ROOM / (end * top_k), TALLEST / (above + below)))
+    height = min(TALLEST, max(LOWEST, across * (above + below)))
+    series, title = make_signs(TICK), f"share of the test sample's top {top_k}"
+    bounds = alt.Scale(domain=[-below, above], nice=False)
     base = alt.Chart().transform_filter(chosen)
+    share = alt.X(
+        "_bin:Q",
+        title=title,
+        axis=alt.Axis(format="%", tickCount=6),
+        scale=alt.Scale(domain=[0, end], padding=LARGEST / 2, nice=False),
+    )
+    place = alt.Y("stack:Q", axis=None, scale=bounds)
+    line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
+    chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
+    # altair wants the parameter in the first layer of a facet beside other charts
+    layers = [
+        line.add_params(series.focus),
+        chance.encode(x=alt.X("mean(chance):Q", title=title)),
+        _stack_dots(base, series, across).encode(x=share, y=place),
+    ]
+    panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
+    header = alt.Header(labelAngle=0, labelAlign="left", labelPadding=6)
+    rows = alt.Row("train_lang:N", title=None, sort=languages, header=header)
+    head = ["each test sample, by training language:", "helpful above the line, harmful below"]
+    titled = alt.TitleParams(head, frame="bounds")
+    return panel.facet(row=rows, data=each).properties(title=titled, spacing=8)
+
+
+def _find_tallest(each: pd.DataFrame) -> list[int]:
+    """The dots of the tallest stack of helpful and of harmful test samples, one at least."""
+    sizes = each.groupby(["train_lang", "sign", "_bin"]).size()
+    signs = sizes.index.get_level_values("sign")
+    return [int(sizes[signs == sign].max()) if sign in signs else 1 for sign in SIGN_ORDER]
+
+
+def _stack_dots(base: alt.Chart, series: Series, across: float) -> alt.Chart:
+    """A dot of `across` pixels for each row, at `stack` in its column `_bin`."""
+    up = f"datum.sign == '{HELPFUL}' ? datum.place - 0.5 : 0.5 - datum.place"
     stacked = base.transform_window(
-        place="row_number()", groupby=["train_lang", "sign", "bin"]
+        place="row_number()", groupby=["train_lang", "sign", "_bin"]
     ).transform_calculate(stack=up)
-    dots = mark_points(stacked, size=size).encode(
-        x=x,
-        y=alt.Y("stack:Q", axis=None, scale=bounds),
+    return mark_points(stacked, size=(across - 1) ** 2, strokeWidth=1).encode(
         opacity=series.fade(0.9),
         tooltip=[
             *make_tooltip("test", "train_lang", "sign", suffix=":N"),
             *make_tooltip("share", "chance", suffix=":Q", format=".1%"),
         ],
         **series.point,
-    )
-    chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
-    line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
-    # altair wants the parameter in the first layer of a facet beside other charts
-    layers = [
-        line.add_params(series.focus),
-        chance.encode(x=alt.X("mean(chance):Q", title=title)),
-        dots,
-    ]
-    panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
-    header = alt.Header(labelAnchor="start", labelPadding=2)
-    names = [f"samples in {language}" for language in languages]
-    facet = alt.Facet("_panel:N", title=None, sort=names, header=header)
-    return panel.facet(facet, data=each, columns=1).properties(
-        title="each test sample: helpful above the line, harmful below", spacing=6
     )

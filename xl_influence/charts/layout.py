@@ -54,6 +54,7 @@ def describe_panels(
     apart: int = APART,
     grid: str | None = None,
     swap: bool = False,
+    legend: int | None = None,
 ) -> dict[str, Any]:
     """One rule of a layout: how wide some panels of a chart are.
 
@@ -71,9 +72,12 @@ def describe_panels(
         Where in the specification the number of columns stands; None if nowhere.
     swap
         Whether rows and columns of a facet change places in a narrow page.
+    legend
+        How many columns the legend has in a narrow page; by default as the page says.
     """
     rule = {"panels": list(panels), "columns": list(columns), "beside": beside, "apart": apart}
-    return rule | ({} if grid is None else {"grid": grid}) | ({"swap": True} if swap else {})
+    further = {"grid": grid, "swap": swap or None, "legend": legend}
+    return rule | {name: value for name, value in further.items() if value is not None}
 
 
 def lay_out(chart: Chart, *rules: Mapping[str, Any]) -> Chart:

@@ -14,6 +14,7 @@ from .marks import (
     DASH,
     DASHED,
     GRAY,
+    PAIR,
     SIGN_ORDER,
     Series,
     describe_rows,
@@ -30,10 +31,7 @@ from .marks import (
 
 PERCENT = alt.Axis(format="%", tickCount=5, minExtent=34, maxExtent=34)
 SOURCES = {"own": "the test language", "other": "other languages"}
-SOURCE_LOOKS = {
-    "the test language": ("#3D67F3", "circle"),
-    "other languages": ("#C58800", "square"),
-}
+SOURCE_LOOKS = dict(zip(SOURCES.values(), PAIR, strict=True))
 
 
 def plot_lines_with_bands(
@@ -137,7 +135,7 @@ def plot_share_by_k(tables: Mapping[str, pd.DataFrame], paper_k: int = 100) -> a
     table = pd.concat([part.assign(task=task) for task, part in over_all.items()])
     table = describe_rows(name_signs(table))
     layers = _plot_signs_over_k(table, paper_k)
-    width = 190 if len(tables) > 1 else 420
+    width = 186 if len(tables) > 1 else 420
     description = (
         "Share of the k most influential training samples that are in other languages than the "
         "test sample, against k, for each task: helpful samples with their interval, harmful "

@@ -22,9 +22,11 @@ CHANCE = "chance"
 GRAY = "#8A8A8A"
 SIGN_COLORS = ("#2F9E57", "#9970AB")
 SIGN_SHAPES = ("circle", "triangle-down")
+PAIR = (("#3D67F3", "circle"), ("#C58800", "square"))  # two series that are no languages or signs
 DASH = "M-1,-0.15L1,-0.15L1,0.15L-1,0.15Z"  # chance in the legend of a chart with lines
 TICK = "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z"  # and of a chart with rows
 DASHED = [4, 4]
+INSET = alt.Scale(padding=7, nice=False)  # no mark reaches over an end of its axis
 
 
 def name_signs(table: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +153,7 @@ def mark_points(base: alt.Chart, size: float = 60, **options: Any) -> alt.Chart:
     **options
         Passed on to `mark_point`.
     """
-    return base.mark_point(size=size, strokeWidth=1.6, **options)
+    return base.mark_point(**{"size": size, "strokeWidth": 1.6} | options)
 
 
 def mark_chance(base: alt.Chart) -> alt.Chart:

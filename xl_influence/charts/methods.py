@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from .marks import SIGN_COLORS, SIGN_ORDER, make_tooltip, name_signs, plot_intervals
+from .layout import describe_panels, lay_out
+from .marks import (
+    CHANCE,
+    DASHED,
+    GRAY,
+    INSET,
+    PAIR,
+    SIGN_ORDER,
+    TICK,
+    Series,
+    make_signs,
+    make_tooltip,
+    mark_points,
+    name_signs,
+    plot_intervals,
+)
 
 PANELS = {  # measure of `methods.compare` → title of its panel
-    "other languages": "from other languages, k = {k}",
+    "other languages": "other languages, k = {k}",
     "planted": "same phenomenon and label",
     "own translation": "own translation, 1 / rank",
     "agreement": "agreement with the cosine",
 }
-KINDS = {
-    "gradients": "#0072B2",
-    "representations": "#009E73",
-    "words": "#E69F00",
-    "control": "#5A5A5A",
+KINDS = {  # of methods → colour and shape
+    "gradients": PAIR[0],
+    "representations": ("#207E72", "triangle-up"),
+    "words": PAIR[1],
+    "control": ("#A153AD", "diamond"),
 }
-TWO = ["#0072B2", "#D55E00"]  # blue and vermilion, which colour-blind readers tell apart
+WIDEST = 180  # pixels for the names of the rows
 
 
 def plot_methods(
@@ -43,15 +57,14 @@ def plot_methods(
     pairs = zip(part["measure"], part["k"], strict=True)
     part["panel"] = [PANELS[measure].format(k=k) for measure, k in pairs]
     part["kind"] = part["method"].map(kinds).fillna("gradients")  # single layers, if published
-    scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
-    order = list(dict.fromkeys(part["method"]))
+    present = {kind: look for kind, look in KINDS.items() if kind in set(part["kind"])}
     return _plot_dots(
         part,
-        row=alt.Y("method:N", sort=order, title=None, axis=alt.Axis(labelLimit=200)),
-        color=alt.Color("kind:N", scale=scale, title=None),
-        names=["method"],
+        Series("kind", present, chance=TICK),
+        row="method",
         panels=list(dict.fromkeys(part["panel"])),
         description="Every method's value with its interval and chance: " + ", ".join(measures),
+        legend=2,
     )
 
 
@@ -62,13 +75,11 @@ def plot_pools(table: pd.DataFrame) -> alt.FacetChart:
     """
     part = name_signs(table[table["test_lang"] == "all"])
     part = part.rename(columns={"share": "value", "what": "panel"})
-    scale = alt.Scale(domain=SIGN_ORDER, range=list(SIGN_COLORS))
     return _plot_dots(
         part,
-        row=alt.Y("pool:N", sort=None, title=None),
-        color=alt.Color("sign:N", scale=scale, sort=SIGN_ORDER, title=None),
-        names=["pool", "sign"],
-        offset=alt.YOffset("sign:N", sort=SIGN_ORDER),
+        make_signs(TICK),
+        row="pool",
+        offsets=SIGN_ORDER,
         panels=list(dict.fromkeys(part["panel"])),
         description="Shares of the top k among all samples and among those with the same label.",
         percent=True,
@@ -85,14 +96,14 @@ def plot_leakage(table: pd.DataFrame) -> alt.FacetChart:
     kinds = list(dict.fromkeys(part["what"]))
     return _plot_dots(
         part,
-        row=alt.Y("group:N", sort=None, title=None, axis=alt.Axis(labelLimit=200)),
-        color=alt.Color("what:N", scale=alt.Scale(domain=kinds, range=TWO), title=None),
-        names=["group", "what"],
-        offset=alt.YOffset("what:N", sort=kinds),
+        Series("what", dict(zip(kinds, PAIR, strict=True)), chance=TICK),
+        row="group",
+        offsets=kinds,
         panels=list(dict.fromkeys(part["panel"])),
         description="How often the own translation, and how much of the test language with "
         "another item, is at the top, by parameter group.",
         percent=True,
+        legend=1,
     )
 
 
@@ -103,39 +114,46 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     """
     part = table[(table["sign"] == "positive") & table["what"].str.startswith("found")]
     part = part.assign(source=part["what"].str.removeprefix("found, "))
-    sources = ["own language", "other languages"]
-    color = alt.Color("source:N", scale=alt.Scale(domain=sources, range=TWO), title="samples in")
-    x = alt.X("fraction:Q", title="nearest samples looked at", axis=alt.Axis(format="%"))
+    looks = dict(zip(("own language", "other languages"), PAIR, strict=True))
+    series, title = Series("source", looks, title="samples in"), "share of the top k found"
+    axis = alt.Axis(format="%", tickCount=5, labelFlush=12)
     percents = make_tooltip("share", "ci_low", "ci_high", "chance", suffix=":Q", format=".1%")
     base = alt.Chart(part).encode(
-        x=x, tooltip=[*make_tooltip("similarity", "source"), *percents, *_counts()]
+        x=alt.X("fraction:Q", title="nearest samples looked at", axis=axis, scale=INSET),
+        opacity=series.fade(1),
+        tooltip=[*make_tooltip("similarity", "source"), *percents, *_counts()],
     )
-    title = "share of the top k found"
-    share = alt.Y("share:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
-    low = alt.Y("ci_low:Q", title=title)
-    chance = base.mark_line(strokeDash=[4, 4], color="gray", aria=False).encode(y="mean(chance):Q")
+    percent = alt.Axis(format="%", tickCount=5, minExtent=34, maxExtent=34)
+    share = alt.Y("share:Q", title=title, axis=percent, scale=alt.Scale(domain=[0, 1]))
+    chance = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
+    points = mark_points(base, size=45).encode(y=share, **series.point).add_params(series.focus)
     layers = [
-        chance,
-        plot_intervals(base, y=low, y2="ci_high:Q", color=color),
-        base.mark_line(point=True).encode(y=share, color=color),
+        chance.encode(y="mean(chance):Q", opacity=alt.value(1)),
+        plot_intervals(base, y=alt.Y("ci_low:Q", title=title), y2="ci_high:Q", color=series.color),
+        base.mark_line(aria=False).encode(y=share, color=series.color),
+        points,
     ]
-    description = "Share of the top k among the nearest samples, for own and other languages."
-    sized = alt.LayerChart(layer=layers).properties(width=170, height=180)
+    panel = alt.LayerChart(layer=layers).properties(
+        width=250,
+        height=180,
+        description="Share of the top k among the nearest samples, for own and other languages.",
+    )
     names = list(dict.fromkeys(part["similarity"]))
-    panels = sized.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
-    return panels.properties(description=description)
+    chart = panel.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
+    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=26, grid="", legend=2)
+    return lay_out(chart, rule)
 
 
 def _plot_dots(
     table: pd.DataFrame,
+    series: Series,
     *,
-    row: alt.Y,
-    color: alt.Color,
-    names: Sequence[str],
+    row: str,
     panels: Sequence[str],
     description: str,
-    offset: alt.YOffset | None = None,
+    offsets: Sequence[str] = (),
     percent: bool = False,
+    legend: int | None = None,
 ) -> alt.FacetChart:
     """A point with its interval for each row, chance as a tick, one panel after another.
 
@@ -144,35 +162,61 @@ def _plot_dots(
     table
         `value`, `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `panel`, and the columns
         of the other arguments.
-    row, color, offset
-        What names the rows, their colours, and the places of several points in a row.
-    names
-        The columns that begin a tooltip.
+    series
+        The looks of the points.
+    row
+        The column that names the rows.
     panels
         The panels in their order.
     description
         What a screen reader says.
+    offsets
+        The series in the order in which they share a row; none if each row has one point.
     percent
         Whether values are shares.
+    legend
+        As in `describe_panels`.
     """
     written = ".1%" if percent else ".2f"
     numbers = make_tooltip("value", "ci_low", "ci_high", "chance", suffix=":Q", format=written)
-    tooltip = [*make_tooltip(*names), *numbers, *_counts()]
-    places: dict[str, Any] = {} if offset is None else {"yOffset": offset}
-    base = alt.Chart(table).encode(y=row, tooltip=tooltip, **places)
-    axis = alt.Axis(format="%" if percent else "", tickCount=5)
-    x = {name: alt.X(f"{name}:Q", title=None, axis=axis) for name in ("value", "ci_low", "chance")}
+    names = dict.fromkeys((row, series.field.removesuffix(":N")))
+    rows = list(dict.fromkeys(table[row]))
+    extent = min(WIDEST, 16 + 6 * max(map(len, rows)))
+    axis = alt.Axis(minExtent=extent, maxExtent=extent, labelLimit=extent - 6)
+    base = alt.Chart(table).encode(
+        y=alt.Y(f"{row}:N", sort=rows, title=None, axis=axis),
+        opacity=series.fade(1),
+        tooltip=[*make_tooltip(*names), *numbers, *_counts()],
+    )
+    if offsets:
+        base = base.encode(yOffset=alt.YOffset(series.field, sort=list(offsets)))
+    ticks = alt.Axis(format="%" if percent else "", tickCount=4, labelFlush=12)
+    x = {
+        name: alt.X(f"{name}:Q", title=None, axis=ticks, scale=INSET)
+        for name in ("value", "ci_low", CHANCE)
+    }
     layers = [
-        base.mark_tick(color="gray", thickness=2, size=12, aria=False).encode(x=x["chance"]),
-        plot_intervals(base, x=x["ci_low"], x2="ci_high:Q", color=color),
-        base.mark_point(filled=True, size=55, opacity=1).encode(x=x["value"], color=color),
+        base.mark_tick(color=GRAY, thickness=3, size=12, aria=False).encode(
+            x=x[CHANCE], opacity=alt.value(1)
+        ),
+        plot_intervals(base, x=x["ci_low"], x2="ci_high:Q", color=series.color),
+        mark_points(base).encode(x=x["value"], **series.point).add_params(series.focus),
     ]
     sized = alt.LayerChart(layer=layers).properties(
-        width=200, height={"step": 16 if offset is None else 10}
+        width=150, height={"step": 12 if offsets else 18}, description=description
     )
+    columns, wide = (2 if len(panels) == 4 else min(3, len(panels))), extent > 124
     facet = alt.Facet("panel:N", title=None, sort=list(panels))
-    drawn = sized.facet(facet, columns=3).resolve_scale(x="independent")
-    return drawn.properties(description=description)
+    chart = sized.facet(facet, columns=columns).resolve_scale(x="independent")
+    rule = describe_panels(
+        "spec",
+        columns=(columns, 1),
+        beside=extent + 18,
+        apart=24,
+        grid="",
+        legend=1 if wide else legend,
+    )
+    return lay_out(chart, rule)
 
 
 def _counts() -> list[alt.Tooltip]:

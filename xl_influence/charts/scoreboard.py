@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
-from .marks import GRAY
+from .marks import GRAY, PAIR
 from .tables import NONE
 
 IN_PAPER = 5  # languages of a task in the paper: its counts are of these
@@ -30,7 +30,7 @@ HEIGHTS = {
     "real": 17,
     "demo": 29,
 }  # where the interval of each study lies; real is a full circle, demo a square
-STROKES = {"real": "#3D67F3", "demo": "#C58800"}
+STROKES = {study: color for study, (color, _) in zip(STUDIES, PAIR, strict=True)}
 LEGEND = "▼ paper; ● real data and ☐ demo, with intervals; ┊ chance"
 
 

@@ -14,6 +14,8 @@ from .marks import (
     DASHED,
     GRAY,
     HARMFUL,
+    INSET,
+    PAIR,
     TICK,
     Series,
     describe_rows,
@@ -33,7 +35,7 @@ CONTROLS = {  # the control that the most influential samples are compared with 
     "random_labels": "random, same labels",
     "random_languages": "random, same languages",
 }
-MODELS = {"trained on it": ("#3D67F3", "circle"), "without it": ("#C58800", "square")}
+MODELS = dict(zip(("trained on it", "without it"), PAIR, strict=True))
 
 
 def plot_dev_accuracy(history: pd.DataFrame, majority: float) -> alt.LayerChart:
@@ -99,9 +101,10 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     table = describe_rows(table, lambda value: f"{100 * value:+.1f} points")
     parts = [table.assign(_single=False), single_values.assign(_single=True)]
     table = _name_controls(pd.concat(parts, ignore_index=True))
-    series, title = make_signs(None), "points of confidence: top k minus control"
-    axis = alt.Axis(format="+.0f", tickCount=5)
-    x, low = alt.X("points:Q", title=title, axis=axis), alt.X("_low:Q", title=title)
+    series, title = make_signs(None), ["points of confidence:", "top k minus control"]
+    axis = alt.Axis(format="+.0f", tickCount=5, labelFlush=12)
+    x = alt.X("points:Q", title=title, axis=axis, scale=INSET)
+    low = alt.X("_low:Q", title=title)
     base = alt.Chart(table).encode(
         y=_set_axis_of_controls(),
         tooltip=[
@@ -167,15 +170,16 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
     ]
     table, series = table.assign(_panel=panels), Series("model", MODELS, chance=TICK)
     rows = list(dict.fromkeys(table["train_lang"]))
-    axis = alt.Axis(minExtent=62, maxExtent=62)
+    names = alt.Axis(minExtent=62, maxExtent=62)
     base = alt.Chart(table).encode(
-        y=alt.Y("train_lang:N", title=None, sort=rows, axis=axis),
+        y=alt.Y("train_lang:N", title=None, sort=rows, axis=names),
         yOffset=alt.YOffset("model:N", sort=list(MODELS)),
         tooltip=make_share_tooltip("language", "train_lang", "model", "sign"),
     )
     title, fade = "share of the top k", series.fade
     low = alt.X("ci_low:Q", title=title)
-    share = alt.X("share:Q", title=title, axis=alt.Axis(format="%"))
+    axis = alt.Axis(format="%", tickCount=5, labelFlush=12)
+    share = alt.X("share:Q", title=title, axis=axis, scale=INSET)
     intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(1))
     points = mark_points(base).encode(x=share, opacity=fade(1), **series.point)
     layers = alt.LayerChart(layer=[mark_chance(base), intervals, points.add_params(series.focus)])

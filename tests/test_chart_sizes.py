@@ -1,0 +1,201 @@
+"""Every chart fits a page of any width, and says what it shows to those who cannot see it."""
+
+import html
+import itertools
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+from conftest import ROOT
+
+from xl_influence import charts, methods, scale
+from xl_influence.charts import layout
+from xl_influence.charts.training import CONTROLS, MODELS
+
+sys.path.append(str(ROOT / "book" / "_ext"))
+import still_charts
+
+LANGS = ("en", "de", "es", "fr", "zh")
+MANY = (*LANGS, "ar", "bg", "el", "hi", "ja", "ru", "sw", "th", "tr", "vi")
+SIGNS = ("positive", "negative")
+GROUPS = ("all", "embeddings", "layer-00", "layer-11", "head", "all but embeddings")
+
+
+def make_shares(**columns):
+    """Shares for every combination of the columns' values; the first and last are 0 and 100 %."""
+    table = pd.DataFrame(itertools.product(*columns.values()), columns=list(columns))
+    share = np.linspace(0, 1, len(table))
+    ends = {"ci_low": share / 2, "ci_high": (share + 1) / 2, "chance": 0.2}
+    return table.assign(share=share, **ends, test_samples=125, items=25)
+
+
+def make_composition(langs, size):
+    keys = {"test_lang": langs, "train_lang": langs, "sign": SIGNS}
+    each = make_shares(test=range(size), **keys)
+    each = each.assign(share=(each["share"] * 20).round() / 20)
+    return make_shares(**keys).assign(checkpoint=0), each, 20
+
+
+def make_history():
+    values = {lang: [0.5, 0.7, 1.0] for lang in LANGS}
+    return pd.DataFrame({"epoch": [1, 2, 3], "accuracy": 0.7, "train_loss": 0.1} | values), 0.5
+
+
+def make_distribution():
+    keys = {"test_lang": LANGS, "train_lang": LANGS, "low": np.linspace(-1, 0.75, 8)}
+    table = make_shares(**keys)
+    return table.assign(high=table["low"] + 0.25)
+
+
+def make_rates():
+    table = pd.DataFrame({"way": ["this engine, batch 32", "another library, batch 8"]})
+    table = table.assign(rate=[1234.5, 1.5], exact=[True, False], covered="12 of 12")
+    return pd.concat([table.assign(case=case, peak_gb=1.5) for case in ("tiny", "base")])
+
+
+def make_growth():
+    axes = ("training samples", "test samples", "parameters", "tokens of a sample")
+    table = pd.DataFrame(itertools.product(axes, (100, 100_000)), columns=["axis", "value"])
+    return table.assign(seconds=table["value"] / 10, low=5, high=20_000)
+
+
+def make_steps():
+    return pd.DataFrame({"step": ["forward", "backward", "products"], "seconds": [0.01, 0.02, 0.5]})
+
+
+def make_removal():
+    table = make_shares(sign=SIGNS, strategy=CONTROLS, k=(5,))
+    table["difference"] = 2 * table["share"] - 1
+    return table
+
+
+def make_methods(measures):
+    names = ("cosine", "dot product, language out, both", "first token", "BM25", "random weights")
+    table = make_shares(method=names, measure=measures).rename(columns={"share": "value"})
+    kinds = ("gradients", "gradients", "representations", "words", "control")
+    return table.assign(k=100), dict(zip(names, kinds, strict=True)), measures
+
+
+def make_zero_shot():
+    table = make_shares(train_lang=LANGS, sign=SIGNS, model=list(MODELS))
+    return table.assign(language="es", test_lang="es")
+
+
+def make_by_k():
+    return make_shares(test_lang=("all",), sign=SIGNS, k=(1, 10, 100, 500))
+
+
+CHARTS = {  # chart → what it draws, as arguments
+    "plot_composition": [make_composition(LANGS, 25), make_composition(MANY, 4)],
+    "plot_contributions": [(make_shares(group=GROUPS, source=("own", "other")),)],
+    "plot_dev_accuracy": [make_history()],
+    "plot_distribution": [(make_distribution(),)],
+    "plot_dynamics": [
+        (make_shares(test_lang=LANGS, train_lang=LANGS, sign=SIGNS, checkpoint=(1, 2)),)
+    ],
+    "plot_groups": [(make_shares(group=GROUPS, sign=SIGNS),)],
+    "plot_growth": [(make_growth(),)],
+    "plot_imbalance": [(make_shares(language=LANGS, sign=SIGNS, percent=(0, 50, 100)),)],
+    "plot_leakage": [
+        (
+            make_shares(
+                group=GROUPS, what=("own translation", "same language, wrong item"), k=(1, 5)
+            ).assign(checkpoint=0),
+        )
+    ],
+    "plot_methods": [make_methods(list(methods.MEASURES)[:1]), make_methods(methods.MEASURES)],
+    "plot_nearest": [
+        (
+            make_shares(
+                similarity=("first token", "mean of tokens", "token overlap", "BM25"),
+                what=("found, own language", "found, other languages"),
+                fraction=(0.05, 0.1, 0.5),
+                sign=("positive",),
+            ),
+        )
+    ],
+    "plot_own_share": [
+        (make_shares(test_lang=LANGS, train_lang=LANGS, sign=SIGNS, checkpoint=(1, 2)),)
+    ],
+    "plot_pools": [
+        (
+            make_shares(
+                pool=("all samples", "same label"),
+                what=("other languages", "reinforcing"),
+                sign=SIGNS,
+                test_lang=("all",),
+            ),
+        )
+    ],
+    "plot_rates": [(make_rates(),)],
+    "plot_removal": [(make_removal(),)],
+    "plot_scale": [(scale.by_notebook(scale.read()),)],
+    "plot_share_by_k": [
+        ({"demo-NLI": make_by_k()},),
+        ({"demo-NLI": make_by_k(), "MARC": make_by_k(), "XNLI": make_by_k()},),
+    ],
+    "plot_shares": [
+        (
+            make_shares(what=("in scripts of its own", "in other scripts"), sign=SIGNS),
+            "what",
+            "same",
+        )
+    ],
+    "plot_steps": [(make_steps(),)],
+    "plot_zero_shot": [(make_zero_shot(),)],
+}
+EVERY = [(name, number) for name, cases in CHARTS.items() for number in range(len(cases))]
+
+
+@pytest.fixture(scope="module")
+def specs():
+    layout.enable_theme()
+    drawn = {
+        (name, number): still_charts.adapt(getattr(charts, name)(*CHARTS[name][number]).to_dict())
+        for name, number in EVERY
+    }
+    yield drawn
+    charts.layout.alt.theme.enable("default")
+
+
+def test_every_chart_is_tried():
+    assert set(CHARTS) == {name for name in charts.__all__ if name.startswith("plot_")}
+
+
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which, tmp_path):
+    spec = specs[which]
+    found = still_charts.draw(spec, "one", tmp_path)
+    widths = [float(width) for width in re.findall(r'viewBox="0 0 ([\d.]+)', found)]
+    for place, drawn in zip(still_charts.WIDTHS.values(), widths, strict=True):
+        assert 0.9 * place <= drawn <= place + 1
+    labels = re.findall(r'aria-label="([^"]*)"', found)
+    assert labels == 2 * [html.escape(spec["description"])] and len(labels[0]) > 20
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    natural = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
+    assert natural <= still_charts.WIDTHS["wide"], "as a notebook shows it"
+
+
+def test_a_description_is_found_inside_a_chart():
+    inside = {"layer": [{"mark": "point"}, {"description": "Within."}]}
+    assert still_charts.find_description({"vconcat": [{"spec": inside}]}) == "Within."
+    assert still_charts.find_description(inside | {"description": "Its own."}) == "Its own."
+    assert still_charts.find_description({"mark": "point"}) == ""
+
+
+@pytest.mark.parametrize("top_k", [20, 100])
+def test_dots_of_single_samples_are_where_their_shares_are(top_k):
+    """Of 25 test samples each has its own share, k of the top k: no two dots in one stack."""
+    each = make_shares(test=range(20), test_lang=("en",), train_lang=("en",), sign=("positive",))
+    each = each.assign(share=np.arange(20) / top_k)
+    table = make_shares(test_lang=("en",), train_lang=("en",), sign=SIGNS).assign(checkpoint=0)
+    spec = charts.plot_composition(table, each, top_k).to_dict()
+    dots = max(spec["datasets"].values(), key=len)
+    assert [dot["_bin"] for dot in dots] == pytest.approx([dot["share"] for dot in dots])
+    mark = spec["vconcat"][1]["spec"]["layer"][-1]["mark"]
+    across = mark["size"] ** 0.5 + mark["strokeWidth"]
+    assert across <= 7
