@@ -119,6 +119,29 @@ def test_arrow_keys_read_the_values_and_enter_answers(tab):
     expect(tab.locator(".xl-tip")).to_be_hidden()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "03-quality",
+        "04-cross-language-influence",
+        "06-sharing-dynamics",
+        "07-zero-shot",
+        "10-where-in-the-network",
+        "14-methods",
+        "15-language-and-label",
+    ],
+)
+def test_every_legend_that_says_so_can_be_clicked(tab, name):
+    tab.goto(f"/book/runs/pawsx/{name}.html")
+    tab.wait_for_function(DRAW)
+    answers = tab.evaluate(
+        """() => [...document.querySelectorAll(".xl-live")].filter((live) => live.answers)
+          .map((live) => [...live.querySelectorAll(".role-legend-symbol")]
+            .some((legend) => legend.getAttribute("pointer-events") !== "none"))"""
+    )
+    assert answers and all(answers)
+
+
 def test_the_name_of_a_row_can_be_clicked_and_a_double_click_selects_no_text(tab):
     tab.goto(PAGE)
     tab.wait_for_function(DRAW)

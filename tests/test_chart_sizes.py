@@ -196,6 +196,7 @@ def test_dots_of_single_samples_are_where_their_shares_are(top_k):
     spec = charts.plot_composition(table, each, top_k).to_dict()
     dots = max(spec["datasets"].values(), key=len)
     assert [dot["_bin"] for dot in dots] == pytest.approx([dot["share"] for dot in dots])
-    mark = spec["vconcat"][1]["spec"]["layer"][-1]["mark"]
+    marks = [layer["mark"] for layer in spec["vconcat"][1]["spec"]["layer"]]
+    mark = next(mark for mark in marks if "size" in mark)
     across = mark["size"] ** 0.5 + mark["strokeWidth"]
     assert across <= 7

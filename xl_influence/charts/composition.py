@@ -138,7 +138,10 @@ def _plot_heat_map(
         cells="count()", groupby=["test_lang", "_row"]
     )
     names_of_rows = names_of_rows.mark_text(align="right", fontSize=11, cursor="pointer").encode(
-        y=y, x=alt.value(-6), text="_row:N"
+        y=y,
+        x=alt.value(-6),
+        text="_row:N",
+        tooltip=make_tooltip("test_lang", suffix=":N"),  # without it a click goes through the text
     )
     size: dict[str, Any] = {"width": min(520, 44 * len(languages)), "height": {"step": 34}}
     layers = [cells.add_params(chosen), *_write_shares(base, numbers), names_of_rows]
@@ -198,16 +201,17 @@ def _plot_single_samples(
     place = alt.Y("stack:Q", axis=None, scale=bounds)
     line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
-    # altair wants the parameter in the first layer of a facet beside other charts
+    dots = _stack_dots(base, series, across).encode(x=share, y=place)
+    # altair wants the parameter in the first layer, and a click on the legend in that of the points
     layers = [
-        line.add_params(series.focus),
+        dots.add_params(series.focus),
+        line,
         chance.encode(x=alt.X("mean(chance):Q", title=title)),
-        _stack_dots(base, series, across).encode(x=share, y=place),
     ]
     panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
     header = alt.Header(labelAngle=0, labelAlign="left", labelPadding=6)
     rows = alt.Row("train_lang:N", title=None, sort=languages, header=header)
-    head = ["each test sample, by training language:", "helpful above the line, harmful below"]
+    head = ["each test sample: helpful above", "the line, harmful below"]
     titled = alt.TitleParams(head, frame="bounds")
     return panel.facet(row=rows, data=each).properties(title=titled, spacing=8)
 
