@@ -127,7 +127,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     cases = list(dict.fromkeys(table["case"]))
     chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
     return lay_out(
-        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128)
+        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128, legend=1)
     ).properties(spacing=14)
 
 

@@ -206,7 +206,9 @@ def _plot_dots(
         width=150, height={"step": 12 if offsets else 18}, description=description
     )
     columns, wide = (2 if len(panels) == 4 else min(3, len(panels))), extent > 124
-    facet = alt.Facet("panel:N", title=None, sort=list(panels))
+    facet = alt.Facet(
+        "panel:N", title=None, sort=list(panels), header=alt.Header(labelAnchor="end")
+    )
     chart = sized.facet(facet, columns=columns).resolve_scale(x="independent")
     rule = describe_panels(
         "spec",
