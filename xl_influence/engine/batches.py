@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Sample = Mapping[str, Any]
 
-MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch; on a CPU, what about fits its caches
+MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch; on a CPU, about what fits into its caches
 MULTIPLE = 32  # sizes that are a multiple of it are read fastest, and tensor cores need them
 
 

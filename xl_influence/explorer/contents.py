@@ -103,7 +103,7 @@ def describe(
 
 
 def find_telling(tests: list[dict[str, Any]], trained: dict[str, int]) -> tuple[int, float]:
-    """Find the test sample to show first: its language's share of its top k is farthest from chance.
+    """Find the test sample to show first: its own language's share is furthest from chance.
 
     Among equal ones, it is the one whose item is in most languages, and then the earliest.
 
