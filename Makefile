@@ -2,9 +2,9 @@
 #   make book      runs the demo and builds the book, with the published runs of the study `real`
 #   make study     runs a study of your own: STUDY=cpu TASK=pawsx DATA_ROOT=~/data SET="epochs=2";
 #                  on a cluster with PROFILE=slurm
-#   make unlock    releases the folder after a Snakemake that was killed; arguments as for study
+#   make unlock    unlocks the folder after Snakemake was killed; arguments as for study
 #   make lab       opens the notebooks in JupyterLab
-#   make prepare   puts all that a study needs in one folder: STUDY=real TASK=xnli DATA_ROOT=~/data
+#   make prepare   collects what a study needs in one folder: STUDY=real TASK=xnli DATA_ROOT=~/data
 #   make publish   copies what may be published from runs/ to results/; arguments as for prepare
 #   make bench     measures how fast the engine is, beside other libraries; hours; THREADS=2
 #
@@ -14,14 +14,14 @@
 #   make test-cluster  the study on a Slurm of one node, if it is installed
 #   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
-#   make house     counts of style and structure, before the refactoring and now
+#   make house     counts of style and structure, at an early revision and now
 #   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml, and captions
 #   make figure    updates the README's figure, from a study that ran
-#   make clean     removes what can be made again
+#   make clean     removes everything that can be rebuilt
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-# the study of the book's main pages: the published one, and the demo as long as there is none
+# the study on the book's main pages: the published one or, as long as there is none, the demo
 STUDY ?= $(if $(wildcard results/real/*/base/influence.zarr),real,demo)
 TASK ?= xnli pawsx marc
 VARIANT ?= base
@@ -112,7 +112,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The revision that the reviewers read, and the working tree; or REVISIONS="main HEAD ."
+# An early revision, and the working tree; or REVISIONS="main HEAD ."
 REVISIONS ?= a075fc6 .
 house: .venv/installed
 	$(BIN)/python tools/house.py $(REVISIONS)

@@ -25,7 +25,7 @@ SIZES = {
     "influence": config.get("samples_per_job", 0),
     "retraining": config.get("retrainings_per_job", 0),
 }
-# No parameters of the study, or set by `tasks`
+# Keys of --config that are not parameters of the study, or that `tasks` sets
 OF_SNAKEMAKE = (
     "task",
     "tasks",
@@ -81,8 +81,8 @@ try:
         for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
             parts = steps.count_parts(run, step, SIZES.get(step, 0))
             STEPS[str(steps.mark(run, step))] = (step, run, parts)
-    # Finished steps are found by their fingerprints, and no rule makes their marks again. A job of
-    # Snakemake's own, on a node of a cluster, has its orders.
+    # Finished steps are found by their fingerprints, and no rule makes their marks again. A job
+    # that Snakemake has started, on a node of a cluster, already knows what to run.
     FINISHED = set()
     if workflow.is_main_process:
         for step, run, _ in STEPS.values():
@@ -137,7 +137,7 @@ def executed_for_tasks(name):
 
 
 def needed_once(wildcards):
-    """What the notebooks need that the book has once."""
+    """What a notebook needs that runs once for the whole book."""
     if wildcards.name == "11-how-fast":
         return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning", "scale")]
     if wildcards.name == notebooks.ASK:
@@ -148,7 +148,7 @@ def needed_once(wildcards):
 
 
 def given(run):
-    """The command line of a run: what its files do not say."""
+    """The command line of a run: the parameters that its files do not set."""
     values = GIVEN
     if run["study"] != MAIN[run["task"]]["study"]:
         shared = (*params.KEPT, *params.TAKEN_ALONG)

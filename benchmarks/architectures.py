@@ -99,7 +99,7 @@ IMAGES = {"gemma3", "layoutlmv2", "modernvbert", "t5gemma2", "ultravbert", "qwen
 
 
 class Result(NamedTuple):
-    """What became of one architecture."""
+    """The outcome for one architecture."""
 
     name: str
     model: str

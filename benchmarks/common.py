@@ -13,7 +13,7 @@ import torch
 HERE = Path(__file__).parent
 SPECIFICATION: dict[str, Any] = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
 DEFAULTS: dict[str, Any] = SPECIFICATION["defaults"]  # of a measurement's model and samples
-WAYS: dict[str, dict[str, Any]] = SPECIFICATION["ways"]  # ways to compute the same influence
+WAYS: dict[str, dict[str, Any]] = SPECIFICATION["ways"]  # methods that compute the same influence
 THIS_LIBRARY = "xl-influence"
 
 

@@ -125,7 +125,7 @@ def measure_rates(device: str, precision: str) -> dict[str, float]:
 
 
 def finish(device: str) -> None:
-    """Wait until a GPU has done all that it was given."""
+    """Wait until a GPU has finished its queued work."""
     if device != "cpu":
         torch.cuda.synchronize()
 

@@ -173,7 +173,7 @@ def find_gradient(model: Model, sample: Sample) -> torch.Tensor:
 
 
 def run_pairs(model: Model, train: list[Sample], test: list[Sample]) -> np.ndarray:
-    """The paper's way: both gradients are computed again for every pair."""
+    """The paper's method: both gradients are computed again for every pair."""
 
     def cosine(test_sample: Sample, train_sample: Sample) -> float:
         test_gradient = find_gradient(model, test_sample)

@@ -38,7 +38,7 @@ from common import (
 )
 from tqdm import tqdm
 
-Spec = dict[str, Any]  # what is asked of one measurement: the keyword arguments of measure.measure
+Spec = dict[str, Any]  # the specification of one measurement: keyword arguments of measure.measure
 Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in cases.json
 
 N_TEST = SPECIFICATION["n_test"]

@@ -37,7 +37,7 @@ FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
 class _NotFoundError(Exception):
-    """Something asked for does not exist: `_NotFoundError(code, what, headers)`.
+    """What was requested does not exist: `_NotFoundError(code, what, headers)`.
 
     The clients tell cases apart by the hub's code.
     """

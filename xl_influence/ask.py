@@ -2,8 +2,8 @@
 
 Exact influence of all training samples takes minutes to hours. For a single text we take the
 training samples whose gradients over the head are most alike or most opposed to the text's (module
-`head`), and compute the exact influence of these candidates alone. `recall` measures how often
-that finds the training samples that are the strongest of all.
+`head`), and compute the exact influence of these candidates alone. `recall` measures how many of
+the most influential training samples are among the candidates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UID = "your text"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says, and the influence of the candidates.
+    """The model's prediction for a question, and the influence of the candidates.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class Answer:
     predicted : int
         The class that the model predicts.
     probability : numpy.ndarray
-        (classes,): of each class.
+        (classes,): the probability of each class.
     label : int
         The class whose influence was computed.
     samples : pandas.DataFrame
         The candidates in the order of the training samples, with their exact `influence`.
     n_train : int
-        The number of all training samples.
+        The number of training samples in the run.
     """
 
     question: Question
@@ -119,8 +119,8 @@ def answer(config: dict[str, Any], question: Question, progress: bool = True) ->
     least = min(2 * config["top_k"], n_train)  # top_k for the helpful and for the harmful samples
     if config["ask_candidates"] < least:
         raise AskError(
-            f"ask_candidates={config['ask_candidates']}: allowed are {least} or more, top_k for "
-            "the helpful and for the harmful samples"
+            f"ask_candidates={config['ask_candidates']}: allowed are {least} or more, top_k each "
+            "for helpful and harmful samples"
         )
     asked = read_input(config, run, question)
     folders = head.find_checkpoints(run)
@@ -170,7 +170,7 @@ def _compute_influence(
 
 
 def strongest(found: Answer, n: int) -> pd.DataFrame:
-    """The question and its most influential training samples, for `charts.show_samples`.
+    """Return the question and its most influential training samples, for `charts.show_samples`.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def by_language(found: Answer, config: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def describe(found: Answer, config: Mapping[str, Any]) -> str:
-    """Say in Markdown what the model answers and for which class the influence is.
+    """Describe in Markdown the model's prediction and the class whose influence was computed.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def describe(found: Answer, config: Mapping[str, Any]) -> str:
 
 
 def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True) -> pd.DataFrame:
-    """Measure how often the candidates hold the training samples that are the strongest of all.
+    """Measure how many of the most influential training samples are among the candidates.
 
     For each test sample of the run, the score cube has the exact influence of all training samples.
 

@@ -3,8 +3,8 @@
 `python -m xl_influence.batch study=real prepared=prepared workers=4 runs=[pawsx/base,xnli/seed-2]`
 fine-tunes and scores these runs, four at a time. The output of each goes to `log.txt` in its
 folder. Finished runs are reused, and a run that was killed continues. If a run fails, we say so and
-go on with the others. With `publish=folder`, each run that ends leaves in that folder what may be
-published of it (see `publish`): megabytes to copy instead of gigabytes.
+go on with the others. With `publish=folder`, the publishable part of each finished run is written
+to that folder (see `publish`): megabytes to copy instead of gigabytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHOWN = 8  # how many lines we show of the log of a run that failed
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs of a batch have in common."""
+    """The settings that all runs of a batch share."""
 
     given: dict[str, Any]  # parameters given, task and variant aside
     workers: int = 1  # runs at a time
@@ -138,7 +138,7 @@ def _find_base(task: str, test_from: str) -> str | None:
 
 
 def _run(params: dict[str, Any], settings: Settings) -> Outcome:
-    """Compute a run in its own process, and publish it if a folder for that is named."""
+    """Compute a run in its own process, and publish it if `publish_to` is set."""
     start, folder = time.time(), runs.folder(params)
     steps: list[tuple[str, dict[str, Any]]] = []
     if not scores.is_done(params):

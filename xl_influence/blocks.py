@@ -1,4 +1,4 @@
-"""A score cube in blocks: what a computation reads at a time when the cube exceeds the memory."""
+"""Read a score cube block by block, for cubes that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import xarray as xr
 BLOCK = 2**27
 # Bytes of a cube up to which it is read into memory once; a larger one is read block by block.
 IN_MEMORY = 2**28
-# Never a damaged file: a lack of memory, or a fault of the program
+# Raised by a lack of memory or a bug, never by a damaged file
 PROGRAM_ERRORS = (MemoryError, AttributeError, NameError, AssertionError)
 
 
@@ -78,13 +78,13 @@ def open_lazily(path: Path, consolidated: bool | None = None) -> xr.Dataset:
     path : Path
         The Zarr array.
     consolidated : bool, optional
-        Whether its metadata are in one file; default: if they are.
+        Whether to read the metadata from one consolidated file; default: if there is one.
     """
     return xr.open_dataset(path, engine="zarr", cache=False, consolidated=consolidated)
 
 
 def load_if_small(scores: xr.Dataset) -> xr.Dataset:
-    """Read a cube of up to `IN_MEMORY` bytes; of a larger one, all but the dot products."""
+    """Load a cube of up to `IN_MEMORY` bytes; of a larger one, load all but the dot products."""
     if scores["dot"].nbytes <= IN_MEMORY:
         return scores.load()
     return scores.drop_vars("dot").load().assign(dot=scores["dot"])

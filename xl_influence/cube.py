@@ -29,7 +29,7 @@ from .influence import ALL, sample_coords
 from .kept import DIMS
 
 WAIT = 0.2  # seconds between looks at what other processes do
-PATIENCE = 60.0  # seconds after which we say whom we wait for
+PATIENCE = 60.0  # seconds after which we report the process that we are waiting for
 # Keys of a layout as unfinished cubes of earlier versions have them
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
@@ -37,7 +37,7 @@ OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 class CubeError(runs.RunError):
     """A cube with missing or overlapping shards or with values that are not numbers.
 
-    Also one that another process is computing with other parameters.
+    Also raised if another process is computing the cube with other parameters.
     """
 
 
@@ -107,15 +107,15 @@ class Cube:
         shard_size: int,
         keep: str = "groups",
     ) -> Cube:
-        """Make an empty cube, all of whose values are not numbers.
+        """Create an empty cube, filled with NaN.
 
-        The layout is written last. A cube without one was left by a process that was killed in
-        here, and is made again.
+        The layout is written last. A cube without one was left behind by a process that was killed
+        while creating it, and is created again.
 
         Parameters
         ----------
         work : Path
-            The folder to make; what is there is removed.
+            The folder to create; whatever is there is removed.
         groups : sequence of str
             Parameter groups.
         epochs : sequence of int
@@ -163,7 +163,7 @@ class Cube:
         return Cube(work)
 
     def shards(self) -> list[Shard]:
-        """Every shard of the cube, checkpoint by checkpoint, tile by tile."""
+        """Return every shard of the cube, checkpoint by checkpoint, tile by tile."""
         checkpoints = range(self.layout["checkpoint"])
         tests = _ranges(self.layout["test"], self.layout["test_tile"])
         trains = _ranges(self.layout["train"], self.layout["shard_size"])
@@ -174,7 +174,7 @@ class Cube:
         return (self.written / f"{shard.name}.json").exists()
 
     def claims(self, part: int = 0, parts: int = 1) -> Iterator[Shard]:
-        """Yield shards for this process to write, until this or another process has written each.
+        """Yield shards for this process to write, until all have been written by some process.
 
         A shard is locked while the caller has it. If another process dies, its shard is claimed
         again.
@@ -217,7 +217,7 @@ class Cube:
             waiting = locked
 
     def _say_who(self, locked: Sequence[Shard]) -> None:
-        """Say that we wait for shards of other processes."""
+        """Report that we are waiting for shards locked by other processes."""
         holder = locks.describe_holder(self.locks / f"{locked[0].name}.lock")
         print(
             f"{self.work}: waiting for {len(locked)} shard(s) of other processes{holder}",
@@ -297,7 +297,7 @@ class Cube:
         return path
 
     def describe_size(self) -> str:
-        """How much disk the cube takes, in words."""
+        """Say how much disk space the cube takes."""
         return kept.describe_bytes(self.keep, **runs.select_keys(self.layout, DIMS["dot"]))
 
     def _count_bad(self) -> dict[str, int]:
@@ -315,7 +315,7 @@ class Cube:
     def _check_written(self) -> None:
         """Raise `CubeError` unless the shards that were written cover the cube exactly once.
 
-        We count on the grid that the edges of all shards make, which is small.
+        We count on the grid formed by the edges of all shards, which is small.
         """
         whole = [[0, self.layout[dim]] for dim in ("checkpoint", "test", "train")]
         boxes = [json.loads(path.read_text()) for path in self.written.glob("*.json")]

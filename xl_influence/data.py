@@ -54,15 +54,15 @@ def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:
 def load_and_count(
     params: dict[str, Any],
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Untranslated]]:
-    """Draw the samples of a run, as `load`, and count those that have no translation.
+    """Draw the samples of a run as `load` does, and count those that have no translation.
 
     Returns
     -------
     samples : dict of pandas.DataFrame
         As from `load`.
     untranslated : dict
-        By split: `items` (how many left, in all languages), `rows` (language → rows that were
-        never translated). Empty unless the data are a parallel data set of the hub.
+        By split: `items` (how many were dropped, in all languages), `rows` (language → rows that
+        were never translated). Empty unless the data are a parallel data set of the hub.
     """
     task = tasks.find(params)
     sizes = {
@@ -245,10 +245,10 @@ def _count_by_language(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
 def _read_languages(
     params: dict[str, Any], task: Task, languages: Iterable[str], split: str
 ) -> tuple[dict[str, pd.DataFrame], Untranslated]:
-    """Read one split in some languages, without the items that any language has no translation of.
+    """Read one split in some languages, without the items that lack a translation in any language.
 
-    These leave also where the language itself is not asked for, so a run that leaves it out draws
-    the same items as the others.
+    Such items are dropped even if that language is not requested, so a run that leaves it out
+    draws the same items as the others.
     """
     if not sources.has_translations(params["data"], task):
         return {lang: sources.read(params, task, lang, split) for lang in languages}, {}
@@ -265,7 +265,7 @@ def _read_languages(
 
 
 def _check_places(task: Task, split: str, frames: Mapping[str, pd.DataFrame]) -> None:
-    """Raise `DataError` if only their order aligns the rows, and one language has another order."""
+    """Raise `DataError` if rows are aligned only by order, and one language's order differs."""
     if task.item_column is None and (found := translations.describe_misplaced(frames)):
         raise DataError(
             f"{task.title}, {split}: misaligned translations: {found}. Equal rows must be "
@@ -298,7 +298,7 @@ def _draw(
     most
         Draw up to this many rows where there are more than `sizes` asks for.
     untranslated
-        How many items left before, for the error.
+        How many items were dropped beforehand, for the error message.
     """
     shared: list[int] = []
     if task.parallel:
@@ -314,7 +314,8 @@ def _draw(
             what = "items that every language has" if task.parallel else f"rows in {lang}"
             what += describe_untranslated(untranslated)
             raise DataError(
-                f"{task.title}, {split}: {size} samples per language asked for, {len(items)} {what}"
+                f"{task.title}, {split}: {size} samples per language asked for, but there are only "
+                f"{len(items)} {what}"
             )
         # All languages of a parallel task draw the same items.
         stream = 0 if task.parallel else params["languages"].index(lang)

@@ -1,4 +1,4 @@
-"""Errors of the disk in words: full, read-only, or gone."""
+"""Explain disk errors in plain words: full, read-only, or gone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = {os.strerror(number): number for number in KINDS} | dict.fromkeys(TORCH,
 
 
 def explain(error: BaseException) -> str:
-    """Say in one sentence what failed at a file, and what to do; empty for other errors.
+    """Explain a disk error and what to do about it in one sentence; '' for other errors.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def explain(error: BaseException) -> str:
         if number is not None:
             place = getattr(cause, "filename", None)
             where = f"{place}: " if place else ""
-            return f"{where}{KINDS[number]}. Mend that and start again: what was complete is kept"
+            return f"{where}{KINDS[number]}. Fix that and start again: completed work is kept"
     return ""
 
 

@@ -51,9 +51,9 @@ def load_tokenizer(encoder: str) -> PreTrainedTokenizerBase:
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-    """Raise `EncoderError` for a tokenizer that knows no words or cannot pad.
+    """Raise `EncoderError` for a tokenizer that has no words or cannot pad.
 
-    `transformers` makes an empty one where a folder holds none, and every word becomes unknown.
+    `transformers` makes an empty one if the folder has none, and then every word is unknown.
     """
     words = len(tokenizer) - len(tokenizer.all_special_ids)
     if words < FEWEST_WORDS:
@@ -252,7 +252,7 @@ def tokenize(
 def _read_ids(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, **options: Any
 ) -> list[list[int]]:
-    """Token ids of each text or pair, a part at a time: the rest that comes with them is large."""
+    """Tokenize texts or pairs, some at a time, since the tokenizer's other outputs are large."""
     ids: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
         part = slice(start, start + AT_ONCE)

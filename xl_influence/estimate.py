@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # multilingual-e5-small; benchmarks/finetuning.json has 0.57 to 0.73, benchmarks/results.json 0.6
 # to 0.75. The rest of the time goes to attention, norms, the optimizer and memory.
 TRAINING, INFLUENCE = 0.6, 0.65
-# Mean tokens of a sample, used if no prepared folder knows them.
+# Mean tokens of a sample, used if there is no prepared folder to read them from.
 TOKENS = {"xnli": 46, "pawsx": 65, "marc": 41, "demo": 30, "own": 60}
 # Assumed for an encoder of the hub that is not downloaded yet: XLM-R base.
 XLMR = {"layers": 12, "hidden": 768, "intermediate": 3072}
@@ -309,7 +309,7 @@ def measure_rate(device: torch.device, kind: str) -> float:
 
 
 def _wait(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         import torch
 

@@ -1,8 +1,8 @@
-"""Experiments in a notebook: runs with values of their own never replace a run of the study.
+"""Experiments in a notebook: runs with other parameter values never replace a run of the study.
 
-The tables of an analysis with other values, of `top_k` say, have a folder of their own already
-(`tables.place`). Other values of what a model or a score cube depends on, of `epochs` say, would
-replace the model itself. A notebook that you run by hand therefore computes such a run in
+An analysis with other values, such as another `top_k`, already has its own folder for tables
+(`tables.place`). But another value of something that a model or a score cube depends on, such as
+`epochs`, would replace the model itself. So a notebook that you run by hand computes such a run in
 `<runs_root>/other/<hash>/`.
 """
 
@@ -43,7 +43,7 @@ def read(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
 
 
 def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """Find the values by which a run would no longer be the study's.
+    """Find the values that make a run differ from the study's own.
 
     Parameters
     ----------

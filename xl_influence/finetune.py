@@ -1,7 +1,7 @@
 """Fine-tuning on all languages at once (section 4.1), with Hugging Face's Trainer.
 
 `finetune(params)` writes to the run's folder: `train.parquet`, `pool.parquet` (all test samples),
-`inputs.parquet` (token ids, of test samples as far as `test_pool` needs them),
+`inputs.parquet` (token ids; for test samples, only those that `test_pool` needs),
 `checkpoints/epoch-<e>/` for e = 1 … the chosen epoch, `checkpoints/vocabulary.npy`, and its part of
 `manifest.json`. The chosen epoch is the one with the best development accuracy; training stops
 `patience` epochs later.
@@ -51,14 +51,14 @@ class _Training:
 
     @property
     def mark(self) -> str:
-        """What unfinished checkpoints depend on."""
+        """Everything that unfinished checkpoints depend on, as a string."""
         pool = "-".join(map(str, self.tokenized)) if self.params["test_pool"] else ""
         return f"{self.fingerprint} {pool}".strip()
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """What a training that has ended leaves in memory."""
+    """What a finished training leaves in memory."""
 
     inputs: Inputs
     trainer: Trainer

@@ -1,4 +1,4 @@
-"""What the paper's claims read from the tables of a run: estimates, each a value with its interval.
+"""Estimates, each a value with its interval, read from a run's tables for the paper's claims.
 
 Statistics over several languages are resampled as a whole (`sharing.by_language`) if the run has
 the table by sample; otherwise they have no interval. Test languages in which the model is at chance
@@ -20,7 +20,7 @@ from .manifest import weak_languages
 
 
 class Estimate(NamedTuple):
-    """A value, its interval and its chance level; NaN stands for what it does not have.
+    """A value, its interval and its chance level; NaN where one of them is missing.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def mean_of_independent(estimates: list[Estimate]) -> Estimate:
 
 @dataclass
 class Run:
-    """The tables of a run, as the quantities read them.
+    """The tables of a run, in the form that `quantities` reads.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Run:
         return next((rows for rows in found if rows is not None), None)
 
     def find_shares(self, sign: str, *languages: str) -> pd.DataFrame | None:
-        """Find the shares of the top k of `sign`, by sample if the run has them so.
+        """Find the shares of the top k of `sign`, by sample if the run has that table.
 
         They are by test and training language. Returns None unless every one of `languages` is both
         a test and a training language.
@@ -140,7 +140,7 @@ class Run:
         return rows if set(languages) <= known else None
 
     def find_imbalance(self, sign: str) -> pd.DataFrame | None:
-        """Find the own share of the top k by language (as `test_lang`) and percent of added data.
+        """Find each language's share of its own top k (`test_lang`), by percent of added data.
 
         Returns None without such rows. Languages in which one of the compared models is at chance
         are left out.
@@ -207,7 +207,7 @@ def mean_chance(rows: pd.DataFrame) -> float:
 
 
 def count_of_languages(found: Estimate, rows: pd.DataFrame) -> Estimate:
-    """Add what a count of test languages needs: how many there are, and chance.
+    """Add the total and the chance level to a count of test languages.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ Head = list[Layer]  # the gradients of some samples at one checkpoint
 
 
 def compare(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
-    """Cosines of the head's gradients, summed over checkpoints: the cheap score.
+    """Compute cosines of the head's gradients, summed over checkpoints: the cheap score.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def compare(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
 
 
 def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
-    """Cosines of the hidden states that enter the head, summed over checkpoints.
+    """Compute cosines of the hidden states that enter the head, summed over checkpoints.
 
-    They know nothing of labels; here to compare with `compare`, which takes the same arguments and
-    returns an array of the same shape.
+    They do not depend on labels. This is a baseline for `compare`, which takes the same arguments
+    and returns an array of the same shape.
     """
     terms = [_dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)]
     return functools.reduce(operator.add, terms)
@@ -171,7 +171,7 @@ def _recording(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, torc
         if isinstance(module, nn.Linear) and group_of(f"{name}.weight") == "head"
     ]
     if not modules:
-        raise HeadError(f"{type(model).__name__}: its head has no Linear layer to compare by")
+        raise HeadError(f"{type(model).__name__}: its head has no Linear layer to compare")
     calls: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
 
     def record(module: nn.Linear, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
@@ -226,7 +226,7 @@ def _normalized(layers: Head) -> Head:
 
 
 def find_checkpoints(run: Path) -> list[Path]:
-    """The folders of a run's checkpoints, from the first epoch to the chosen one.
+    """Return the folders of a run's checkpoints, from the first epoch to the chosen one.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class HubError(ValueError):
 def read_split(source: str, config: str | None, split: str, withdrawn: str = "") -> pd.DataFrame:
     """Read one split of a data set, by `datasets`, without its progress bars.
 
-    If the hub does not answer, or stops to, we read what is cached.
+    If the hub does not answer, or stops answering, we read what is cached.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def read_split(source: str, config: str | None, split: str, withdrawn: str = "")
         if _is_gone(error):
             reason = withdrawn or "it was removed, renamed or is open to some accounts only"
             raise HubError(
-                f"the hub does not give it out ({first.rstrip('.')}): {reason}"
+                f"the hub does not provide it ({first.rstrip('.')}): {reason}"
             ) from error
         raise HubError(
             f"cannot be read ({type(error).__name__}: {first.rstrip('.')}). "
@@ -80,8 +80,8 @@ def _load(source: str, config: str | None, split: str) -> pd.DataFrame:
 def _find_cache(source: str) -> str | None:
     """Return where `datasets` is to keep what it makes of a clone; None for its usual place.
 
-    By itself it takes two clones for the same whose cards list the same files, also if the files
-    have changed.
+    On its own it treats two clones as the same if their cards list the same files, even if the
+    files have changed.
     """
     import datasets
 
@@ -114,7 +114,7 @@ def _has_failed(error: BaseException) -> bool:
 
 
 def _is_gone(error: BaseException) -> bool:
-    """Whether the hub answered that it has no such data set, or not for us."""
+    """Whether the hub answered that the data set does not exist, or is not open to us."""
     from datasets.exceptions import DatasetNotFoundError
 
     found = _causes(error)
@@ -124,7 +124,7 @@ def _is_gone(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status that an error is about, None if it is about none."""
+    """Return the HTTP status of an error, or None if it has none."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
@@ -140,7 +140,7 @@ def go_offline_if_unreachable(kind: str, repository: str) -> None:
     """Ask the hub for a repository; if the hub does not answer, use only what is cached.
 
     Otherwise the hub's libraries try every file six times. That takes 23 s for every language and
-    split, even if it is cached. An answer of 500 or above, such as 503, is none.
+    split, even if it is cached. A status of 500 or above, such as 503, counts as no answer.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ ALL = "all"  # the one group of scores that are not kept by parameter group
 def influence(
     scores: xr.Dataset, groups: Sequence[str] | None = None, normalize: bool = True
 ) -> xr.DataArray:
-    """Influence of every training sample on every test sample, equation 2.
+    """Compute the influence of every training sample on every test sample (equation 2).
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
 
 
 def terms(scores: xr.Dataset) -> xr.DataArray:
-    """What each parameter group adds to the influence, at each checkpoint if there are any.
+    """Return what each parameter group adds to the influence, at each checkpoint if there are any.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def _lengths(scores: xr.Dataset) -> xr.DataArray:
 def sample_coords(
     samples: Sequence[Mapping[str, Any]], dim: str
 ) -> dict[str, tuple[str, np.ndarray]]:
-    """Coordinates of a dimension from its samples.
+    """Return the coordinates of a dimension, from its samples.
 
     Parameters
     ----------

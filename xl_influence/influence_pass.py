@@ -73,12 +73,12 @@ def fill_part(
     borrowed: Sequence[str] | None = None,
     progress: bool = True,
 ) -> None:
-    """Fill a part of the score cube; the first process to come chooses the test samples.
+    """Fill a part of the score cube; the first process to start chooses the test samples.
 
     Parameters
     ----------
     params, fingerprint, borrowed, progress
-        As in `compute`, which must follow when all parts are filled.
+        As in `compute`, which must be called once all parts are filled.
     part : tuple of int
         Number of the part, from 0, and how many parts there are, see `Cube.claims`.
     """
@@ -121,8 +121,8 @@ def _prepare(
             return cube
         if cube.busy():
             raise CubeError(
-                f"{work}: another process computes this cube with other parameters; wait for it "
-                f"or stop it"
+                f"{work}: another process is computing this cube with other parameters; wait for "
+                f"it or stop it"
             )
     if "scores_fingerprint" in read_manifest(run):
         # A cube of other parameters: nothing of it may be mixed with the new one

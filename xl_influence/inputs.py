@@ -164,7 +164,7 @@ def _share_unknown(
     special
         The tokenizer's special tokens.
     unknown
-        That for unknown tokens; None if there is none, then the result is empty.
+        The id of the unknown token; if it is None, the result is empty.
     """
     if unknown is None:
         return {}
@@ -190,14 +190,14 @@ def _renumber(ids: dict[str, list[list[int]]], kept: np.ndarray) -> dict[str, li
 
 
 def show(params: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
-    """Return samples as the model reads them, their texts cut as its input is.
+    """Return samples as the model reads them, with texts truncated like its input.
 
     Parameters
     ----------
     params
         The parameters of the run.
     frame
-        Samples of the run. Those of a published run have no texts and come back as they are.
+        Samples of the run. Those of a published run have no texts and are returned unchanged.
     """
     if "text_a" not in frame:
         return frame
@@ -207,7 +207,7 @@ def show(params: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
 def cut_texts(
     tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, max_length: int
 ) -> pd.DataFrame:
-    """Return samples with their texts cut as the model's input is.
+    """Return samples with their texts truncated like the model's input.
 
     Parameters
     ----------

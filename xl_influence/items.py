@@ -1,4 +1,4 @@
-"""Checks of the items that languages share, and words for what is wrong with them."""
+"""Check the items that languages share, and describe what is wrong with them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe_items(task: Task, split: str, frames: dict[str, pd.DataFrame]) -> s
 
 
 def check_uids(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame; `DataError` if language and item do not tell its samples apart."""
+    """Return the frame; raise `DataError` if language and item do not identify its samples."""
     again = frame["uid"].duplicated(keep=False)
     if again.any():
         rows = frame[again]
@@ -42,11 +42,11 @@ def check_uids(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_untranslated(counts: Untranslated | None) -> str:
-    """Say how many items left because they were never translated; '' if none did."""
+    """Say how many items were dropped because they were never translated; '' if none were."""
     if not counts or not counts["items"]:
         return ""
     rows = ", ".join(f"{n} in {lang}" for lang, n in counts["rows"].items() if n)
-    return f" ({counts['items']} left: blank or untranslated, or without a label: {rows})"
+    return f" ({counts['items']} dropped: blank, untranslated or without a label: {rows})"
 
 
 def check_aligned(frames: dict[str, pd.DataFrame], split: str) -> None:

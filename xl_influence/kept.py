@@ -27,7 +27,7 @@ NUMBER = 4  # bytes, float32
 
 
 def cube_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: int) -> tuple[int, int]:
-    """Bytes that a cube's dot products take on disk; random digits hardly compress.
+    """Return the bytes that a cube's dot products take on disk; random digits hardly compress.
 
     Parameters
     ----------

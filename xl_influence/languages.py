@@ -42,7 +42,7 @@ def is_tag(text: str) -> bool:
 
 
 def normalize(tag: str) -> str:
-    """One spelling for all spellings of a tag: `en-Latn` for `eng_Latn`, `pt-BR` for `pt_br`."""
+    """Return the canonical spelling of a tag: `en-Latn` for `eng_Latn`, `pt-BR` for `pt_br`."""
     language, *parts = re.split("[-_]", tag)
     language = _known()["short"].get(language.lower(), language.lower())
     return "-".join([language, *(_write_part(part) for part in parts)])
@@ -65,7 +65,7 @@ def name_language(tag: str) -> str:
 
 
 def _write_part(part: str) -> str:
-    """A script as `Latn`, a region as `BR`, anything else in small letters."""
+    """Write a script as `Latn`, a region as `BR`, anything else in lower case."""
     if not part.isalpha():
         return part.lower()
     return {2: part.upper(), 4: part.title()}.get(len(part), part.lower())

@@ -38,7 +38,7 @@ def accuracy(reached: float, majority: float, weak: Sequence[str]) -> str:
 
 
 def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
-    """Say how many of the strongest samples come from other languages: the top 1, 10 and k.
+    """Say how many of the most helpful samples come from other languages: the top 1, 10 and k.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
 
 
 def against_chance(row: Mapping[str, float]) -> str:
-    """Say whether a share is told from chance, with interval and chance.
+    """Say whether a share differs from chance, with its interval and the chance level.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def _precision(row: pd.Series) -> str:
 
 
 def _told(row: pd.Series) -> str:
-    """Say so where a share cannot be told from chance: its interval covers it, or it has none."""
+    """Say if a share is indistinguishable from chance: its interval covers it, or it has none."""
     is_told = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
         row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
     )

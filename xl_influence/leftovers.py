@@ -1,4 +1,4 @@
-"""Jobs that a Snakemake which was killed has left in Slurm's queue."""
+"""Jobs left in Slurm's queue by a Snakemake that was killed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PREFIX = "xl-influence"  # of the names of our jobs, see profiles/slurm
 def cancel() -> str:
     """Cancel jobs of an earlier Snakemake in this folder; call it before any job is submitted.
 
-    Snakemake does not take up such jobs again. They would work, or wait, for nothing: what they
-    have finished is found, and the new jobs go on from there.
+    Snakemake does not pick up such jobs again, so they would run, or wait, for nothing. What they
+    have finished is reused: the new jobs continue from there.
 
     Returns
     -------

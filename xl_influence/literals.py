@@ -16,7 +16,7 @@ import yaml
 
 from .schema import ParameterError, Parameters
 
-FOLDERS = ("data_root", "prepared")  # relative to where one is
+FOLDERS = ("data_root", "prepared")  # relative to the working directory
 HINT = "as in {}=[{}], without spaces or in quotes"
 
 
@@ -40,7 +40,7 @@ def load_yaml(text: str) -> Any:
 
 
 def read_given(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Read values from a command line, as texts or as another tool understood them.
+    """Read values from a command line, as texts or as another tool has parsed them.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def read_given(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Texts, numbers and lists as the parameters have them; folders with their whole path.
+        Texts, numbers and lists as the parameters have them; folders as absolute paths.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _read_list(key: str, value: Any) -> Any:
 
 
 def _read_text(key: str, value: Any) -> Any:
-    """A text as it is; quotes around it, which a JSON value has, are taken off."""
+    """Return a text, without the quotes around it that a JSON value has."""
     if isinstance(value, (dict, list)):
         raise ParameterError(f"{key}={value!r} (command line): allowed is a text, without ': '")
     if value is False:
@@ -127,7 +127,7 @@ def _read_text(key: str, value: Any) -> Any:
 
 
 def _find_folder(key: str, text: Any, root: Path) -> Any:
-    """The whole path of a folder that is given relative to where one is, or to one's home."""
+    """Return the absolute path of a folder given relative to the working or home directory."""
     if not text or key not in (*FOLDERS, "encoder"):
         return text
     path = Path(text).expanduser()

@@ -1,4 +1,4 @@
-"""How encoders and checkpoints are loaded: as data, whatever their folder holds, or not at all."""
+"""How encoders and checkpoints are loaded: as data only; code in their folders is never run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EncoderError(ValueError):
 
 @contextlib.contextmanager
 def one_clear_error(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong while this encoder is loaded into an `EncoderError`."""
+    """Turn any error while this encoder is loaded into an `EncoderError`."""
     if not Path(name).exists():
         hub.go_offline_if_unreachable("models", name)
     try:

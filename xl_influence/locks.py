@@ -1,10 +1,10 @@
-"""File locks, also on file systems whose own locks do not hold.
+"""File locks, also on file systems whose own locks are unreliable.
 
 Processes that share a run protect their work with `flock`, which the system releases when a process
 dies. Some file systems refuse it, and some lock on one node only: NFS mounted with `nolock`, Lustre
 mounted without `flock`. There we say so once, and the existence of a file is the lock. A killed
-process leaves such a file behind. On its own node the next process removes it. From another node
-nobody can tell whether its owner still runs, so whoever waits is told which file that is.
+process leaves such a file behind. On its own node the next process removes it. From another node we
+cannot tell whether its owner is still running, so a process that waits says which file it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def make(path: Path) -> filelock.BaseFileLock:
 
 
 def describe_holder(path: Path) -> str:
-    """Say who holds a lock, in words that can end a message; empty if the lock does not tell.
+    """Say who holds a lock, in words that can end a message; empty if the lock does not say.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def describe_holder(path: Path) -> str:
 
 
 def _tell(folder: Path, weakness: str) -> None:
-    """Say that the locks of a folder do not hold, and what we do about it."""
+    """Warn that the locks of a folder are unreliable, and say what we do about it."""
     print(
         f"{folder}: {weakness}; we use lock files instead. A process that is killed on another "
         "node leaves its file, and whoever waits for it says which",

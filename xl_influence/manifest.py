@@ -55,7 +55,7 @@ def read_manifest(run: str | Path) -> dict[str, Any]:
 
 
 def check_data(params: Mapping[str, Any], run: Path) -> None:
-    """Raise `RunError` if results of other data lie in the folder of your own task.
+    """Raise `RunError` if the folder of your own task holds results of another data set.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def check_data(params: Mapping[str, Any], run: Path) -> None:
 
 
 def _describe_data(params: Mapping[str, Any]) -> tuple[str, str]:
-    """What tells the data of your own task from others: their folder, and which of its files."""
+    """Return what identifies the data of your own task: their folder, and which of its files."""
     return str(Path(params["data_root"]).expanduser().resolve()), params.get("files", "")
 
 

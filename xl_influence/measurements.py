@@ -1,8 +1,8 @@
-"""What `make bench` measured: the cases, the ways to do the work, and the results.
+"""What `make bench` measured: the cases, the methods compared, and the results.
 
-`benchmarks/cases.json` names the cases and the ways to compute the same influence: this library,
-its peers (other libraries) and plain references. `benchmarks/results*.json` and
-`benchmarks/finetuning.json` hold the measurements.
+`benchmarks/cases.json` lists the cases and, under `ways`, the methods that compute the same
+influence: this library, other libraries ("peers") and plain references. `results*.json` and
+`finetuning.json` beside it hold the measurements.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ COLUMNS = (  # that only some measurements have
 
 @functools.cache
 def read_cases() -> dict[str, Any]:
-    """The specification of the benchmarks, `benchmarks/cases.json`."""
+    """Read the specification of the benchmarks, `benchmarks/cases.json`."""
     return json.loads((_folder() / "cases.json").read_text(encoding="utf-8"))
 
 
 def read_results(
     path: Path | None = None, device: str = "cpu"
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The machine, and the measurements that were made on it.
+    """Read the measurements, and a description of the machine that they were made on.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def read_results(
     machine : dict
         `processor, threads, memory_gb, versions`.
     rows : pandas.DataFrame
-        One row per measurement, with what was asked (defaults included) and what was found.
+        One row per measurement: its specification (defaults included) and its results.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read_results(
 
 
 def read_finetuning(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Fine-tuning beside the plain matrix product, from `benchmarks/finetuning.json`.
+    """Read how fast fine-tuning is, relative to a plain matrix product, from `finetuning.json`.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def read_finetuning(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFr
 
 
 def ways_of_kind(kind: str) -> list[str]:
-    """The keys in `ways` of 'this library', every 'peer', 'modified peer' or 'reference'."""
+    """Return the keys in `ways` of a kind: 'this library', 'peer', 'modified peer', 'reference'."""
     return [way for way, entry in read_cases()["ways"].items() if entry["kind"] == kind]
 
 
 def name_of(way: str) -> str:
-    """What a way, a key of `ways`, is called in tables and charts."""
+    """Return the name in tables and charts of a method, given as its key in `ways`."""
     return read_cases()["ways"][way]["name"]
 
 
@@ -116,5 +116,5 @@ def _folder() -> Path:
 
 
 def _current_name(way: str) -> str:
-    """The key of a way that older results may know under another one."""
+    """Return the current key of a method; older results may use another one."""
     return read_cases()["renamed"].get(way, way)

@@ -1,6 +1,6 @@
 """Write the parameters cells and the captions of the notebooks: `make notebooks`.
 
-A cell says itself which parameters its notebook takes; types come from `schema`, comments from
+The cell determines which parameters its notebook takes; types come from `schema`, comments from
 `params/base.yaml`. So to add a parameter to a notebook, write `key: int = None` in its cell and run
 `make notebooks`.
 
@@ -60,7 +60,7 @@ def _type_name(key: str) -> str:
 
 
 def write_captions(notebook: dict[str, Any]) -> None:
-    """Put each figure's caption into a cell below it, in place; captions of before are removed.
+    """Put each figure's caption into a cell below it, in place of earlier caption cells.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def count(samples: Sequence[Sequence[int] | np.ndarray], size: int) -> Any:
     samples : sequence of sequence of int or of numpy.ndarray
         The tokens of each sample, or numbers that stand for anything else.
     size : int
-        How many tokens there are; every number is below.
+        Size of the vocabulary; every token id is smaller.
 
     Returns
     -------
@@ -32,12 +32,12 @@ def count(samples: Sequence[Sequence[int] | np.ndarray], size: int) -> Any:
 
 
 def jaccard(left: Any, right: Any) -> np.ndarray:
-    """Compute how many of the tokens that either of two samples has are in both (Jaccard's index).
+    """Compute Jaccard's index: of the tokens that either of two samples has, the share in both.
 
     Parameters
     ----------
     left, right : scipy.sparse.csr_array
-        (left, token) and (right, token), from `count`; how often does not matter.
+        (left, token) and (right, token), from `count`; only zero or not zero matters.
 
     Returns
     -------

@@ -28,7 +28,7 @@ class TaskError(ValueError):
 
 
 def state(path: Path) -> tuple[tuple[int, int], ...]:
-    """Times and sizes of a file, or of all files in a folder: they differ once it has changed."""
+    """Return times and sizes of a file, or of all files in a folder, to notice when it changes."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
@@ -83,8 +83,8 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
             line = reader.line_num + 1
     except csv.Error as error:
         raise TaskError(
-            f"{path}, line {line}: {error}. A text with a quote or a line break stands in quotes, "
-            "and quotes in it are doubled"
+            f"{path}, line {line}: {error}. A text with a quote or a line break must be in quotes, "
+            "with the quotes inside it doubled"
         ) from None
     if not rows:
         raise TaskError(f"{path}: the file is empty")
@@ -99,10 +99,10 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
 
 
 def _explain(fields: int, columns: int) -> str:
-    """Say what may be wrong with a row of so many fields."""
+    """Say what may be wrong with a row that has this many fields."""
     if fields < columns:
         return "The row is cut short"
-    return "A text that contains the separator must stand in quotes"
+    return "A text that contains the separator must be in quotes"
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:

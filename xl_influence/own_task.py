@@ -165,8 +165,8 @@ def _check_values(frame: pd.DataFrame) -> None:
         wrong = frame[frame[column].str.strip() == ""]
         if len(wrong):
             raise TaskError(
-                f"{place(wrong)}: empty {column} ({len(wrong)} in all). Complete the rows or take "
-                "them out"
+                f"{place(wrong)}: empty {column} ({len(wrong)} in all). Complete or remove these "
+                "rows"
             )
     for column, allowed in (("lang", is_tag), ("label", _is_trimmed)):
         values = {value: allowed(value) for value in frame[column].unique()}
@@ -210,12 +210,12 @@ def check_spelling(params: dict[str, Any]) -> None:
             if other != lang:
                 raise TaskError(
                     f"{here[1]}: lang {lang!r} is {other!r} in another spelling ({where}; "
-                    f"{len(part)} such rows). Write it in one way"
+                    f"{len(part)} such rows). Use one spelling"
                 )
 
 
 def complete(params: dict[str, Any]) -> dict[str, Any]:
-    """What the data say where the parameters say nothing: `data_name` and `languages`.
+    """Return `data_name` and `languages`, from the data, where the parameters leave them empty.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def find_languages(params: dict[str, Any]) -> list[str]:
 
 
 def describe(params: dict[str, Any]) -> Description:
-    """Find classes and form of the task in its training data; `TaskError` if there is one class."""
+    """Describe a task from its training data; raise `TaskError` if these have only one class."""
     files = find(params)
     check_spelling(params)
     _check_forms(params, files)
@@ -279,7 +279,7 @@ def _check_forms(params: dict[str, Any], files: dict[str, Files]) -> None:
             )
             raise TaskError(
                 f"{params['data_root']}: the column {params[column] or column!r} is in {have}, "
-                f"but not in {lack}; allowed is all files or none (set {column}={NONE} to leave it)"
+                f"but not in {lack}; allowed is all files or none ({column}={NONE} ignores it)"
             )
 
 

@@ -2,8 +2,8 @@
 
 `python -m xl_influence.pages --study real` fills `book/runs/`. The book shows one study on its main
 pages and the demo in a part of its own. Labels must be unique in a book, but one source notebook
-runs once per task and study: here each label gets both as a suffix. Every page says which data its
-numbers are from, and which chapter it belongs to.
+runs once per task and study: here each label gets both as a suffix. Every page says which data
+its numbers come from, and which chapter it belongs to.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def gather(
     Raises
     ------
     RunError
-        A notebook is missing; we do not make a book with holes.
+        A notebook is missing; we never build an incomplete book.
     """
     target = Path(target or params.root() / "book" / "runs")
     found = [*find_sources(study, runs_root, ONCE), *find_sources(demo, demo_root, (), "demo/")]

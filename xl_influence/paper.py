@@ -47,7 +47,7 @@ def claims(
     task : str
         The task.
     tables : mapping
-        Name → table of the run, as far as it has them; `manifest`, the run's manifest; `manifests`,
+        Name → table, for those that the run has; `manifest`, the run's manifest; `manifests`,
         variant → manifest of the models that the zero-shot and imbalance tables compare (`base`,
         `without-ko`, `plus-100-de`, …); `<task>/<name>`, tables of the other tasks, for claims that
         compare tasks.
@@ -175,7 +175,7 @@ def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     Parameters
     ----------
     claims : mapping
-        'real' and 'demo', as far as there are → a table of `claims`. Only 'real' is judged.
+        'real' and 'demo', where available → a table of `claims`. Only 'real' is judged.
     task : str
         The task.
 

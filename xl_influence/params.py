@@ -102,7 +102,7 @@ def merge(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def merge_with_source(given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Source]:
-    """Merge as `merge` does, and tell where each value comes from: (values, source)."""
+    """Merge as `merge` does, and return where each value comes from as well: (values, source)."""
     given = {key: value for key, value in (given or {}).items() if value is not None}
     check_names(given, "given")
     given = read_lists(given)
@@ -130,7 +130,7 @@ def _complete_own(merged: dict[str, Any], source: dict[str, str]) -> None:
 
 
 def _fit_languages(merged: dict[str, Any], source: Mapping[str, str]) -> None:
-    """Of the languages that a study's file names, keep those of the run, or take its last one."""
+    """Keep only the run's languages in a study's lists; if none is left, use the run's last one."""
     for key in ("zero_shot_languages", "imbalance_languages"):
         if source[key] != "given" and set(merged[key]) - set(merged["languages"]):
             kept = [lang for lang in merged[key] if lang in merged["languages"]]
@@ -138,7 +138,7 @@ def _fit_languages(merged: dict[str, Any], source: Mapping[str, str]) -> None:
 
 
 def read_variant(name: str) -> tuple[dict[str, Any], str]:
-    """What a variant changes, and where this is defined: (values, source).
+    """Return what a variant changes, and where this is defined: (values, source).
 
     A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4),
     `seed-<number>` (base with another random seed in training), or a file in `params/variants`. All
@@ -185,7 +185,7 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def of_study(merged: Mapping[str, Any]) -> dict[str, Any]:
-    """What the files say for this task, study and variant, for every key and unchecked."""
+    """Return the files' values for this task, study and variant: every key, unchecked."""
     found, source = _read_files(merged)
     found |= read_variant(merged["variant"])[0] | {"languages": merged["languages"]}
     _fit_languages(found, source)
@@ -249,12 +249,12 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 
 
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """The values of `merged` given by `source`, but for the task: what other tasks' runs share."""
+    """Return the values that were given, except the task: the runs of other tasks share them."""
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
 def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters of the paper's tasks for the values that were given, for this run's too.
+    """Return the parameters of each of the paper's tasks, with the values given for this run.
 
     `merged` and `source` are those of this run, as from `merge_with_source`. A task is left out if
     it does not allow a value, such as a language. Your own task is compared with no other, so for

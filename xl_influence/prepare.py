@@ -97,7 +97,7 @@ def _describe_task(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _select_parameters(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that a run must share, and the name of one's own data set."""
+    """Return the parameters that a run must share, and the name of your own data set."""
     name = {"data_name": params["data_name"]} if params["data_name"] else {}
     return runs.select_keys(params, prepared.KEYS) | name
 

@@ -1,4 +1,4 @@
-"""What may be published of a run; `python -m xl_influence.publish study=real task=xnli` writes it.
+"""The publishable part of a run: `python -m xl_influence.publish study=real task=xnli` writes it.
 
 A published run is in `results/<study>/<task>/<variant>/`: the manifest, the samples without their
 texts, the influence of every training sample on every test sample in steps of 2⁻²⁰ (per checkpoint
@@ -86,7 +86,7 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
 
 
 def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
-    """Add to a published run what needs the data: the columns `official` and `wholly_in_script`.
+    """Add to a published run the columns that need the data: `official`, `wholly_in_script`.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
 def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
     """Return the influence (test, train), or (checkpoint, test, train).
 
-    A cube that was summed over checkpoints has no other than the former.
+    A cube that was summed over checkpoints gives only the former.
     """
     if not by_checkpoint or "checkpoint" not in cube.dims:
         return influence.influence(cube).astype(np.float32)
@@ -227,7 +227,7 @@ def _write_influence(
 ) -> None:
     """Write influence, with the samples as coordinates, in steps of `STEP`.
 
-    Half precision would not do: where a model is sure, the strongest samples differ by less.
+    Half precision is too coarse: where a model is confident, the top samples differ by less.
     """
     coords: dict[str, Any] = {}
     chunks = [len(test), min(len(train), max(1, CHUNK // (4 * len(test))))]

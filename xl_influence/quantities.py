@@ -56,7 +56,7 @@ def removal_change(run: Run, sign: str) -> Estimate | None:
 
 
 def removal_control(run: Run, sign: str, strategy: str) -> Estimate | None:
-    """Change by removing the top k of `sign` minus that by a control (beyond section 6).
+    """Change from removing the top k of `sign`, minus that from a control (beyond section 6).
 
     In probability, for the largest k of `run`; `strategy` names the control. Negative: the top k
     lowers confidence more than the control.
@@ -89,7 +89,7 @@ def cross_share(run: Run, sign: str) -> Estimate | None:
 
 
 def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
-    """Share of the test language in its top k of `sign`, minus its share of training (section 7.1).
+    """Share of the test language in its own top k of `sign`, minus its share of the data (7.1).
 
     Positive: a language of `run` relies on its own data more than random scores would.
     """
@@ -98,9 +98,9 @@ def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
 
 
 def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
-    """Share of others in the top k of `language`, minus the mean of the rest (section 7.1).
+    """Share of other languages in the top k of `language`, minus the rest's mean (section 7.1).
 
-    By `sign`, in `run`. Negative: the language relies on others less than the rest do.
+    For one `sign`, in `run`. Negative: the language relies on others less than the rest do.
     """
     rows = run.find_shares(sign, language)
 

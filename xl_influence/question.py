@@ -55,7 +55,7 @@ class Question:
     label : int or None
         The class; None: the one that the model predicts.
     is_example : bool
-        Whether it is the project's own, because none was given.
+        Whether this is the project's own example, used because no text was given.
     """
 
     text_a: str
@@ -76,7 +76,7 @@ def read_question(config: Mapping[str, Any]) -> Question:
     Raises
     ------
     AskError
-        A text is missing, or one too many; the label is no class; the language is no tag.
+        A text is missing or not needed, the label is not a class, or the language is not a tag.
     """
     task = tasks.find(dict(config))
     text_a, text_b, lang = (config[f"ask_{key}"].strip() for key in ("text_a", "text_b", "lang"))

@@ -16,7 +16,7 @@ from .sharing import BOOTSTRAP, SIGNS, Bootstrap, interval_of_mean, summary
 
 
 def find(params: dict[str, Any], progress: bool = True) -> pd.DataFrame | None:
-    """Find the table `removal` of a published run, None if it has none; else make it (`retrain`).
+    """Read the table `removal` of a published run (None if it has none), or else `retrain`.
 
     Parameters
     ----------

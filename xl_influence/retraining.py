@@ -1,4 +1,4 @@
-"""Training again without influential samples (section 6, Appendix A).
+"""Retraining without influential samples (section 6, Appendix A).
 
 If the scores are right, the model's confidence must change. `retrain` repeats the fine-tuning of a
 finished run without some of its training samples, once for every set of `plan`, and records the
@@ -185,14 +185,14 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
 
 
 def retrain_part(params: dict[str, Any], part: int, parts: int, progress: bool = True) -> None:
-    """Train a part of the models that `retrain` needs, which then finds them.
+    """Train a part of the models that `retrain` needs; `retrain` then reuses them.
 
     Parameters
     ----------
     params : dict
         Parameters of the run.
     part, parts : int
-        Which of how many equal parts, counted from 0.
+        Number of this part, counted from 0, and the number of equal parts.
     progress : bool
         Whether to show a progress bar.
     """
@@ -204,7 +204,7 @@ def retrain_part(params: dict[str, Any], part: int, parts: int, progress: bool =
 def _plan_run(
     params: dict[str, Any], progress: bool
 ) -> tuple[list[Removal], list[TrainingSet], Retrainer]:
-    """Return what is removed, the models to train for it, each once, and what trains them."""
+    """Return the removals, the distinct training sets that they need, and the `Retrainer`."""
     scores.make(params, progress)
     cube, train, test, manifest = scores.read(params)
     seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
@@ -307,7 +307,7 @@ class Retrainer:
         return probability[np.arange(len(self.test)), self.test["label"]]
 
     def _new(self, seed: int) -> transformers.PreTrainedModel:
-        """Return the encoder with a new head, as fine-tuning begins with it."""
+        """Return the encoder with a new head, as at the start of fine-tuning."""
         from . import encoders
 
         if seed not in self.models:

@@ -117,7 +117,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def lock(run: Path, step: str, name: str = ".lock") -> Iterator[bool]:
-    """Enter a step of a run that only one process at a time may do.
+    """Lock a run during a step that only one process at a time may do.
 
     A process that is killed releases its lock. A step that fails before it leaves any file leaves
     no folder either.

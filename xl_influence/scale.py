@@ -42,7 +42,7 @@ class Large:
     devices : int
         GPUs like the one in `benchmarks/results-cuda.json`.
     way : str
-        How the engine multiplies, a way of this library in `benchmarks/cases.json`.
+        How the engine multiplies: a key of this library in `ways` of `benchmarks/cases.json`.
     keep : str
         What the cube keeps, see `kept`.
     """
@@ -57,7 +57,7 @@ class Large:
 
 
 def read(path: Path | None = None) -> pd.DataFrame:
-    """The time and memory of every step, from `scale.json`.
+    """Read the time and memory of every step, from `scale.json`.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def read(path: Path | None = None) -> pd.DataFrame:
 
 
 def by_notebook(table: pd.DataFrame) -> pd.DataFrame:
-    """Time and memory of the steps of each notebook.
+    """Compute the time and memory of each notebook from those of its steps.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def by_notebook(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def growth(table: pd.DataFrame) -> pd.DataFrame:
-    """How time and memory of each step grow from the smallest to the largest number of samples.
+    """Compute how each step's time and memory grow from the smallest to the largest sample count.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def growth(table: pd.DataFrame) -> pd.DataFrame:
 def plan(
     large: Large, card: tuple[dict[str, Any], pd.DataFrame], analyses: pd.DataFrame
 ) -> pd.DataFrame:
-    """What a large study takes, on paper.
+    """Estimate the hours, memory and disk that a large study takes.
 
     Fine-tuning and influence take as many floating-point operations as the engine counts, at the
     rate that it reached at the paper's scale; memory and disk follow from the sizes; the analyses

@@ -182,7 +182,7 @@ class Analysis(Section):
 
 
 class Question(Section):
-    """What to ask of a run (notebook 13); not in the paper."""
+    """A question put to a run (notebook 13); not in the paper."""
 
     ask_text_a: Annotated[str, Field(description="a text, or empty")]
     ask_text_b: Annotated[str, Field(description="a text, or empty")]
@@ -272,7 +272,7 @@ def check_together(values: Mapping[str, Any], source: Mapping[str, str]) -> None
 
 
 def _check_own(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """Only your own task has columns to name, and its languages must be tags."""
+    """Check that only your own task names columns, and that its languages are tags."""
     if values["task"] != "own":
         for key in ("data_name", "files", *COLUMNS):
             if values[key]:
@@ -289,7 +289,7 @@ def _check_own(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
 
 
 def _check_languages(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """The task must have the languages; other parameters may only name languages of the study."""
+    """Check that the task has the languages, and that other parameters name no others."""
     task, languages = values["task"], values["languages"]
     allowed = TASKS[task].languages if task in TASKS else languages
     wrong = [lang for lang in languages if lang not in allowed]
@@ -309,7 +309,7 @@ def _check_languages(values: Mapping[str, Any], source: Mapping[str, str]) -> No
 
 
 def _check_training_languages(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """Some language is left to train on, and one with more samples is among them."""
+    """Check that a language is left to train on, and that `extra_language` is not left out."""
     left_out, extra = values["left_out"], values["extra_language"]
     if left_out and (left_out == extra or values["languages"] == [left_out]):
         raise ParameterError(
@@ -320,7 +320,7 @@ def _check_training_languages(values: Mapping[str, Any], source: Mapping[str, st
 
 
 def _check_seed(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """A variant `seed-<number>` sets the seed itself."""
+    """Check that the seed is the one that a variant `seed-<number>` sets."""
     named = re.fullmatch(SEED, values["variant"])
     if named and values["seed"] != int(named[1]):
         raise ParameterError(
@@ -330,7 +330,7 @@ def _check_seed(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
 
 
 def _check_top_k(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """No more samples can be the most influential than there are training samples."""
+    """Check that `top_k` does not exceed the number of training samples."""
     trained = [lang for lang in values["languages"] if lang != values["left_out"]]
     samples = values["train_size"] * len(trained)
     if values["top_k"] > samples:

@@ -40,7 +40,7 @@ class Scored(NamedTuple):
     train, test : pandas.DataFrame
         The samples in the cube's order.
     manifest : dict
-        What the run says about itself.
+        The run's manifest: accuracy, environment, cost.
     """
 
     cube: xr.Dataset
@@ -98,7 +98,7 @@ def fill(params: dict[str, Any], part: int, parts: int, progress: bool = True) -
     params : dict
         The run's parameters.
     part, parts : int
-        Which of how many parts, counted from 0, see `Cube.claims`.
+        Number of this part, counted from 0, and the number of parts; see `Cube.claims`.
     progress : bool
         Whether to show progress bars.
     """
@@ -175,7 +175,7 @@ def read(params: dict[str, Any]) -> Scored:
 
 
 def kept(params: dict[str, Any]) -> str:
-    """What a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
+    """Return what a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
 
     A published run keeps no groups. Computes nothing.
 

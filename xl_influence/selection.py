@@ -1,4 +1,4 @@
-"""The test samples of section 5: which are chosen, and how confident the model is of them."""
+"""The test samples of section 5: which ones are chosen, and the model's confidence on each."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _choose(params: dict[str, Any], pool: pd.DataFrame) -> pd.DataFrame:
 def predict(
     model: PreTrainedModel, sequences: Sequence[Sequence[int]], max_tokens: int
 ) -> np.ndarray:
-    """Class probabilities.
+    """Compute class probabilities.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def _advise(params: dict[str, Any], split: str, lang: str, there: int) -> str:
         advice = f"Set train_size to {smaller} at most"
         if percent > 0:
             advice += f", or imbalance_percents to {percent} at most"
-    return f"{advice}, or take another study"
+    return f"{advice}, or choose another study"
 
 
 def _count_rows(

@@ -20,7 +20,7 @@ from .prose import percent
 
 
 def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every way on every case, the fastest first.
+    """Compare the methods: one row per case and method (column `way`), the fastest first.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
         `peak_gb`; `passes` and `hours`: backward passes and time for the paper's 10,000 × 125 at
         one checkpoint; `tile`: test samples at once, as many as fit into memory; `of_bound`: share
         of what the rate of a plain matrix product allows (see `find_product_rates`); `failed`: why
-        a way has no rate.
+        a method has no rate.
     """
     limits = find_product_rates(rows)["median"]
     first_repeat = rows["repeat"].isna()
@@ -61,7 +61,7 @@ def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _find_error(part: pd.DataFrame) -> dict[str, Any]:
-    """What the comparison with float64 autograd found for one way and case; empty if not made."""
+    """Return what comparing a method with float64 autograd found; empty if it was not compared."""
     checked = part[part["check"].eq(True)]
     if checked.empty or pd.isna(checked.iloc[0]["max_error"]):
         return {}
@@ -74,7 +74,7 @@ def _find_error(part: pd.DataFrame) -> dict[str, Any]:
 
 
 def _find_cost(way: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any]:
-    """Time, memory and passes of one way and case, from its runs with least and most samples."""
+    """Return time, memory and passes of a method, from its runs with fewest and most samples."""
     timed = part[~part["check"].eq(True)].sort_values("n_train")
     timed = timed[timed["seconds"].notna()]
     if len(timed) < 2:
@@ -96,7 +96,7 @@ def _find_cost(way: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any
 
 
 def count_passes(way: dict[str, Any], n_train: int, n_test: int, tiles: int = 1) -> int:
-    """Backward passes that a way needs, counted in samples.
+    """Count the backward passes that a method needs, one per sample.
 
     Parameters
     ----------
@@ -144,12 +144,12 @@ def find_product_rates(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _less_precise() -> list[str]:
-    """The library's ways with a limit of their own: that of an equally precise product."""
+    """Return this library's less precise settings, each bounded by an equally precise product."""
     return [way for way in ways_of_kind("this library") if way != THIS_LIBRARY]
 
 
 def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[str, str]:
-    """The numbers for the prose; a question mark where something was not measured.
+    """Format the numbers for the prose; a question mark where something was not measured.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _format_ratio(ratio: float | None) -> str:
 
 
 def make_paper_scale(rows: pd.DataFrame) -> pd.DataFrame:
-    """Time at the paper's scale and one checkpoint, of this library on a GPU.
+    """Return this library's time on a GPU at the paper's scale, for one checkpoint.
 
     The case is XLM-R base with its whole vocabulary, 10,000 training and 125 test samples
     (section 5) of 64 tokens.
@@ -220,7 +220,7 @@ def make_paper_scale(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_growth(rows: pd.DataFrame) -> pd.DataFrame:
-    """Time of this library along each axis.
+    """Return this library's time along each axis, the quantity that grows.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def make_growth(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_growth_ratios(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many times longer the largest value of each axis takes than the smallest.
+    """Compute how many times longer the largest value of each axis takes than the smallest.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def _along_axes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def make_steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """Where the time of this library goes.
+    """Return how long each step of this library takes.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LEAST_UNKNOWN = 0.005  # share of unknown tokens that is shown
-STARTED = time.time()  # what is younger, this process or one beside it has computed
+STARTED = time.time()  # newer results were computed by this process or one beside it
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
 

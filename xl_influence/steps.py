@@ -1,4 +1,4 @@
-"""The steps of a study as jobs, for a scheduler that Snakemake knows, and on one machine.
+"""The steps of a study as jobs, on one machine or for a scheduler that Snakemake supports.
 
     python -m xl_influence.steps influence study=smoke task=marc
     python -m xl_influence.steps influence part=0 parts=3 study=smoke task=marc
@@ -135,7 +135,7 @@ def _describe(path: Path) -> str:
 
 
 def count_parts(params: dict[str, Any], step: str, size: int) -> int:
-    """Return into how many jobs a step is split; 1: not at all.
+    """Return the number of jobs that a step is split into; 1: it is not split.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def count_retrainings(params: dict[str, Any]) -> int:
 def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> None:
     """Compute a step of a run, or a part of it, and leave its mark.
 
-    What exists is found and not computed again, so a step that was killed continues.
+    Existing results are reused, so a step that was killed continues.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def strongest_samples(
 
 
 def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
-    """Say how often the candidates hold the strongest training samples.
+    """Say how many of the most influential training samples are among the candidates.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ def gradient_products(
     Parameters
     ----------
     model : transformers sequence classifier
-        Any classifier whose answer is not random; freeze a parameter to leave it out. It is left
-        as it was. Layers with rules (`engine.rules`) go in batches; a model with others goes
+        Any classifier with deterministic output; freeze a parameter to leave it out. The model is
+        left as it was. Layers with rules (`engine.rules`) go in batches; a model with others goes
         through one sample at a time, which takes longer.
     train, test : sequence of dict
         `input_ids` and `label` or `labels`; optionally `attention_mask`, `token_type_ids`, `uid`,
@@ -97,7 +97,7 @@ def gradient_products(
     Raises
     ------
     UncoveredError
-        The model answers differently when asked twice.
+        The model gives different outputs for the same sample.
     ValueError
         No samples, a sample that is empty, out of range or holds an input that the engine does not
         use, or a single test sample that exceeds `test_memory`.

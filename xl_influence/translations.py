@@ -109,7 +109,7 @@ class _Places:
 
 
 def describe_misplaced(frames: Mapping[str, pd.DataFrame]) -> str | None:
-    """Say which language has its rows in other places than the others; None if none has.
+    """Say which language's rows are in other places than the others'; None if there is none.
 
     Rows are compared by the numbers, rare words (names, often) and lengths that translations have
     in common. So we notice a shift of 20 rows or more, and about half of all pairs of rows that
@@ -185,7 +185,7 @@ def _find_shift(places: _Places) -> _Fault | None:
 
 
 def _find_run(places: _Places, home: np.ndarray, shift: int) -> tuple[float, int, int, int]:
-    """Return the rows whose translations are rather `shift` rows on: evidence, first, last, shift.
+    """Find rows whose translations fit better `shift` rows on: evidence, first, last, shift.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from pandas.io.formats.style import Styler
 
-NONE = "–"  # shown in place of a number that there is not
+NONE = "–"  # shown in place of a missing number
 START = ' style="text-align: start"'  # JupyterLab aligns the text of every cell to the right
 
 

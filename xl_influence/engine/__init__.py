@@ -1,7 +1,7 @@
 """The influence engine: exact per-sample gradients, their dot products and their norms.
 
-It works for any model whose trainable parameters its rules cover, and it knows nothing of the
-study. `xl_influence.tracin.gradient_products` is the way in.
+It works for any model whose trainable parameters its rules cover, and does not depend on the
+study. `xl_influence.tracin.gradient_products` is the entry point.
 
 Gradients of many samples do not fit into memory at once. We use four words for "some at a time",
 each in one sense only:

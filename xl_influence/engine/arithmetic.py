@@ -38,7 +38,7 @@ EXACT = 1e-5  # largest difference relative to the largest entry; rounding to bf
 def arithmetic(
     device: torch.device, precision: str = "float32", passes: bool = False
 ) -> Iterator[None]:
-    """Multiply matrices as `precision` says inside this context; afterwards torch is as before.
+    """Multiply matrices as `precision` says inside this context, then restore torch's settings.
 
     On CUDA, sums whose order is otherwise arbitrary (embeddings' gradients) get a fixed order,
     except in passes.
@@ -86,10 +86,10 @@ def _plain_attention(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
-    """Autocast to bf16, or nothing at all.
+    """Autocast to bf16, or return a context that does nothing.
 
-    A disabled autocast is not nothing: an autocast that the caller enters inside it would keep
-    the rounded weights of its first step.
+    A disabled autocast will not do: an autocast that the caller enters inside it would keep the
+    rounded weights of its first step.
     """
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
@@ -113,7 +113,7 @@ def onednn_is_exact() -> bool:
 
 
 def _difference(batch: int, rows: int, inner: int, columns: int) -> float:
-    """Largest change of a product by the permission, relative to the largest entry."""
+    """Return how much the permission changes a product at most, relative to its largest entry."""
     random = torch.Generator().manual_seed(0)  # leaves the caller's random state alone
     left = torch.randn(batch, rows, inner, generator=random)  # (batch, rows, inner)
     right = torch.randn(batch, inner, columns, generator=random)  # (batch, inner, columns)

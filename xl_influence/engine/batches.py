@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 Sample = Mapping[str, Any]
 
-MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch; on a CPU, what stays near its caches
+MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch; on a CPU, about what fits into its caches
 MULTIPLE = 32  # sizes that are a multiple of it are read fastest, and tensor cores need them
 
 
 def default_max_tokens(device: torch.device) -> int:
-    """Tokens in a batch, padding included, that suit a device."""
+    """Return the number of tokens in a batch, padding included, that suits a device."""
     return MAX_TOKENS.get(device.type, MAX_TOKENS["cuda"])
 
 
 def find_pad_token_id(model: PreTrainedModel) -> int:
-    """The model's own padding token, or 0 if it has none."""
+    """Return the model's own padding token, or 0 if it has none."""
     own = getattr(model.config, "pad_token_id", None)
     return 0 if own is None else own
 
 
 def token_counts(samples: Iterable[Sample]) -> list[int]:
-    """Number of tokens in each sample."""
+    """Count the tokens in each sample."""
     return [len(sample["input_ids"]) for sample in samples]
 
 
 def round_down(size: int) -> int:
-    """The largest multiple of `MULTIPLE` up to `size`; a smaller size is returned unchanged."""
+    """Round down to a multiple of `MULTIPLE`; a size below it is returned unchanged."""
     return size - size % MULTIPLE if size > MULTIPLE else size
 
 

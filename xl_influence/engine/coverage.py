@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # Largest length of the difference between a gradient by rule and by autograd, relative to the
-# length of autograd's. Rounding gives about 1e-16, 1e-7, 5e-4 and 5e-3 on a CPU, so there is room
-# for other orders of sums; a wrong gradient is wrong by about its own length.
+# length of autograd's. Rounding gives about 1e-16, 1e-7, 5e-4 and 5e-3 on a CPU, which leaves a
+# margin for other summation orders; a wrong gradient is wrong by about its own length.
 TOLERANCE = {
     torch.float64: 1e-9,
     torch.float32: 1e-4,
@@ -83,7 +83,7 @@ def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) 
         Pads the shorter sample in a batch of two.
     samples : sequence of dict
         Two samples of different lengths and a third of the first one's length, of several tokens
-        where the model takes them: a single token does not show what reads only the first.
+        where the model takes them: a single token does not show which modules read only the first.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) 
     Raises
     ------
     UncoveredError
-        The model answers differently when asked twice, or it cannot be run on one sample.
+        The model gives different outputs for the same sample, or cannot be run on one sample.
     """
     long, short, other = ([sample] for sample in samples)
     device = next(model.parameters()).device
@@ -119,14 +119,15 @@ def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) 
 
 
 def _check_answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> None:
-    """Raise `UncoveredError` if the model answers differently when asked twice."""
+    """Raise `UncoveredError` if the model gives different outputs for the same sample."""
     with evaluating(model), torch.no_grad():
         first, second = (read_logits(model, batch) for _ in range(2))  # (1, classes)
     largest = float(first.abs().max())
     if not float((first - second).abs().max()) <= TOLERANCE[first.dtype] * largest:
         raise UncoveredError(
-            f"{type(model).__name__} gives two answers to the same sample, {first[0].tolist()} and "
-            f"{second[0].tolist()}: its gradients are random too. Turn off what draws at random"
+            f"{type(model).__name__} gives different outputs for the same sample, "
+            f"{first[0].tolist()} and {second[0].tolist()}, so its gradients are random too; "
+            "allowed are models whose forward pass draws nothing at random in eval mode"
         )
 
 
@@ -150,9 +151,9 @@ def _find_uncovered(
 def _holds_in_batches(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], truth: list[dict[str, torch.Tensor]]
 ) -> dict[str, tuple[int, ...]] | None:
-    """None unless each sample of a batch has the gradients that it has alone.
+    """Check that each sample of a batch has the gradients that it has alone.
 
-    Returns the `split` of a plan.
+    Returns the `split` of a plan if so, else None.
     """
     try:
         found, _, split = _by_rule(model, Plan(), batch)
@@ -231,7 +232,7 @@ def _is_first_only(factor: Outer) -> bool:
 
 
 def group_of(name: str) -> str:
-    """The group of a parameter by its name: 'layer-00', 'layer-01', …, 'embeddings' or 'head'."""
+    """Return a parameter's group, by its name: 'layer-00', 'layer-01', …, 'embeddings', 'head'."""
     number = re.search(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.", name)
     if number:
         return f"layer-{int(number[1]):02d}"

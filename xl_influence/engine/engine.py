@@ -1,6 +1,6 @@
-"""Computes what influence is made of: batches, gradients within the memory, their products.
+"""Compute gradient products: batches, per-sample gradients within the memory, their products.
 
-`tracin.gradient_products` is the short way to it. `Engine` is for callers that multiply the same
+`tracin.gradient_products` wraps it in one call. `Engine` is for callers that multiply the same
 test gradients by many ranges of training samples, as the influence pass does.
 """
 

@@ -43,7 +43,7 @@ class RuleError(UncoveredError):
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that take part: name → parameter, for all that require a gradient.
+    """Return the parameters that require a gradient: name → parameter.
 
     A parameter with several names (tied weights) has the first of them.
     """
@@ -68,7 +68,7 @@ class Recorder:
     """Runs batches through a model and hands over the factors of all per-sample gradients.
 
     Use it as a context manager: inside, the weights are frozen and the model is in eval mode;
-    afterwards, all is as before.
+    afterwards, both are restored.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Recorder:
         Names of the parameters whose gradients plain autograd gives, which takes batches of one
         sample.
     single_sample : bool
-        A batch must be one sample: samples share tensors. So must it be with `by_autograd`.
+        A batch must be one sample, because samples share tensors; `by_autograd` requires it too.
     split : mapping of str to tuple of int, optional
         Path of a module → which of the tensors that it is called with hold one part per sample; for
         modules that are not named, those whose first dimension is the batch's. A tensor that all
@@ -343,6 +343,6 @@ def sample_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tor
 
 
 def read_logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The model's answer to a batch, (batch, classes)."""
+    """Return the model's logits for a batch, (batch, classes)."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     return model(**inputs).logits.flatten(1)

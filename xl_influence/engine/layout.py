@@ -103,7 +103,7 @@ def _enough_training(length: int, test_tile: int) -> int:
 
 
 def bytes_per_sample(model: PreTrainedModel, plan: Plan, length: int, dtype: torch.dtype) -> int:
-    """Upper bound of the memory that a sample's gradients take in a `store.Store`.
+    """Return an upper bound of the bytes that a sample's gradients take in a `store.Store`.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def bytes_per_sample(model: PreTrainedModel, plan: Plan, length: int, dtype: tor
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that this process may take on a device, in bytes.
+    """Return the bytes that this process may use on a device.
 
     Each of the processes that `batch` runs at once sees all the free memory, and takes its part.
     """
@@ -147,9 +147,9 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _granted_bytes(root: Path = Path("/")) -> int:
-    """Memory that the control groups of this process allow, as those of a cluster's job do.
+    """Return the bytes that this process's control groups (cgroups) allow, as for a cluster's job.
 
-    Slurm's variables do not say it: Snakemake's jobs do not hand them on.
+    Slurm's variables are of no use here: Snakemake's jobs do not pass them on.
     """
     limits = [sys.maxsize]
     for line in _read_lines(root / "proc/self/cgroup"):

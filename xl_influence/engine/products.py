@@ -1,7 +1,7 @@
 """Dot products of test and training gradients, one parameter at a time, and squared norms.
 
 The form in which a gradient is kept (`factors.Outer`, `Rows`, `Vector`) decides how it is
-multiplied; every way is exact. Gradients that are kept as factors are built in full only block by
+multiplied; the result is always exact. Gradients kept as factors are built in full only block by
 block: each block is built, multiplied and overwritten by the next one.
 """
 
@@ -110,7 +110,7 @@ def multiply(
 
 
 def squares(name: str, store: Store, timer: Timer = untimed) -> torch.Tensor:
-    """Squared norms of one parameter's gradients.
+    """Compute the squared norms of one parameter's gradients.
 
     Parameters
     ----------

@@ -170,8 +170,8 @@ RULES: dict[type[nn.Module], Rule] = {
 def find_rule(module: nn.Module) -> Rule | None:
     """Find the rule for a module by its type; None if it has too many parameters for `by_vjp`.
 
-    A subclass that inherits its `forward` has the rule of its base. A norm of root mean squares is
-    known by its parameters. Whether a rule is right for a model, the check in `coverage` decides.
+    A subclass that inherits its `forward` has the rule of its base. An RMSNorm is recognised by its
+    parameters. The check in `coverage` decides whether a rule is right for a model.
     """
     for kind, rule in RULES.items():
         if isinstance(module, kind) and type(module).forward is kind.forward:

@@ -35,12 +35,12 @@ def read_samples(samples: Sequence[Sample], model: PreTrainedModel, side: str) -
     model : transformers sequence classifier
         The model that they are for.
     side : {'train', 'test'}
-        What messages call them.
+        How error messages refer to the samples.
 
     Raises
     ------
     ValueError
-        A sample is no dict, lacks something, or holds an input that the engine does not use; the
+        A sample is not a dict, lacks a key, or holds an input that the engine does not use; the
         message names the first such sample.
     """
     refused = set(inspect.signature(model.forward).parameters) - {*READ}
@@ -86,7 +86,7 @@ def _read_row(values: Any, name: str) -> list[int]:
 
 
 def _find_tokens(mask: list[int], name: str) -> tuple[int, int]:
-    """Where the tokens begin and end that the attention mask does not hide."""
+    """Return where the tokens that the attention mask does not hide begin and end."""
     shown = np.flatnonzero(mask)
     start, stop = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
     if set(mask) - {0, 1} or stop - start != len(shown):
@@ -111,7 +111,7 @@ def _read_label(sample: Sample, name: str) -> int:
 
 
 def find_longest_input(model: PreTrainedModel) -> float:
-    """The most tokens that a model takes; infinite if nothing limits them.
+    """Return the most tokens that a model takes; infinite if nothing limits them.
 
     Tables of positions that begin after the padding token's (RoBERTa, XLM-R) have fewer places than
     rows.

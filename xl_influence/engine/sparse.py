@@ -57,12 +57,12 @@ class Sparse:
         return cls(torch.cat(owner), torch.cat(token), torch.cat(values))
 
     def square(self, count: int) -> torch.Tensor:
-        """Squared norms of the gradients of `count` samples, (count,)."""
+        """Compute the squared norms of the gradients of `count` samples, (count,)."""
         squares = self.values.square().sum(1)  # (rows,)
         return self.values.new_zeros(count).index_add_(0, self.owner, squares)  # (count,)
 
     def dot(self, train: Sparse, n_test: int, n_train: int) -> torch.Tensor:
-        """Dot products of these test gradients and training gradients.
+        """Compute the dot products of these test gradients and training gradients.
 
         Parameters
         ----------

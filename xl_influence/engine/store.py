@@ -127,14 +127,14 @@ class Store:
             )
 
     def read(self, name: str) -> list[Part]:
-        """One parameter's gradients, in the model's precision."""
+        """Read one parameter's gradients, in the model's precision."""
         parts = self.parts[name]
         if not self.storage:
             return parts
         return [replace(part, factor=part.factor.to(self.dtype)) for part in parts]
 
     def zeros(self, *shape: int) -> torch.Tensor:
-        """Zeros of that shape, with the store's type and device."""
+        """Return zeros of this shape, with the store's type and device."""
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
 

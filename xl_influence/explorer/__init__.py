@@ -6,7 +6,7 @@ samples   what the page says of one sample: texts, English text, label, predicti
 twins     which training samples are near-duplicates of a test sample
 case      a run's scores, ranks and samples, as the other modules take them
 lists     for a test sample, the training samples that help and hurt it most
-way_back  for a training sample, the test samples that it sways
+way_back  for a training sample, the test samples that it influences most
 contents  all of it: an index, and parts that the page loads when they are needed
 """
 

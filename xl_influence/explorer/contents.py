@@ -103,7 +103,7 @@ def describe(
 
 
 def find_telling(tests: list[dict[str, Any]], trained: dict[str, int]) -> tuple[int, float]:
-    """The test sample to show first: its own language's share in the top k is furthest from chance.
+    """Find the test sample to show first: its own language's share is furthest from chance.
 
     Among equal ones, it is the one whose item is in most languages, and then the earliest.
 
@@ -158,7 +158,7 @@ def write(folder: Path, data: Described) -> None:
 
 
 def split(path: Path, key: str) -> Iterator[tuple[str, str]]:
-    """The scripts that the page loads: what `write` wrote, one script for the index and each part.
+    """Yield the scripts that the page loads, from what `write` wrote: the index, then each part.
 
     They are scripts because a page that is opened from a disk may load scripts, but no JSON.
 

@@ -1,4 +1,4 @@
-"""What the explorer says of a sample: its texts, label, phenomenon, and the model's prediction."""
+"""What the explorer says about a sample: texts, label, phenomenon, and the model's prediction."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def describe_prediction(sample: Any, classes: int) -> dict[str, Any]:
     -------
     dict
         `confidence`; `right`, whether the label has the highest probability, and `predicted`, the
-        class that has it. Both are None where the run does not say: with more than two classes, one
-        with less than half of the probability may be the most probable or not.
+        class that has it. Both are None where this cannot be known: with more than two classes, a
+        class with less than half of the probability may or may not be the most probable.
     """
     confidence, label = float(sample.confidence), int(sample.label)
     right = True if confidence > 0.5 else None

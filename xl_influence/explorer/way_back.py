@@ -1,4 +1,4 @@
-"""The way back: for a training sample, the test samples that it sways."""
+"""The way back: for a training sample, the test samples that it influences most."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSIEST = 8  # training samples in the top k of the most test samples that the p
 
 
 def find_chunks(case: Case) -> np.ndarray:
-    """In which part each training sample is described, (train); translations are in one.
+    """Assign each training sample to a part, (train); translations go to the same one.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def find_chunks(case: Case) -> np.ndarray:
 
 
 def describe_train(case: Case, chunks: np.ndarray) -> dict[str, Any]:
-    """The parts of the training samples.
+    """Describe the training samples, part by part.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def describe_train(case: Case, chunks: np.ndarray) -> dict[str, Any]:
     dict
         `train-<number>`: uid → what `Describer.describe_train` says, with `means` (test language →
         mean influence on its test samples), `in_top` (sign → in the top k of how many test samples
-        it is) and `sways` (sign → test samples that it sways most: row, influence, its rank for
-        them, whether it is a near-duplicate of them).
+        it is) and `sways` (sign → test samples that it influences most: row, influence, its rank
+        for them, whether it is a near-duplicate of them).
 
         `train`: `chunks` (the uids in each part), and `busiest` (sign → the training samples in the
         top k of the most test samples: uid, how many, part).
@@ -79,7 +79,7 @@ def _average_by_language(case: Case) -> dict[str, np.ndarray]:
 
 
 def _find_swayed(case: Case, row: int, sign: str) -> list[list[Any]]:
-    """The test samples that a training sample sways most in one direction, the strongest first."""
+    """Return the test samples that a training sample influences most, with this sign."""
     strength = case.values[:, row] * SIGNS[sign]  # (test,)
     order = np.argsort(-strength, kind="stable")[:SWAYED]
     return [

@@ -1,7 +1,7 @@
-"""Would another method say the same? Methods as parameters of one function, and what compares them.
+"""Would another method give the same answers? Attribution methods by name, and their comparison.
 
 `compute(name, given)` returns one method's values (test, train) for a run, and `compute_all` those
-of every method that the run has the means for. `compare` puts the same questions to all of them,
+of every method that can be computed for it. `compare` puts the same questions to all of them,
 `answers` the paper's five. The other functions ask what is left of influence when language
 (`take_out`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what agrees
 with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses

@@ -1,4 +1,4 @@
-"""What every method is given, and what it says where it cannot be computed."""
+"""The input of every method, and the error for a method that cannot be computed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotAvailableError(ValueError):
 
 @dataclass(frozen=True)
 class Given:
-    """What methods start from.
+    """The input of every method: a run's scores and samples.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ CUBE = "the influence pass of the study"
 
 
 class Method(NamedTuple):
-    """A way to score training samples for a test sample.
+    """A method that scores training samples for a test sample.
 
     Attributes
     ----------
@@ -180,7 +180,7 @@ def compute(name: str, given: Given, *, draw: int = 0) -> np.ndarray:
 def compute_all(
     given: Given, names: Sequence[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Compute every method that the run has the means for.
+    """Compute every method that is available for the run.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Controls: scores that know nothing, and the same influence in a model that has learned nothing.
+"""Controls: scores without information, and the same influence in a model that learned nothing.
 
-Whatever random or shuffled scores show as well is no evidence. A model with random weights has
+A pattern that random or shuffled scores show too is no evidence. A model with random weights has
 read no text, so what its gradients find is in the inputs and in the architecture.
 """
 
@@ -44,7 +44,7 @@ def random_scores(given: Given, seed: int = 0) -> np.ndarray:
 def shuffled(given: Given, seed: int = 0) -> np.ndarray:
     """Shuffle each test sample's cosines among the training samples: (test, train).
 
-    Scores keep their distribution, and lose what they say of language, label and item.
+    Scores keep their distribution but no longer depend on language, label or item.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who hurts whom: how well a score finds the training samples whose labels were changed."""
+"""Label noise: how well a score finds the training samples whose labels were changed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def flip_labels(
 
 
 def auroc(scores: np.ndarray, marked: np.ndarray) -> float:
-    """Compute the area under the ROC curve: how likely a marked sample scores above an unmarked.
+    """Compute the area under the ROC curve: how likely a marked sample outscores an unmarked one.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Label taken out: sections 7 to 8.1 among the training samples with the test sample's label.
+"""The label held fixed: sections 7 to 8.1 among training samples with the test sample's label.
 
-Gradients of a classifier point by the label first. If the whole top k has the test sample's label,
-influence answers another question than it seems to: not which samples help, but which of one class.
+A classifier's gradients depend on the label most. If the whole top k has the test sample's label,
+influence does not answer which samples help, only which samples of that class do.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def compare_pools(
     top_k: int,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> pd.DataFrame:
-    """Put sections 7 and 8.1 beside themselves within the test sample's label.
+    """Compare sections 7 and 8.1 over all training samples and within the test sample's label.
 
     Parameters
     ----------

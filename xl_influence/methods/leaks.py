@@ -1,4 +1,4 @@
-"""Leakage of language: what is at the top, the own translation or the own language."""
+"""Language leakage: whether a sample's translation or its language ranks at the top."""
 
 from __future__ import annotations
 

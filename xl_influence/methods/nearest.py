@@ -2,7 +2,7 @@
 
 To save time, one can look for influential samples among the k nearest neighbours of the test
 sample's representation. The paper does not, because that would favour samples with similar
-representations. Here is by how much, and which languages that means.
+representations. Here we measure by how much, and for which languages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Methods that compare what the model computes of two samples, not how it learns from them.
+"""Methods that compare the model's representations of two samples, not how it learns from them.
 
 The similarity is the cosine of hidden states of the last layer, after the last of the run's
 checkpoints: of the first token, which the head reads, or of the mean over all tokens.

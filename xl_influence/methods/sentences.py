@@ -1,4 +1,4 @@
-"""What the tables of methods say, in one sentence each, and their numbers as prose has them."""
+"""One sentence on each table of methods, and the numbers of these tables, formatted for prose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..paper import HOLDS
 from ..prose import interval, percent
 from .catalogue import METHODS, PAPER, kind_of
 
-NONE = "–"  # in place of a number that there is not
+NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
 SLUGS["agreement"] = "agreement"
 ONE_LANGUAGE = "This run has one language, so nothing can come from other languages."
@@ -65,7 +65,7 @@ def agreement(counts: pd.DataFrame) -> str:
 def method_numbers(table: pd.DataFrame) -> dict[str, str]:
     """Write every method's values, by keys such as `others_10_token_overlap`.
 
-    Methods are those of `METHODS` and 'chance'; a dash stands for what there is not.
+    Methods are those of `METHODS` and 'chance'; a dash stands for a missing value.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Methods that look at tokens only: BM25 and token overlap. They know nothing of the model.
+"""Methods that look at tokens only, BM25 and token overlap. They do not depend on the model.
 
 Languages meet in the tokens that the multilingual vocabulary has in common: names, numbers,
 punctuation, and pieces of words with the same spelling. Tokens that all samples contain, such as
-the special ones, tell no samples apart and are dropped.
+the special ones, do not distinguish samples and are dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which samples are the most influential, and whether they are those that should be (section 6)."""
+"""Which samples are most influential, and whether they are the ones that should be (section 6)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ OF_A_RUN = {  # columns that belong to one run and are dropped
 def over_seeds(
     tables: Mapping[Any, pd.DataFrame] | Iterable[pd.DataFrame], value: str = "share"
 ) -> pd.DataFrame:
-    """Show how a share differs between seeds, which no interval of a single run can tell.
+    """Show how a share varies between seeds, which no interval of a single run can show.
 
     Parameters
     ----------

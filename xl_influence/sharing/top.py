@@ -20,7 +20,7 @@ View = Callable[[xr.Dataset], Any]
 
 
 class Top(NamedTuple):
-    """The strongest training samples of every test sample, the strongest first.
+    """The most influential training samples of every test sample, the strongest first.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ def strongest(scores: xr.Dataset, k: int) -> dict[str, Top]:
 def strongest_by(
     scores: xr.Dataset, k: int, views: Mapping[Any, View]
 ) -> dict[Any, dict[str, Top]]:
-    """Find the strongest training samples by several kinds of influence, in one pass.
+    """Find the most influential training samples by several kinds of influence, in one pass.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def strongest_by(
 
 
 class _Running:
-    """The strongest so far; the blocks of a test sample come in the order of training samples."""
+    """The top k so far; the blocks of a test sample come in the order of training samples."""
 
     def __init__(self, n_test: int, k: int, sign: str) -> None:
         self.k, self.sign = k, sign
