@@ -61,7 +61,9 @@ def test_a_share_is_compared_with_chance_by_its_interval():
     assert text(leads.against_chance(row)) == (
         "Chance is 80 %; the interval is 60 to 75 %: the test language's own samples are preferred."
     )
-    assert leads.against_chance(row | {"ci_high": 0.85}).endswith("not distinguishable from chance.")
+    assert leads.against_chance(row | {"ci_high": 0.85}).endswith(
+        "not distinguishable from chance."
+    )
     above = leads.against_chance(row | {"ci_low": 0.81, "ci_high": 0.9})
     assert above.endswith("samples in other languages are preferred.")
     same = leads.against_chance(row | {"share": 0.0, "ci_low": 0.0, "ci_high": 0.0})
@@ -102,7 +104,8 @@ def test_nothing_follows_from_a_model_at_chance():
     assert text(leads.zero_shot(table)) == (
         "Trained without Spanish, the model classifies 40 % of the Spanish development samples "
         "correctly (80 % with it); 8 % (interval 2 to 17 %) of its helpful samples translate a "
-        "Spanish sample that helped before. Chance is 4 %; the share is not distinguishable from it."
+        "Spanish sample that helped before. Chance is 4 %; the share is not distinguishable from "
+        "it."
     )
     same = leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
     assert text(same).endswith(" help again. Chance is 4 %.")

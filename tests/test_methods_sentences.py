@@ -38,8 +38,8 @@ SHARES = compared(
 def test_the_range_of_methods_leaves_controls_out():
     assert plain(sentences.methods_lead(SHARES)) == (
         "With the paper's cosine, 50 % (interval 40 to 60 %) of the top 10 come from other "
-        "languages; chance is 80 %. Across 3 methods and single layers, the share lies between 30 % "
-        "(layer-00) and 70 % (BM25)."
+        "languages; chance is 80 %. Across 3 methods and single layers, the share lies between 30 "
+        "% (layer-00) and 70 % (BM25)."
     )
     alone = sentences.methods_lead(SHARES[SHARES["method"] == "cosine"])
     assert alone.endswith("No other method can be computed from this run.")

@@ -103,7 +103,9 @@ def against_chance(row: Mapping[str, float]) -> str:
     if math.isnan(row["ci_low"]):
         return f"{chance}. {row['test_samples']:.0f} test samples are too few for an interval."
     if row["ci_low"] == row["ci_high"]:
-        return f"{chance}. All test samples have the same share, so there is no meaningful interval."
+        return (
+            f"{chance}. All test samples have the same share, so there is no meaningful interval."
+        )
     ends = f"{chance}; the interval is {interval(row['ci_low'], row['ci_high'])}"
     if row["ci_high"] < row["chance"]:
         return f"{ends}: the test language's own samples are preferred."

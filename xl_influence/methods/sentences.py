@@ -29,8 +29,8 @@ def methods_lead(table: pd.DataFrame) -> str:
     rows = rows[[kind_of(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
-        f"With the paper's cosine, {_share(paper)} of the top {k} come from other languages; chance "
-        f"is {percent(paper['chance'])}."
+        f"With the paper's cosine, {_share(paper)} of the top {k} come from other languages; "
+        f"chance is {percent(paper['chance'])}."
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
