@@ -254,7 +254,7 @@ def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     if len(epochs) < FEWEST_EPOCHS:
         checkpoints = "one checkpoint" if len(epochs) == 1 else f"{len(epochs)} checkpoints"
         raise NotAvailableError(
-            f"the run has {checkpoints}; comparing the second epoch with the last takes three or more"
+            f"the run has {checkpoints}; comparing the second with the last takes three or more"
         )
     if kind_of(name) in ("words", "control") or name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
