@@ -278,7 +278,7 @@ def test_a_study_without_texts(tab, site):
 
     change_data(tab, site, "demo-pawsx", strip)
     visit(tab, "#demo-pawsx/ko?open=p1")
-    expect(tab.get_by_text("Which test samples does it sway?")).to_be_visible()
+    expect(tab.get_by_text("Which test samples does it influence?")).to_be_visible()
     note = tab.locator("#xl-explorer > .xl-note")
     expect(note).to_contain_text("may not be republished")
     expect(tab.locator(".xl-text, .xl-english, .xl-twin")).to_have_count(0)
@@ -303,7 +303,7 @@ def _without_texts(found):
 def test_the_way_back(tab, korean):
     visit(tab, "#demo-pawsx/ko?open=p1")
     row = tab.locator(".xl-list.positive > ol > li").first
-    head = row.get_by_text("Which test samples does it sway?")
+    head = row.get_by_text("Which test samples does it influence?")
     expect(head).to_be_visible()
     link = row.locator(".xl-plain a").first
     name = link.inner_text()

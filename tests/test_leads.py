@@ -56,16 +56,18 @@ def test_one_sentence_says_for_all_tasks_how_many_are_in_another_language():
     )
 
 
-def test_a_share_is_told_from_chance_only_by_its_interval():
+def test_a_share_is_compared_with_chance_by_its_interval():
     row = {"share": 0.7, "ci_low": 0.6, "ci_high": 0.75, "chance": 0.8, "test_samples": 25}
     assert text(leads.against_chance(row)) == (
         "Chance is 80 %; the interval is 60 to 75 %: the test language's own samples are preferred."
     )
-    assert leads.against_chance(row | {"ci_high": 0.85}).endswith("cannot be told from chance.")
+    assert leads.against_chance(row | {"ci_high": 0.85}).endswith(
+        "not distinguishable from chance."
+    )
     above = leads.against_chance(row | {"ci_low": 0.81, "ci_high": 0.9})
     assert above.endswith("samples in other languages are preferred.")
     same = leads.against_chance(row | {"share": 0.0, "ci_low": 0.0, "ci_high": 0.0})
-    assert same.endswith("All test samples have the same share, so an interval says nothing.")
+    assert same.endswith("the same share, so there is no meaningful interval.")
     few = leads.against_chance(row | {"ci_low": np.nan, "ci_high": np.nan, "test_samples": 5})
     assert few.endswith("5 test samples are too few for an interval.")
 
@@ -102,15 +104,16 @@ def test_nothing_follows_from_a_model_at_chance():
     assert text(leads.zero_shot(table)) == (
         "Trained without Spanish, the model classifies 40 % of the Spanish development samples "
         "correctly (80 % with it); 8 % (interval 2 to 17 %) of its helpful samples translate a "
-        "Spanish sample that helped before. Chance is 4 %; we cannot tell the share from it."
+        "Spanish sample that helped before. Chance is 4 %; the share is not distinguishable from "
+        "it."
     )
     same = leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
     assert text(same).endswith(" help again. Chance is 4 %.")
     few = leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
     assert "(5 test samples, too few for an interval)" in few
-    assert few.endswith("we cannot tell the share from it.")
+    assert few.endswith("the share is not distinguishable from it.")
     assert leads.zero_shot(table, ["es"]).endswith(
-        "no better than chance, so its influence scores tell us nothing."
+        "no better than chance, so its influence scores mean nothing."
     )
 
 
@@ -125,8 +128,9 @@ def test_removal_is_what_it_does_beyond_random_samples_with_the_same_labels():
     }
     table = pd.DataFrame([row | {"test_samples": 25, "beyond": True}])
     assert leads.removal(table) == (
-        "Confidence without the top 20, minus confidence without 20 random samples with the same "
-        "labels: −12.0 points (interval −20.0 to −4.0, 25 test samples). The top samples matter."
+        "Removing the top 20 changes confidence by −12.0 points relative to removing 20 random "
+        "samples with the same labels (interval −20.0 to −4.0, 25 test samples). The top samples "
+        "matter."
     )
     covers_zero = table.assign(ci_high=0.04, beyond=False)
     assert leads.removal(covers_zero).endswith("We cannot tell whether the top samples matter.")
@@ -143,9 +147,9 @@ def test_the_group_that_shares_least_is_named():
     table = pd.DataFrame(rows, columns=["group", "share"]).assign(sign="positive", chance=0.8)
     table["ci_low"], table["ci_high"] = table["share"] - 0.03, table["share"] + 0.03
     assert text(leads.groups(table)) == (
-        "Ranked by one parameter group at a time, the share of other languages is lowest in the "
-        "first layer (layer-00): 62 % (interval 59 to 65 %), against 70 to 79 % in the other "
-        "groups. Chance is 80 %."
+        "When samples are ranked by one parameter group at a time, the share of other languages is "
+        "lowest in the first layer (layer-00): 62 % (interval 59 to 65 %), against 70 to 79 % in "
+        "the other groups. Chance is 80 %."
     )
     unclear = "We cannot tell whether this group differs from the others."
     assert leads.groups(table.assign(ci_high=0.68)).endswith(unclear)

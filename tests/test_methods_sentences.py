@@ -37,9 +37,9 @@ SHARES = compared(
 
 def test_the_range_of_methods_leaves_controls_out():
     assert plain(sentences.methods_lead(SHARES)) == (
-        "By the paper's cosine, 50 % (interval 40 to 60 %) of the top 10 come from other "
-        "languages; chance is 80 %. Over 3 methods and single layers, the share lies between 30 % "
-        "(layer-00) and 70 % (BM25)."
+        "With the paper's cosine, 50 % (interval 40 to 60 %) of the top 10 come from other "
+        "languages; chance is 80 %. Across 3 methods and single layers, the share lies between 30 "
+        "% (layer-00) and 70 % (BM25)."
     )
     alone = sentences.methods_lead(SHARES[SHARES["method"] == "cosine"])
     assert alone.endswith("No other method can be computed from this run.")
@@ -68,11 +68,11 @@ def test_agreement_counts_the_answers_that_every_method_gives():
         }
     )
     assert sentences.agreement(counts) == (
-        "The run can test 3 of the paper's 4 answers, 2 of them by other methods than the cosine "
-        "too; on 1 of these, all others give the cosine's verdict."
+        "This run can test 3 of the paper's 4 answers, 2 of them with methods other than the "
+        "cosine too; on 1 of these, all other methods give the cosine's verdict."
     )
     none = counts.assign(of=0, of_layers=0)
-    assert sentences.agreement(none).endswith("3 of the paper's 4 answers, and only by the cosine.")
+    assert sentences.agreement(none).endswith("the paper's 4 answers, and only with the cosine.")
     assert "none of the paper's answers" in sentences.agreement(counts[2:3])
 
 
@@ -115,7 +115,8 @@ def test_language_taken_out_before_and_after():
     assert plain(sentences.without_language(table)) == (
         "Without the languages' mean gradients, the share of other languages in the top 10 goes "
         "from 50 % (interval 40 to 60 %) to 75 % (interval 70 to 80 %); chance is 80 %. The "
-        "reciprocal rank of the own translation goes from 0.25 to 0.50; chance is 0.03."
+        "reciprocal rank of the test sample's own translation goes from 0.25 to 0.50; chance is "
+        "0.03."
     )
     assert sentences.without_language(table.assign(chance=0.0)) == sentences.ONE_LANGUAGE
     alone = table[table["method"] == "cosine"]

@@ -1,4 +1,4 @@
-"""One sentence for each result: what the evidence says, with chance and interval, and no more.
+"""One sentence for each result: what the evidence shows, with chance and interval, and no more.
 
 Each function reads a tidy table of one run and returns a sentence to follow the task's name and a
 colon.
@@ -103,13 +103,15 @@ def against_chance(row: Mapping[str, float]) -> str:
     if math.isnan(row["ci_low"]):
         return f"{chance}. {row['test_samples']:.0f} test samples are too few for an interval."
     if row["ci_low"] == row["ci_high"]:
-        return f"{chance}. All test samples have the same share, so an interval says nothing."
+        return (
+            f"{chance}. All test samples have the same share, so there is no meaningful interval."
+        )
     ends = f"{chance}; the interval is {interval(row['ci_low'], row['ci_high'])}"
     if row["ci_high"] < row["chance"]:
         return f"{ends}: the test language's own samples are preferred."
     if row["ci_low"] > row["chance"]:
         return f"{ends}: samples in other languages are preferred."
-    return f"{ends}: the share cannot be told from chance."
+    return f"{ends}: the share is not distinguishable from chance."
 
 
 def reinforcement(table: pd.DataFrame) -> str:
@@ -186,7 +188,7 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
             f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"
         )
         if row["language"] in weak:
-            reason = "no better than chance, so its influence scores tell us nothing"
+            reason = "no better than chance, so its influence scores mean nothing"
             sentences.append(f"{reached}: {reason}.")
             continue
         share = f"{percent(row['share'])} ({_precision(row)})"
@@ -209,7 +211,7 @@ def _told(row: pd.Series) -> str:
     is_told = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
         row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
     )
-    return "" if is_told else "; we cannot tell the share from it"
+    return "" if is_told else "; the share is not distinguishable from it"
 
 
 def imbalance(table: pd.DataFrame) -> str:
@@ -235,8 +237,8 @@ def removal(controls: pd.DataFrame) -> str:
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]
     return (
-        f"Confidence without the top {row['k']}, minus confidence without {row['k']} random "
-        f"samples with the same labels: {points(row['difference'])} points ({_known(row)}). "
+        f"Removing the top {row['k']} changes confidence by {points(row['difference'])} points "
+        f"relative to removing {row['k']} random samples with the same labels ({_known(row)}). "
         f"{_verdict(row)}"
     )
 
@@ -269,8 +271,8 @@ def groups(table: pd.DataFrame) -> str:
     rest = rows["share"].drop(name)
     stands_out = least["ci_high"] < rows["ci_low"].drop(name).min()
     return (
-        "Ranked by one parameter group at a time, the share of other languages is lowest in "
-        f"{_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
+        "When samples are ranked by one parameter group at a time, the share of other languages is "
+        f"lowest in {_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
         f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}."
         f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
     )

@@ -164,8 +164,8 @@ def describe_samples(manifest: Mapping[str, Any]) -> str:
     if left:
         sentences.insert(
             0,
-            f"Items that some language lacks, untranslated, blank or without a label, are left out "
-            f"in all languages: {', '.join(left)}.",
+            f"Items that are missing, untranslated, blank or unlabelled in some language are left "
+            f"out in all languages: {', '.join(left)}.",
         )
     return " ".join(sentences)
 

@@ -79,9 +79,9 @@ def strongest_samples(
     table = sharing.summary(each, ["sign"], bootstrap).set_index("sign")
     helpful, harmful = table.loc["positive"], table.loc["negative"]
     return (
-        f"The label is the test sample's own in {_with_range(helpful)} of the {STRONGEST} most "
-        f"helpful training samples and in {_with_range(harmful)} of the {STRONGEST} most harmful "
-        f"ones; chance is {percent(helpful['chance'])} ({helpful['test_samples']} test samples)."
+        f"{_with_range(helpful)} of the {STRONGEST} most helpful training samples and "
+        f"{_with_range(harmful)} of the {STRONGEST} most harmful ones have the test sample's "
+        f"label; chance is {percent(helpful['chance'])} ({helpful['test_samples']} test samples)."
     )
 
 

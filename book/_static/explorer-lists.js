@@ -86,7 +86,7 @@
     }
     if (row.translations.length) parts.push(...(await makeTranslations(row)));
     const sample = (await xl.loadPart(`train-${row.chunk}`))[row.uid];
-    parts.push(make("h3", {}, "Which test samples does it sway?"), ...xl.makeWayBack(sample));
+    parts.push(make("h3", {}, "Which test samples does it influence?"), ...xl.makeWayBack(sample));
     return parts;
   };
 
@@ -109,7 +109,7 @@
     const words = ["epochs"];
     if (xl.data.groups.length > 1) words.push("layers");
     if (row.translations.length) words.push("translations");
-    words.push("test samples it sways");
+    words.push("test samples it influences");
     const summary = make("summary", { "data-key": key }, words.join(", "));
     const fold = make("details", { open: xl.isOpen(key) }, summary);
     fold.addEventListener("toggle", () => {

@@ -1,4 +1,4 @@
-// The way back, from a training sample to the test samples that it sways; and the list as CSV.
+// The way back, from a training sample to the test samples that it influences; and the list as CSV.
 (() => {
   "use strict";
 

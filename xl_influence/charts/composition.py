@@ -48,8 +48,8 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     """Share of each training language in the top k of each test language (Figure 2).
 
     Two heat maps, one per sign, whose colour is the difference from chance, on the same scale in
-    every chart. A cell without colour cannot be told from chance. Below, the same shares for
-    single test samples: a click on a test language leaves only its samples.
+    every chart. Cells without colour are not distinguishable from chance. Below, the same shares
+    for single test samples: a click on a test language leaves only its samples.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _has_names(languages: Mapping[str, str]) -> bool:
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
-    """Add `difference` from chance, and `_told`: whether the cell can be told from chance.
+    """Add `difference` from chance, and `_told`: whether the cell is distinguishable from it.
 
     Its interval must not cover chance. Where there is none, all values must lie on one side.
     """
@@ -152,7 +152,7 @@ def _plot_heat_map(
 def _color_differences() -> alt.Color:
     """Colour for `difference`: the same scale in every chart, gray at chance."""
     legend = alt.Legend(
-        title=["more or less than chance;", "no colour: cannot be told from it"],
+        title=["more or less than chance;", "no colour: no clear difference"],
         orient="top",
         format="+.0%",
         labelExpr="datum.value ? datum.label : '0%'",

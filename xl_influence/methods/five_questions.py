@@ -85,16 +85,16 @@ def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
         on PAWS-X.
     """
     half = "More" if mostly_repeats else "Fewer"
-    back = "translate helpful samples in that language" if is_parallel else "helped before as well"
+    back = "translate helpful samples in that language" if is_parallel else "also helped before"
     return {
         1: Question(
-            "Do predictions rest on other languages' data too?",
+            "Do predictions also depend on other languages' data?",
             "More than half of the most helpful samples are in other languages.",
             "> 0.5",
             _from_others,
         ),
         2: Question(
-            "Only where data in the test language are scarce?",
+            "Only if data in the test language are scarce?",
             "With more data in the test language, more than half are still in other languages.",
             "> 0.5",
             _from_others_with_more,
@@ -254,7 +254,7 @@ def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     if len(epochs) < FEWEST_EPOCHS:
         checkpoints = "one checkpoint" if len(epochs) == 1 else f"{len(epochs)} checkpoints"
         raise NotAvailableError(
-            f"the run has {checkpoints}; from the second epoch to the last takes three or more"
+            f"the run has {checkpoints}; comparing the second with the last takes three or more"
         )
     if kind_of(name) in ("words", "control") or name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
@@ -297,8 +297,8 @@ def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
             continue
         layers = f" and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
         verb = "is inconclusive" if row.by_cosine == HOLDS[2] else row.by_cosine
-        others = "no other method can be asked"
+        others = "no other method can be tested"
         if row.of:
             others = f"{row.same} of {row.of} other methods{layers} give the same verdict"
-        sentences.append(f"{row.statement} By the cosine, this {verb} in this run; {others}.")
+        sentences.append(f"{row.statement} With the cosine, this {verb} in this run; {others}.")
     return sentences

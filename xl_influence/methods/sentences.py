@@ -29,14 +29,14 @@ def methods_lead(table: pd.DataFrame) -> str:
     rows = rows[[kind_of(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
-        f"By the paper's cosine, {_share(paper)} of the top {k} come from other languages; chance "
-        f"is {percent(paper['chance'])}."
+        f"With the paper's cosine, {_share(paper)} of the top {k} come from other languages; "
+        f"chance is {percent(paper['chance'])}."
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
     layers = " and single layers" if set(rows.index) - set(METHODS) else ""
     return (
-        f"{text} Over {len(rows)} methods{layers}, the share lies between "
+        f"{text} Across {len(rows)} methods{layers}, the share lies between "
         f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
         f"({most})."
     )
@@ -49,16 +49,16 @@ def agreement(counts: pd.DataFrame) -> str:
     """
     asked = counts[counts["by_cosine"] != HOLDS[-1]]
     if asked.empty:
-        return "The run can test none of the paper's answers."
-    text = f"The run can test {len(asked)} of the paper's {len(counts)} answers"
+        return "This run can test none of the paper's answers."
+    text = f"This run can test {len(asked)} of the paper's {len(counts)} answers"
     others = asked["of"] + asked["of_layers"]
     if others.max() == 0:
-        return f"{text}, and only by the cosine."
+        return f"{text}, and only with the cosine."
     compared = others > 0
     agreed = (asked["same"] + asked["same_layers"] == others) & compared
     return (
-        f"{text}, {compared.sum()} of them by other methods than the cosine too; on {agreed.sum()} "
-        f"of these, all others give the cosine's verdict."
+        f"{text}, {compared.sum()} of them with methods other than the cosine too; on "
+        f"{agreed.sum()} of these, all other methods give the cosine's verdict."
     )
 
 
@@ -145,7 +145,7 @@ def without_language(table: pd.DataFrame) -> str:
     if own.empty:
         return f"{text}."
     return (
-        f"{text}. The reciprocal rank of the own translation goes from "
+        f"{text}. The reciprocal rank of the test sample's own translation goes from "
         f"{_value(own.loc[PAPER], False)} to {_value(own.loc[name], False)}; chance is "
         f"{own.loc[PAPER, 'chance']:.2f}."
     )
@@ -166,9 +166,9 @@ def nearest(table: pd.DataFrame) -> str:
     if not parts:
         return "The helpful samples are all in the test language, or all in other languages."
     return (
-        f"Of the helpful samples in the test language and in other languages, the nearest "
-        f"{percent(SHOWN_FRACTION)} of the training samples hold, {_listed(parts)}. Chance is "
-        f"{percent(SHOWN_FRACTION)}."
+        f"The nearest {percent(SHOWN_FRACTION)} of the training samples contain the following "
+        f"shares of the helpful samples in the test language and in other languages: "
+        f"{_listed(parts)}. Chance is {percent(SHOWN_FRACTION)}."
     )
 
 
