@@ -29,7 +29,7 @@ def test_time_adds_up_and_memory_does_not(measured):
     grown = scale.growth(measured).set_index("step")
     assert grown.loc["04 scripts", "times_seconds"] == 2
     assert grown.loc["04 scripts", "times_gb"] == pytest.approx(0.7 / 0.6)
-    assert charts.plot_scale(scale.by_notebook(measured)).to_dict()["hconcat"]
+    assert charts.plot_scale(scale.by_notebook(measured)).to_dict()["columns"] == 2  # time, memory
 
 
 def test_the_analyses_of_a_large_study_grow_with_its_pairs(measured):
