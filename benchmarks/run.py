@@ -164,7 +164,7 @@ class Measurer:
         )
 
     def request(self, spec: Spec) -> dict[str, Any]:
-        """What `measure.py` returns for one specification; `failed` if the process ended instead."""
+        """What `measure.py` returns for one specification; `failed` if the process ended."""
         with contextlib.suppress(BrokenPipeError):  # we read below why it ended
             self.process.stdin.write(json.dumps(spec) + "\n")
             self.process.stdin.flush()
