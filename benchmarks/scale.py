@@ -106,7 +106,7 @@ def compare_runs(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> N
     kept = (train["lang"] != "de").to_numpy()
     less = (cube.isel(train=kept), train[kept].reset_index(drop=True), test)
     sharing.zero_shot((cube, train, test), less, "de", **CHOICE)
-    sharing.stand_ins((cube, train, test), less, "de", **CHOICE)
+    sharing.composition_with_and_without((cube, train, test), less, "de", **CHOICE)
 
 
 def publish_influence(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:

@@ -133,7 +133,7 @@ def test_the_nearest_by_influence_itself_hold_all():
     assert "by similarity, 100 % (interval 100 to 100 %) and 100 %" in said
     assert said.endswith("Chance is 10 %.")
     mine = (given.train["lang"] == "en").to_numpy()
-    one = methods.Given(
+    one = methods.MethodInput(
         given.cube.isel(train=mine, test=[0, 1]),
         given.train[mine].reset_index(drop=True),
         given.test.head(2),

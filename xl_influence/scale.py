@@ -186,7 +186,7 @@ def _check(large: Large) -> None:
             raise params.ParameterError(f"{name}={value!r}: allowed is a whole number from 1")
     for name, allowed in (
         ("keep", ("groups", "checkpoints", "sum")),
-        ("way", tuple(measurements.ways_of_kind("this library"))),
+        ("way", tuple(measurements.methods_of_kind("this library"))),
     ):
         if getattr(large, name) not in allowed:
             raise params.ParameterError(

@@ -75,7 +75,7 @@ def strongest_samples(
     bootstrap
         How the intervals are computed.
     """
-    each = sharing.alike_by_sample(cube, train, test, {"label": ["label"]}, top_k=STRONGEST)
+    each = sharing.matching_by_sample(cube, train, test, {"label": ["label"]}, top_k=STRONGEST)
     table = sharing.summary(each, ["sign"], bootstrap).set_index("sign")
     helpful, harmful = table.loc["positive"], table.loc["negative"]
     return (

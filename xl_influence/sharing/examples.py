@@ -159,10 +159,10 @@ def planted_by_sample(
     """
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
-    return alike_by_sample(scores, train, test, PLANTED, top_k=top_k)
+    return matching_by_sample(scores, train, test, PLANTED, top_k=top_k)
 
 
-def alike_by_sample(
+def matching_by_sample(
     scores: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,

@@ -17,10 +17,10 @@ from .base import (
     Bootstrap,
     by_sign,
     check,
+    expand,
     languages_of,
     other_language_at,
     samples_of,
-    spread,
     summary,
     with_all,
 )
@@ -119,7 +119,7 @@ def _composition(tops: Mapping[str, Top], train: pd.DataFrame, test: pd.DataFram
     for sign in SIGNS:
         lang_of = train["lang"].to_numpy()[tops[sign].rows]  # (test, k)
         shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
-        tables.append(spread(samples.assign(sign=sign), "train_lang", languages, shares))
+        tables.append(expand(samples.assign(sign=sign), "train_lang", languages, shares))
     table = pd.concat(tables, ignore_index=True)
     table["chance"] = table["train_lang"].map(chance)
     return table[["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]]
@@ -295,6 +295,6 @@ def share_of_others(
         other = other_language_at(train, test, tops[sign].rows)  # (test, largest k)
         found = other.cumsum(1)  # (test, largest k)
         shares = found[:, np.array(ks) - 1] / np.array(ks)  # (test, k)
-        tables.append(spread(samples.assign(sign=sign), "k", ks, shares))
+        tables.append(expand(samples.assign(sign=sign), "k", ks, shares))
     table = pd.concat(tables, ignore_index=True)
     return table[["test", "item", "test_lang", "sign", "k", "share", "chance"]]

@@ -17,10 +17,10 @@ from .base import (
     Bootstrap,
     SharingError,
     check,
+    expand,
     language_codes,
     other_language_at,
     samples_of,
-    spread,
     summary,
 )
 from .languages import share_of_others
@@ -130,7 +130,7 @@ def contributions(
             carried = (parts[sign] * wanted[..., None]).sum(1)[some]  # (some, group)
             shares = carried / carried.sum(1, keepdims=True)
             there = samples.loc[some].reset_index(drop=True).assign(source=source, sign=sign)
-            tables.append(spread(there, "group", groups, shares))
+            tables.append(expand(there, "group", groups, shares))
     return summary(pd.concat(tables, ignore_index=True), ["group", "source", "sign"], bootstrap)
 
 

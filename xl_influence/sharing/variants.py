@@ -102,7 +102,7 @@ def imbalance_by_sample(
     return pd.concat(tables, ignore_index=True)
 
 
-def stand_ins(
+def composition_with_and_without(
     seen: Run,
     unseen: Run,
     language: str,
@@ -123,15 +123,17 @@ def stand_ins(
         The columns of `composition` for the summed influence, and `language`, `model` ('trained on
         it', 'without it').
     """
-    each = stand_ins_by_sample(seen, unseen, language, top_k=top_k)
+    each = composition_with_and_without_by_sample(seen, unseen, language, top_k=top_k)
     keys = ["test_lang", "train_lang", "sign", "checkpoint", "language", "model"]
     return summary(each, keys, bootstrap)
 
 
-def stand_ins_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) -> pd.DataFrame:
+def composition_with_and_without_by_sample(
+    seen: Run, unseen: Run, language: str, *, top_k: int
+) -> pd.DataFrame:
     """Measure where each test sample's top k comes from with and without training on its language.
 
-    `stand_ins` is the mean of this table.
+    `composition_with_and_without` is the mean of this table.
 
     Parameters
     ----------
