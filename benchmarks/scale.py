@@ -72,7 +72,7 @@ def fill(folder: Path, n_train: int) -> None:
         train_tile=SHARD,
         shard_size=SHARD,
     )
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         rng = np.random.default_rng([shard.checkpoint, shard.train[0]])
         cube.write(shard, make_products(rng, len(test), shard.n_train))
     shutil.move(cube.gather(), folder / "scores.zarr")

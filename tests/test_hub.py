@@ -151,7 +151,7 @@ def test_when_the_hub_counts_as_unreachable(small, monkeypatch, broken, offline)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", small.url)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(hub_module, "TIMEOUT", 0.5)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     small.broken = broken
     hub_module.go_offline_if_unreachable.__wrapped__("datasets", "facebook/xnli")

@@ -152,12 +152,12 @@ def test_samples_have_no_text_until_it_is_put_back(both, tmp_path, name):
         assert "text_a" not in pd.read_parquet(run / file)
     task, variant = name.split("/")
     given = merged(tmp_path, task=task, variant=variant)
-    assert restore.restore(given) and not restore.restore(given)
+    assert restore.restore_texts(given) and not restore.restore_texts(given)
     assert files(run, "manifest.json") == files(of_data, "manifest.json")
     shutil.copy(of_prepared / "train.parquet", run)
     write_manifest(run, data_fingerprint="other")
     with pytest.raises(runs.RunError, match=r"made from other data \(its fingerprint is other"):
-        restore.restore(given)
+        restore.restore_texts(given)
 
 
 def test_the_folder_is_small_and_holds_no_text(made, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..found import Estimate
+from ..claim_estimates import Estimate
 from ..influence import from_values
 from ..paper import HOLDS, verdict
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean, parallel

@@ -59,7 +59,7 @@ def read_runs(
     -------
     runs : Runs
         Without models that are at chance in the language that they are about.
-    weak : list of str
+    at_chance : list of str
         The variants that were left out for that.
     """
     other, *variants = workflow.compared(config, source)["14-methods"]
@@ -68,18 +68,18 @@ def read_runs(
     if not _is_there(other):
         return Runs(base), []
     seen = scores.read(other)
-    weak: list[str] = []
+    at_chance: list[str] = []
     without: dict[str, MethodInput] = {}
     more: dict[str, MethodInput] = {}
     for variant in filter(_is_there, variants):
         lang = variant["left_out"] or variant["extra_language"]
         run = scores.read(variant)
         if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
-            weak.append(variant["variant"])
+            at_chance.append(variant["variant"])
             continue
         found = without if variant["left_out"] else more
         found[lang] = _as_given(run, variant)
-    return Runs(base, _as_given(seen, other), more, without), weak
+    return Runs(base, _as_given(seen, other), more, without), at_chance
 
 
 def _is_there(config: dict[str, Any]) -> bool:

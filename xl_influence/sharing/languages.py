@@ -24,7 +24,7 @@ from .base import (
     summary,
     with_all,
 )
-from .top import Top, View, strongest, strongest_by
+from .top import Top, View, most_influential, most_influential_by
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # of `share_by_k`; the paper's k is 100
 
@@ -88,8 +88,8 @@ def composition_by_sample(
     """
     check(scores, train, test)
     if not epochs:
-        return _composition(strongest(scores, top_k), train, test)
-    tops = strongest_by(scores, top_k, views_by_checkpoint(scores))
+        return _composition(most_influential(scores, top_k), train, test)
+    tops = most_influential_by(scores, top_k, views_by_checkpoint(scores))
     parts = [_composition(top, train, test).assign(checkpoint=epoch) for epoch, top in tops.items()]
     return pd.concat(parts, ignore_index=True)
 
@@ -266,7 +266,7 @@ def share_by_k_by_sample(
         `test` (uid), `item`, `test_lang`, `sign`, `k`, `share`, `chance`.
     """
     check(scores, train, test)
-    return share_of_others(strongest(scores, max(ks)), train, test, ks=ks)
+    return share_of_others(most_influential(scores, max(ks)), train, test, ks=ks)
 
 
 def share_of_others(

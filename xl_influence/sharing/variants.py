@@ -25,7 +25,7 @@ from .base import (
     summary,
 )
 from .languages import composition_by_sample, cross_language_by_sample
-from .top import strongest
+from .top import most_influential
 
 if TYPE_CHECKING:
     from ..scores import Scored
@@ -224,7 +224,8 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
     if (train_unseen["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
     is_parallel = parallel(train_seen)
-    tops_seen, tops_unseen = strongest(scores_seen, top_k), strongest(scores_unseen, top_k)
+    tops_seen = most_influential(scores_seen, top_k)
+    tops_unseen = most_influential(scores_unseen, top_k)
     rows = []
     for sign in SIGNS:
         before, after = tops_seen[sign].rows, tops_unseen[sign].rows  # (test, k)
