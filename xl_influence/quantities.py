@@ -1,10 +1,10 @@
 """The quantities that the paper's claims are about, computed from the tables of a run.
 
-Each takes a `found.Run` and returns a `found.Estimate`, or None if the run lacks what it needs.
-`sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k training
-samples of strongest influence of that sign on a test sample. Shares and differences of shares are
-fractions: 0.01 is one percentage point. A count of languages or tests is a share of their number.
-Means over languages give every language the same weight.
+Each takes a `Run` and returns an `Estimate` (module `claim_estimates`), or None if the run lacks
+what it needs. `sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k
+training samples of strongest influence of that sign on a test sample. Shares and differences of
+shares are fractions: 0.01 is one percentage point. A count of languages or tests is a share of
+their number. Means over languages give every language the same weight.
 """
 
 from __future__ import annotations
