@@ -81,8 +81,8 @@ try:
         for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
             parts = steps.count_parts(run, step, SIZES.get(step, 0))
             STEPS[str(steps.done_file(run, step))] = (step, run, parts)
-    # Finished steps are found by their fingerprints, and no rule makes their done files again. A job
-    # that Snakemake has started, on a node of a cluster, already knows what to run.
+    # Finished steps are found by their fingerprints, and no rule makes their done files again. A
+    # job that Snakemake has started, on a node of a cluster, already knows what to run.
     FINISHED = set()
     if workflow.is_main_process:
         for step, run, _ in STEPS.values():
