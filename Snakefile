@@ -37,14 +37,14 @@ OF_SNAKEMAKE = (
 )
 
 
-def place(run):
+def output_dir(run):
     """The folder of a run's notebooks and tables, as the wildcard `folder` has it."""
-    return str(tables.place(run))
+    return str(tables.output_dir(run))
 
 
 def executed(run, name):
     """Path of an executed notebook."""
-    return f"{place(run)}/notebooks/{name}.ipynb"
+    return f"{output_dir(run)}/notebooks/{name}.ipynb"
 
 
 def is_computed(run):
@@ -71,18 +71,18 @@ try:
     RUNS = {}  # folder → parameters of the run
     for task in TASKS:
         for run in [MAIN[task], *(run for group in COMPARED[task].values() for run in group)]:
-            RUNS.setdefault(place(run), run)
+            RUNS.setdefault(output_dir(run), run)
             if run["test_from"]:
                 tested = params.with_variant(run, run["test_from"])
-                RUNS.setdefault(place(tested), tested)
+                RUNS.setdefault(output_dir(tested), tested)
     RETRAINED = [run for task in TASKS for run in COMPARED[task]["03-quality"]]
-    STEPS = {}  # mark → step, parameters of its run, in how many parts
+    STEPS = {}  # done file → step, parameters of its run, in how many parts
     for run in filter(is_computed, [*RUNS.values(), *RETRAINED]):
         for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
             parts = steps.count_parts(run, step, SIZES.get(step, 0))
-            STEPS[str(steps.mark(run, step))] = (step, run, parts)
-    # Finished steps are found by their fingerprints, and no rule makes their marks again. A job
-    # that Snakemake has started, on a node of a cluster, already knows what to run.
+            STEPS[str(steps.done_file(run, step))] = (step, run, parts)
+    # Finished steps are found by their fingerprints, and no rule makes their done files again. A
+    # job that Snakemake has started, on a node of a cluster, already knows what to run.
     FINISHED = set()
     if workflow.is_main_process:
         for step, run, _ in STEPS.values():
@@ -92,25 +92,25 @@ except (ValueError, runs.RunError) as error:  # in parameters, data, or the file
     sys.exit(2)
 
 
-def marks(step):
-    """A regular expression for the marks that the rule of a step can make."""
-    found = [mark for mark, (other, *_) in STEPS.items() if other == step and mark not in FINISHED]
+def pattern_of_done_files(step):
+    """A regular expression for the done files that the rule of a step can make."""
+    found = [path for path, (other, *_) in STEPS.items() if other == step and path not in FINISHED]
     return "|".join(map(re.escape, found)) or "(?!)"
 
 
-def mark(run, step):
-    """The mark of a step of a run, as a list; empty for a published run."""
-    return [str(steps.mark(run, step))] if is_computed(run) else []
+def done_file(run, step):
+    """The done file of a step of a run, as a list; empty for a published run."""
+    return [str(steps.done_file(run, step))] if is_computed(run) else []
 
 
 def needed(wildcards):
     """What a notebook needs: steps of its run and of others, and other notebooks."""
     run, name = RUNS[wildcards.folder], wildcards.name
     task = run["task"]
-    found = mark(run, "finetuning" if name.startswith("01-") else "influence")
+    found = done_file(run, "finetuning" if name.startswith("01-") else "influence")
     found += [executed(run, other) for other in notebooks.PER_TASK[name] if other in NAMES[task]]
     for other in COMPARED[task].get(name, []):
-        found += mark(other, "retraining" if name.startswith("03-") else "influence")
+        found += done_file(other, "retraining" if name.startswith("03-") else "influence")
     if name == "09-the-paper-and-this-run":
         found += executed_for_tasks("04-cross-language-influence")
     return list(dict.fromkeys(found))
@@ -118,17 +118,17 @@ def needed(wildcards):
 
 def needed_by_influence(wildcards):
     """What an influence pass needs: the model, and the test samples if another run chose them."""
-    _, run, _ = STEPS[wildcards.mark]
-    found = mark(run, "finetuning")
+    _, run, _ = STEPS[wildcards.done_file]
+    found = done_file(run, "finetuning")
     if run["test_from"]:
-        found += mark(params.with_variant(run, run["test_from"]), "influence")
+        found += done_file(params.with_variant(run, run["test_from"]), "influence")
     return found
 
 
 def parts(wildcards):
-    """The marks of the parts of a step that is split into several jobs."""
-    *_, number = STEPS[wildcards.mark]
-    return [f"{wildcards.mark}.{part}-of-{number}" for part in range(number) if number > 1]
+    """The done files of the parts of a step that is split into several jobs."""
+    *_, number = STEPS[wildcards.done_file]
+    return [f"{wildcards.done_file}.{part}-of-{number}" for part in range(number) if number > 1]
 
 
 def executed_for_tasks(name):
@@ -151,7 +151,7 @@ def given(run):
     """The command line of a run: the parameters that its files do not set."""
     values = GIVEN
     if run["study"] != MAIN[run["task"]]["study"]:
-        shared = (*params.KEPT, *params.TAKEN_ALONG)
+        shared = (*params.KEPT, *params.FORWARDED)
         values = {key: run[key] for key in shared if key in GIVEN}
     values = values | {key: run[key] for key in ("study", "task", "variant")}
     return " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in values.items())
@@ -159,12 +159,12 @@ def given(run):
 
 def given_to_step(wildcards):
     """The command line of a step."""
-    return given(STEPS[wildcards.mark][1])
+    return given(STEPS[wildcards.done_file][1])
 
 
 def gpus(wildcards):
     """How many GPUs a step uses."""
-    return GPUS if STEPS[wildcards.mark][1]["device"] != "cpu" else 0
+    return GPUS if STEPS[wildcards.done_file][1]["device"] != "cpu" else 0
 
 
 def sources(wildcards):
@@ -179,14 +179,14 @@ ONCE = notebooks.ONCE if ALL_TASKS and config.get("once", True) else ()
 onstart:  # only if something is to run, and only in the process that the reader started
     from xl_influence import estimate
 
-    if told := leftovers.cancel():
-        print(told, file=sys.stderr, flush=True)
-    if told := estimate.announce(filter(is_computed, RUNS.values()), RETRAINED):
-        print(told, file=sys.stderr, flush=True)
+    if message := leftovers.cancel():
+        print(message, file=sys.stderr, flush=True)
+    if message := estimate.announce(filter(is_computed, RUNS.values()), RETRAINED):
+        print(message, file=sys.stderr, flush=True)
 
 
 wildcard_constraints:
-    folder="|".join(re.escape(place(MAIN[task])) for task in TASKS),
+    folder="|".join(re.escape(output_dir(MAIN[task])) for task in TASKS),
     part=r"\d+",
 
 
@@ -199,9 +199,9 @@ rule all:
 
 rule finetuning:
     output:
-        "{mark}",
+        "{done_file}",
     wildcard_constraints:
-        mark=marks("finetuning"),
+        done_file=pattern_of_done_files("finetuning"),
     params:
         given=given_to_step,
     priority: 3  # those that others wait for go first, so that no core is idle at the end
@@ -216,9 +216,9 @@ rule influence_part:  # of a cube that several jobs fill
     input:
         needed_by_influence,
     output:
-        "{mark}.{part}-of-{parts}",
+        "{done_file}.{part}-of-{parts}",
     wildcard_constraints:
-        mark=marks("influence"),
+        done_file=pattern_of_done_files("influence"),
     params:
         given=given_to_step,
     priority: 2
@@ -235,9 +235,9 @@ rule influence:
         needed_by_influence,
         parts,
     output:
-        "{mark}",
+        "{done_file}",
     wildcard_constraints:
-        mark=marks("influence"),
+        done_file=pattern_of_done_files("influence"),
     params:
         given=given_to_step,
     priority: 2
@@ -249,17 +249,17 @@ rule influence:
 
 
 def cube(wildcards):
-    """The mark of the cube from which samples to leave out are chosen."""
-    return mark(STEPS[wildcards.mark][1], "influence")
+    """The done file of the cube from which samples to leave out are chosen."""
+    return done_file(STEPS[wildcards.done_file][1], "influence")
 
 
 rule retraining_part:
     input:
         cube,
     output:
-        "{mark}.{part}-of-{parts}",
+        "{done_file}.{part}-of-{parts}",
     wildcard_constraints:
-        mark=marks("retraining"),
+        done_file=pattern_of_done_files("retraining"),
     params:
         given=given_to_step,
     priority: 1
@@ -276,9 +276,9 @@ rule retraining:
         cube,
         parts,
     output:
-        "{mark}",
+        "{done_file}",
     wildcard_constraints:
-        mark=marks("retraining"),
+        done_file=pattern_of_done_files("retraining"),
     params:
         given=given_to_step,
     priority: 1

@@ -1,6 +1,6 @@
 """What the benchmark scripts share: the specification in `cases.json`, and facts about the machine.
 
-`xl_influence/speed.py` reads the same file, so that a case or a way is described only once.
+`xl_influence/speed.py` reads the same file, so that a case or a method is described only once.
 """
 
 import json
@@ -13,18 +13,18 @@ import torch
 HERE = Path(__file__).parent
 SPECIFICATION: dict[str, Any] = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
 DEFAULTS: dict[str, Any] = SPECIFICATION["defaults"]  # of a measurement's model and samples
-WAYS: dict[str, dict[str, Any]] = SPECIFICATION["ways"]  # methods that compute the same influence
+METHODS: dict[str, dict[str, Any]] = SPECIFICATION["ways"]  # they compute the same influence
 THIS_LIBRARY = "xl-influence"
 
 
-def is_this_library(way: str) -> bool:
-    """Whether a way is this library, in whatever precision; the others are peers and references."""
-    return WAYS[way]["kind"] == "this library"
+def is_this_library(method: str) -> bool:
+    """Whether a method is this library, in any precision; the others are peers and references."""
+    return METHODS[method]["kind"] == "this library"
 
 
-def current_name(way: str) -> str:
-    """The present identifier of a way that older results may know under another one."""
-    return SPECIFICATION["renamed"].get(way, way)
+def current_name(method: str) -> str:
+    """The present identifier of a method that older results may know under another one."""
+    return SPECIFICATION["renamed"].get(method, method)
 
 
 def count_linear_weights(encoder: torch.nn.Module) -> int:

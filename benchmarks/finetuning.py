@@ -1,9 +1,9 @@
 """How fast fine-tuning is: `.venv/bin/python benchmarks/finetuning.py --threads 2`.
 
-Writes `finetuning.json`; takes minutes, on a machine that is otherwise idle. Each way fine-tunes
+Writes `finetuning.json`; takes minutes, on a machine that is otherwise idle. Each set-up fine-tunes
 an encoder of the shape of multilingual-e5-small on samples of one length with Hugging Face's
 Trainer: `plain` with the defaults of PyTorch and transformers, `xl-influence` as
-`xl_influence.trainer` builds it. The ways take turns, several times, each beside the rate of a
+`xl_influence.trainer` builds it. The set-ups take turns, several times, each beside the rate of a
 plain matrix product in the same process. We count 6 floating-point operations per token and per
 weight of the encoder's Linear layers; attention's own products are not counted.
 """
@@ -32,8 +32,8 @@ WARM_UP = 4  # steps before the clock starts
 CPU = torch.device("cpu")
 
 
-class Way(NamedTuple):
-    """A way to fine-tune: whose Trainer, samples per step, and whether in mixed precision."""
+class Setup(NamedTuple):
+    """How to fine-tune: whose Trainer, samples per step, and whether in mixed precision."""
 
     trainer: str
     batch_size: int
@@ -48,13 +48,13 @@ class Measurement(NamedTuple):
     product: float
 
 
-WAYS = [
-    Way("plain", 8, bf16=False),
-    Way(THIS_LIBRARY, 8, bf16=False),
-    Way(THIS_LIBRARY, 16, bf16=False),
-    Way(THIS_LIBRARY, 32, bf16=False),
-    Way(THIS_LIBRARY, 16, bf16=True),
-    Way(THIS_LIBRARY, 32, bf16=True),
+SETUPS = [
+    Setup("plain", 8, bf16=False),
+    Setup(THIS_LIBRARY, 8, bf16=False),
+    Setup(THIS_LIBRARY, 16, bf16=False),
+    Setup(THIS_LIBRARY, 32, bf16=False),
+    Setup(THIS_LIBRARY, 16, bf16=True),
+    Setup(THIS_LIBRARY, 32, bf16=True),
 ]
 
 
@@ -75,14 +75,14 @@ def draw_samples(count: int) -> tuple[list[list[int]], list[int]]:
     return ids, random.integers(0, 2, count).tolist()
 
 
-def build_plain(ids: list[list[int]], labels: list[int], way: Way, work: str) -> Trainer:
+def build_plain(ids: list[list[int]], labels: list[int], setup: Setup, work: str) -> Trainer:
     """The Trainer with its defaults.
 
     Parameters
     ----------
     ids, labels
         The samples.
-    way
+    setup
         Batch size and precision.
     work
         A folder for the Trainer's files.
@@ -91,9 +91,9 @@ def build_plain(ids: list[list[int]], labels: list[int], way: Way, work: str) ->
     data = [{"input_ids": torch.tensor(one), "labels": label} for one, label in samples]
     arguments = TrainingArguments(
         work,
-        per_device_train_batch_size=way.batch_size,
+        per_device_train_batch_size=setup.batch_size,
         num_train_epochs=1,
-        bf16=way.bf16,
+        bf16=setup.bf16,
         use_cpu=True,
         save_strategy="no",
         report_to="none",
@@ -102,9 +102,9 @@ def build_plain(ids: list[list[int]], labels: list[int], way: Way, work: str) ->
     return Trainer(model=make_classifier(), args=arguments, train_dataset=data)
 
 
-def build_study(ids: list[list[int]], labels: list[int], way: Way, work: str) -> Trainer:
+def build_study(ids: list[list[int]], labels: list[int], setup: Setup, work: str) -> Trainer:
     """The Trainer as the study uses it; the parameters are those of `build_plain`."""
-    choice = {"batch_size": way.batch_size, "bf16": way.bf16, "epochs": 1}
+    choice = {"batch_size": setup.batch_size, "bf16": setup.bf16, "epochs": 1}
     given = params.merge({"study": "demo"}) | choice
     frame = pd.DataFrame({"lang": "en", "label": labels})
     parts, sequences = {"train": frame, "validation": frame[:0]}, {"train": ids, "validation": []}
@@ -123,16 +123,16 @@ class Clock(TrainerCallback):
         self.times.append(time.perf_counter())
 
 
-def measure_rate(way: Way, steps: int) -> float:
+def measure_rate(setup: Setup, steps: int) -> float:
     """Samples per second in `steps` steps, after those that warm up."""
-    ids, labels = draw_samples(way.batch_size * (steps + WARM_UP))
-    build = build_plain if way.trainer == "plain" else build_study
+    ids, labels = draw_samples(setup.batch_size * (steps + WARM_UP))
+    build = build_plain if setup.trainer == "plain" else build_study
     clock = Clock()
     with tempfile.TemporaryDirectory() as work:
-        built = build(ids, labels, way, work)
+        built = build(ids, labels, setup, work)
         built.add_callback(clock)
         built.train()
-    return way.batch_size * steps / (clock.times[-1] - clock.times[WARM_UP - 1])
+    return setup.batch_size * steps / (clock.times[-1] - clock.times[WARM_UP - 1])
 
 
 def measure_product(bf16: bool = False, side: int = 2048, repeats: int = 4) -> float:
@@ -156,31 +156,31 @@ def measure_product(bf16: bool = False, side: int = 2048, repeats: int = 4) -> f
     return repeats * 2 * side**3 / (time.perf_counter() - start)
 
 
-def measure(way: Way, steps: int, operations: int) -> Measurement:
-    """Measure one way once, with the plain product before and after.
+def measure(setup: Setup, steps: int, operations: int) -> Measurement:
+    """Measure one set-up once, with the plain product before and after.
 
     Parameters
     ----------
-    way
-        The way to fine-tune.
+    setup
+        The set-up.
     steps
         Steps to time.
     operations
         Floating-point operations per sample.
     """
-    before = measure_product(way.bf16)
-    rate = measure_rate(way, steps)
-    product = (before + measure_product(way.bf16)) / 2
+    before = measure_product(setup.bf16)
+    rate = measure_rate(setup, steps)
+    product = (before + measure_product(setup.bf16)) / 2
     return Measurement(rate, rate * operations / product, product)
 
 
-def summarize(way: Way, repeats: Sequence[Measurement]) -> dict[str, Any]:
-    """One way's row in the file: medians of its repeats, and the least and most of its share."""
+def summarize(setup: Setup, repeats: Sequence[Measurement]) -> dict[str, Any]:
+    """One set-up's row in the file: medians of its repeats, and the least and most of its share."""
     shares = [one.share for one in repeats]
     return {
-        "way": way.trainer,
-        "batch_size": way.batch_size,
-        "bf16": way.bf16,
+        "way": setup.trainer,
+        "batch_size": setup.batch_size,
+        "bf16": setup.bf16,
         "rate": statistics.median(one.rate for one in repeats),
         "of_product": statistics.median(shares),
         "product": statistics.median(one.product for one in repeats),
@@ -190,7 +190,7 @@ def summarize(way: Way, repeats: Sequence[Measurement]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all ways, write `finetuning.json` and print it."""
+    """Measure all set-ups, write `finetuning.json` and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--steps", type=int, default=12)
@@ -198,16 +198,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     operations = 6 * count_linear_weights(make_classifier().bert.encoder) * LENGTH
-    found: dict[Way, list[Measurement]] = {way: [] for way in WAYS}
-    for way in tqdm(WAYS * options.repeats, mininterval=10):
-        found[way].append(measure(way, options.steps, operations))
+    found: dict[Setup, list[Measurement]] = {setup: [] for setup in SETUPS}
+    for setup in tqdm(SETUPS * options.repeats, mininterval=10):
+        found[setup].append(measure(setup, options.steps, operations))
     machine = {
         "processor": processor_name(),
         "torch": torch.__version__,
         "length": LENGTH,
         **vars(options),
     }
-    rows = [summarize(way, repeats) for way, repeats in found.items()]
+    rows = [summarize(setup, repeats) for setup, repeats in found.items()]
     text = json.dumps({"machine": machine, "rows": rows}, indent=1)
     (HERE / "finetuning.json").write_text(text + "\n", encoding="utf-8")
     print(text)

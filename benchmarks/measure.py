@@ -22,7 +22,7 @@ import numpy as np
 import peers
 import psutil
 import torch
-from common import DEFAULTS, WAYS, count_linear_weights, is_this_library
+from common import DEFAULTS, METHODS, count_linear_weights, is_this_library
 
 from xl_influence import tracin
 from xl_influence.engine.arithmetic import arithmetic
@@ -112,7 +112,7 @@ def measure_gemm(seconds: float, device: str) -> float:
     while time.perf_counter() - start < seconds:
         before = time.perf_counter()
         torch.mm(left, right, out=out)
-        finish(device)
+        synchronize(device)
         times.append(time.perf_counter() - before)
     return 2 * side**3 / float(np.median(times))
 
@@ -124,7 +124,7 @@ def measure_rates(device: str, precision: str) -> dict[str, float]:
     return {"gemm": measure_gemm(GEMM_SECONDS[device], device), "gemm_fast": fast}
 
 
-def finish(device: str) -> None:
+def synchronize(device: str) -> None:
     """Wait until a GPU has finished its queued work."""
     if device != "cpu":
         torch.cuda.synchronize()
@@ -160,13 +160,13 @@ class StepTimer:
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         """Time what happens inside as `step`."""
-        finish(self.device)  # what is still to do belongs to the step around this one
+        synchronize(self.device)  # what is still to do belongs to the step around this one
         start = time.perf_counter()
         self.inside.append(0.0)
         try:
             yield
         finally:
-            finish(self.device)
+            synchronize(self.device)
             whole = time.perf_counter() - start
             own = whole - self.inside.pop()
             self.inside[-1] += whole
@@ -186,12 +186,12 @@ def measure(
     steps: bool = False,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Measure one way once.
+    """Measure one method once.
 
     Parameters
     ----------
     what
-        The way: a key of `ways` in cases.json.
+        The method: a key of `ways` in cases.json.
     n_train, n_test
         Training and test samples.
     shape, layers, vocabulary
@@ -214,7 +214,7 @@ def measure(
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = make_classifier(shape, layers, vocabulary).to(device)
     if is_this_library(what):
-        precision = WAYS[what]["precision"]
+        precision = METHODS[what]["precision"]
         run, covered = partial(run_this_library, precision=precision), peers.all_names
     else:
         precision = "float32"
@@ -229,7 +229,7 @@ def measure(
     idle = used_memory(device)
     start = time.perf_counter()
     timed(model, train, test)
-    finish(device)
+    synchronize(device)
     seconds = time.perf_counter() - start
     peak = peak_memory(device) - idle
     after = measure_rates(device, precision)
@@ -255,7 +255,7 @@ def check_values(
     Parameters
     ----------
     run
-        The way to compute them, a `peers.Run`.
+        The method that computes them, a `peers.Run`.
     model, train, test
         What to compute them from.
     names
@@ -289,7 +289,7 @@ def peak_memory(device: str) -> int:
     return torch.cuda.max_memory_allocated()
 
 
-def answer(spec: dict[str, Any]) -> dict[str, Any]:
+def respond(spec: dict[str, Any]) -> dict[str, Any]:
     """The specification with what `measure` returns, or with `failed` if memory is too small."""
     try:
         return spec | measure(**(DEFAULTS | spec))
@@ -308,12 +308,12 @@ def limit_memory() -> None:
 
 
 def main() -> None:
-    """Answer the specifications in the arguments, or else those on stdin."""
+    """Measure the specifications in the arguments, or else those on stdin."""
     for line in sys.argv[1:] or sys.stdin:
         spec = json.loads(line)
         if spec.get("device", "cpu") == "cpu":
             limit_memory()
-        print(json.dumps(answer(spec)), flush=True)
+        print(json.dumps(respond(spec)), flush=True)
         gc.collect()
         torch.cuda.empty_cache()  # does nothing without CUDA
 

@@ -1,8 +1,9 @@
 """The same cosines from attribution libraries ("peers") and from two plain references.
 
-`PEERS[way].run(model, train, test)` returns a numpy array (test, train): cosines of the per-sample
-loss gradients over the parameters that `PEERS[way].covered(model)` names. `model` is a BERT or
-XLM-R sequence classifier in eval mode with all parameters trainable; its weights do not change.
+`PEERS[method].run(model, train, test)` returns a numpy array (test, train): cosines of the
+per-sample loss gradients over the parameters that `PEERS[method].covered(model)` names. `model` is
+a BERT or XLM-R sequence classifier in eval mode with all parameters trainable; its weights do not
+change.
 `train` and `test` are lists of {"input_ids", "label"}, all of one length. Every peer keeps all test
 gradients in memory, and gets the options with which it is fastest while exact. Libraries are
 imported when they run; TQDM_DISABLE=1 in the environment silences their progress bars.
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from common import WAYS
+from common import METHODS
 from torch.nn.functional import cross_entropy
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
@@ -506,7 +507,7 @@ def main() -> None:
     heads = f"{'version':>12}{'passes':>8}{'parameters':>13}{'bert':>10}{'xlm-r':>10}{'seconds':>9}"
     print(f"{'largest error':16}{heads}")
     cases = [make_tiny_case("bert"), make_tiny_case("xlm-roberta")]
-    for way, peer in PEERS.items():
+    for method, peer in PEERS.items():
         start = time.perf_counter()
         bert, xlmr = (
             np.abs(peer.run(*case) - run_exact(*case, peer.covered(case[0]))).max()
@@ -514,9 +515,9 @@ def main() -> None:
         )
         seconds = time.perf_counter() - start
         model, train, test = cases[0]
-        passes = count_passes(WAYS[way], len(train), len(test))
+        passes = count_passes(METHODS[method], len(train), len(test))
         share = f"{len(peer.covered(model))} of {len(all_names(model))}"
-        print(f"{way:16}{peer.version:>12}{passes:>8}{share:>13}", end="")
+        print(f"{method:16}{peer.version:>12}{passes:>8}{share:>13}", end="")
         print(f"{bert:>10.1e}{xlmr:>10.1e}{seconds:>9.2f}")
 
 

@@ -1,8 +1,8 @@
 """Measure all that the page 'How fast, and why' shows: `make bench`, or `python benchmarks/run.py`.
 
-`cases.json` says which cases and ways there are. Each measurement is a process of its own
+`cases.json` says which cases and methods there are. Each measurement is a process of its own
 (`measure.py`), one after the other, with the same number of threads. On a GPU, where starting
-a process takes longer than measuring, one process makes all measurements of a way. Results are
+a process takes longer than measuring, one process makes all measurements of a method. Results are
 saved one by one to `results.json` (on a GPU: `results-cuda.json`). A measurement that is already
 in the file is not repeated; `--fresh` discards the file.
 
@@ -29,9 +29,9 @@ import torch
 from common import (
     DEFAULTS,
     HERE,
+    METHODS,
     SPECIFICATION,
     THIS_LIBRARY,
-    WAYS,
     current_name,
     is_this_library,
     processor_name,
@@ -44,7 +44,7 @@ Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in case
 N_TEST = SPECIFICATION["n_test"]
 CASES: list[Case] = SPECIFICATION["cases"]  # their n_train: one and four full batches of the engine
 CUDA_COUNTS = (2048, 8192)  # training samples of this library's runs on a GPU, in every case
-# Training samples of the other ways' runs: more and more, until the times differ enough.
+# Training samples of the other methods' runs: more and more, until the times differ enough.
 PEER_COUNTS = {"cpu": (8, 24, 88, 280), "cuda": (64, 256, 1024, 4096)}
 PAIRS_COUNTS = (1, 3, 11, 43)
 MIN_DIFFERENCE = {"cpu": 30, "cuda": 2}  # seconds: more than noise, also that of the fixed part
@@ -99,24 +99,26 @@ class Results:
         key = spec_key(spec)
         if key not in self.rows:
             tqdm.write(" ".join(f"{name}={value}" for name, value in spec.items()))
-            asked = {name: value for name, value in spec.items() if name != "repeat"}
-            answer = self._measurer_for(spec["what"]).ask(asked | {"device": self.device})
+            request = {name: value for name, value in spec.items() if name != "repeat"}
+            response = self._measurer_for(spec["what"]).request(request | {"device": self.device})
             found = {
-                name: value for name, value in answer.items() if name == "steps" or name not in spec
+                name: value
+                for name, value in response.items()
+                if name == "steps" or name not in spec
             }
             self.rows[key] = {"spec": spec} | found
             self.save()
             tqdm.write("  " + json.dumps(self.rows[key]))
         return self.rows[key]
 
-    def _measurer_for(self, way: str) -> "Measurer":
-        """A process for this way: a new one on a CPU, on a GPU the last one where it still runs."""
+    def _measurer_for(self, method: str) -> "Measurer":
+        """A process for this method: a new one on a CPU, on a GPU the last one if it still runs."""
         last = self.measurer
-        if last and self.device != "cpu" and last.way == way and not last.has_ended():
+        if last and self.device != "cpu" and last.method == method and not last.has_ended():
             return last
         if last:
             last.close()
-        self.measurer = Measurer(way, self.threads)
+        self.measurer = Measurer(method, self.threads)
         return self.measurer
 
     def save(self) -> None:
@@ -133,18 +135,18 @@ def spec_key(spec: Spec) -> str:
 
 
 class Measurer:
-    """A process of `measure.py` for one way.
+    """A process of `measure.py` for one method.
 
     Parameters
     ----------
-    way
+    method
         A key of `ways` in cases.json.
     threads
         Threads that the process may use.
     """
 
-    def __init__(self, way: str, threads: int) -> None:
-        self.way = way
+    def __init__(self, method: str, threads: int) -> None:
+        self.method = method
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in `close`
         environment = {
             "OMP_NUM_THREADS": str(threads),
@@ -161,8 +163,8 @@ class Measurer:
             stderr=self.errors,
         )
 
-    def ask(self, spec: Spec) -> dict[str, Any]:
-        """What `measure.py` answers to one specification; `failed` if the process ended instead."""
+    def request(self, spec: Spec) -> dict[str, Any]:
+        """What `measure.py` returns for one specification; `failed` if the process ended."""
         with contextlib.suppress(BrokenPipeError):  # we read below why it ended
             self.process.stdin.write(json.dumps(spec) + "\n")
             self.process.stdin.flush()
@@ -207,8 +209,8 @@ def describe_machine(threads: int, device: str) -> dict[str, Any]:
     }
 
 
-def compare(results: Results, case: Case, way: str, counts: Sequence[int]) -> None:
-    """Measure time, memory and error of one way on one case.
+def compare(results: Results, case: Case, method: str, counts: Sequence[int]) -> None:
+    """Measure time, memory and error of one method on one case.
 
     Parameters
     ----------
@@ -216,16 +218,16 @@ def compare(results: Results, case: Case, way: str, counts: Sequence[int]) -> No
         Where the measurements are kept.
     case
         An entry of `CASES`.
-    way
-        A key of `WAYS`.
+    method
+        A key of `METHODS`.
     counts
         Training samples of the runs, ascending. The largest are skipped once the times differ by
         more than `MIN_DIFFERENCE`.
     """
-    spec = {"what": way, **case["spec"]}
+    spec = {"what": method, **case["spec"]}
     results.get(n_train=6, n_test=4, check=True, **spec)
     few, *more = counts
-    for tile in (1,) if way == "pairs" else TILES:
+    for tile in (1,) if method == "pairs" else TILES:
         first = results.get(n_train=few, n_test=tile, **spec)
         if first.get("failed") != "out of memory":
             break
@@ -257,13 +259,13 @@ def shape_points() -> list[Spec]:
     return [usual | {"shape": shape} for shape in SPECIFICATION["other_shapes"]]
 
 
-def peer_counts(way: str, device: str) -> Sequence[int]:
+def peer_counts(method: str, device: str) -> Sequence[int]:
     """Training samples of the runs of a peer or reference."""
-    return PAIRS_COUNTS if way == "pairs" else PEER_COUNTS[device]
+    return PAIRS_COUNTS if method == "pairs" else PEER_COUNTS[device]
 
 
 def plan_cpu(
-    results: Results, ways: Sequence[str], cases: Sequence[Case]
+    results: Results, methods: Sequence[str], cases: Sequence[Case]
 ) -> Iterator[Callable[[], object]]:
     """All measurements on a CPU, as calls without arguments.
 
@@ -274,26 +276,26 @@ def plan_cpu(
     ----------
     results
         Where the measurements are kept.
-    ways
-        Keys of `WAYS`.
+    methods
+        Keys of `METHODS`.
     cases
         Entries of `CASES`.
     """
-    if THIS_LIBRARY in ways:
+    if THIS_LIBRARY in methods:
         for repeat, case in enumerate(cases):
             yield partial(compare, results, case, THIS_LIBRARY, case["n_train"])
             own = partial(results.get, what=THIS_LIBRARY, repeat=repeat)
             for point in [*growth_points(), *shape_points()]:
                 yield partial(own, **point)
             yield partial(own, n_train=CASES[0]["n_train"][-1], n_test=N_TEST, steps=True)
-    for way in ways:
-        if way != THIS_LIBRARY:
+    for method in methods:
+        if method != THIS_LIBRARY:
             for case in cases:
-                yield partial(compare, results, case, way, peer_counts(way, "cpu"))
+                yield partial(compare, results, case, method, peer_counts(method, "cpu"))
 
 
 def plan_cuda(
-    results: Results, ways: Sequence[str], cases: Sequence[Case]
+    results: Results, methods: Sequence[str], cases: Sequence[Case]
 ) -> Iterator[Callable[[], object]]:
     """All measurements on a GPU, as calls without arguments.
 
@@ -303,23 +305,29 @@ def plan_cuda(
     ----------
     results
         Where the measurements are kept.
-    ways
-        Keys of `WAYS`.
+    methods
+        Keys of `METHODS`.
     cases
         Entries of `CASES`.
     """
-    for way in ways:
-        counts = CUDA_COUNTS if is_this_library(way) else peer_counts(way, "cuda")
+    for method in methods:
+        counts = CUDA_COUNTS if is_this_library(method) else peer_counts(method, "cuda")
         for case in cases:
-            yield partial(compare, results, case, way, counts)
-        if is_this_library(way):
-            yield partial(results.get, what=way, n_train=CUDA_COUNTS[0], n_test=N_TEST, steps=True)
-            yield partial(results.get, what=way, **SPECIFICATION["paper"])
+            yield partial(compare, results, case, method, counts)
+        if is_this_library(method):
+            yield partial(
+                results.get, what=method, n_train=CUDA_COUNTS[0], n_test=N_TEST, steps=True
+            )
+            yield partial(results.get, what=method, **SPECIFICATION["paper"])
 
 
 def ways_on(device: str) -> list[str]:
-    """The ways that can be measured on a device: this library's first, then all others."""
-    return [way for way in WAYS if not is_this_library(way) or device in WAYS[way]["devices"]]
+    """The methods that can be measured on a device: this library's first, then all others."""
+    return [
+        method
+        for method in METHODS
+        if not is_this_library(method) or device in METHODS[method]["devices"]
+    ]
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -72,7 +72,7 @@ def fill(folder: Path, n_train: int) -> None:
         train_tile=SHARD,
         shard_size=SHARD,
     )
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         rng = np.random.default_rng([shard.checkpoint, shard.train[0]])
         cube.write(shard, make_products(rng, len(test), shard.n_train))
     shutil.move(cube.gather(), folder / "scores.zarr")
@@ -106,7 +106,7 @@ def compare_runs(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> N
     kept = (train["lang"] != "de").to_numpy()
     less = (cube.isel(train=kept), train[kept].reset_index(drop=True), test)
     sharing.zero_shot((cube, train, test), less, "de", **CHOICE)
-    sharing.stand_ins((cube, train, test), less, "de", **CHOICE)
+    sharing.composition_with_and_without((cube, train, test), less, "de", **CHOICE)
 
 
 def publish_influence(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_hub
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import standin_hub
 import torch
 import transformers
 
@@ -169,7 +169,7 @@ def write_own_task(folder, **changes):
 def hostile(tmp_path_factory):
     """The folder of a run of MARC on reviews that begin with `HOSTILE`."""
     folder = tmp_path_factory.mktemp("hostile")
-    standin_hub.write_datasets(folder / "hub", begin=HOSTILE + " ")
+    fake_hub.write_datasets(folder / "hub", begin=HOSTILE + " ")
     run_python(
         "-m",
         "xl_influence.notebook",

@@ -101,8 +101,9 @@ def test_an_example_stands_in_for_a_text():
 def test_a_question_of_yours_does_not_change_the_book():
     merged = params.merge({"study": "smoke"})
     asked = params.merge({"study": "smoke", "ask_text_a": "A", "ask_text_b": "B"})
-    assert tables.place(asked) != tables.place(merged) == runs.folder(merged)
-    assert tables.made_with(asked) == tables.made_with(merged)  # no table depends on it
+    assert tables.output_dir(asked) != tables.output_dir(merged) == runs.folder(merged)
+    # no table depends on the question
+    assert tables.table_parameters(asked) == tables.table_parameters(merged)
 
 
 # ------------------------------------------------------------------------------ runs
@@ -181,7 +182,7 @@ def test_what_is_shown(config):
     assert "You asked for **entailment**" in ask.describe(
         answer(config, "A", "B", ask_label="1"), config
     )
-    shown = ask.strongest(found, 3)
+    shown = ask.most_influential(found, 3)
     assert list(shown["sign"]) == ["test", *["positive"] * 3, *["negative"] * 3]
     assert shown["influence"][1:4].is_monotonic_decreasing
     assert shown["influence"][4:].is_monotonic_increasing
@@ -193,7 +194,7 @@ def test_what_is_shown(config):
 @pytest.mark.slow
 def test_recall_is_measured_against_the_whole_cube(config):
     n = len(runs.read_samples(config, "train"))
-    table = ask.recall(config, [20, 60, n, n + 1], progress=False)
+    table = ask.candidate_recall(config, [20, 60, n, n + 1], progress=False)
     assert list(table["candidates"].unique()) == [20, 60, n]
     assert (table.loc[table["candidates"] == n, "share"] == 1).all()
     assert np.allclose(table["chance"], table["candidates"] / n)

@@ -308,7 +308,7 @@ def write_table(folder, **attributes):
     """Write a table of the smoke study; returns its path."""
     frame = pd.DataFrame({"share": [0.5]})
     tables.write(merged(folder), shares=frame)
-    return tables.place(merged(folder)) / "tables" / "shares.parquet"
+    return tables.output_dir(merged(folder)) / "tables" / "shares.parquet"
 
 
 def no_table(folder, monkeypatch):
@@ -317,7 +317,7 @@ def no_table(folder, monkeypatch):
 
 def table_of_other_parameters(folder, monkeypatch):
     path, other = write_table(folder), merged(folder, top_k=9)
-    place = tables.place(other) / "tables"
+    place = tables.output_dir(other) / "tables"
     place.mkdir(parents=True)
     shutil.copy(path, place)
     return lambda: tables.read(other, "shares")
@@ -343,7 +343,7 @@ def published_with_other_parameters(folder, monkeypatch):
 
 def table_with_texts(folder, monkeypatch):
     tables.write(merged(folder), shares=pd.DataFrame({"note": ["x" * 41]}))
-    source = tables.place(merged(folder)) / "tables"
+    source = tables.output_dir(merged(folder)) / "tables"
 
     def copy():
         with runs.write_atomically(folder / "target") as partial:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from xl_influence import blocks, explorer, influence, kept, publish, sharing
+from xl_influence import blocks, cube_contents, explorer, influence, publish, sharing
 from xl_influence.cube import Cube
 from xl_influence.sharing import top
 from xl_influence.tasks import TASKS
@@ -60,7 +60,7 @@ def write_cube(folder, keep="groups"):
         shard_size=16,
         keep=keep,
     )
-    for number, shard in enumerate(cube.claims()):
+    for number, shard in enumerate(cube.claim_shards()):
         sizes = (shard.test[1] - shard.test[0], shard.n_train)
         cube.write(shard, make_products(*sizes, seed=number))
     return cube
@@ -140,13 +140,13 @@ def test_the_strongest_are_those_of_a_sort(path, monkeypatch):
     lazy = blocks.open_lazily(path)
     values = influence.influence(lazy).to_numpy()
     for k in (1, 7, 120):
-        tops = top.strongest(lazy, k)
+        tops = top.most_influential(lazy, k)
         for sign, factor in sharing.SIGNS.items():
             expected = np.argsort(-factor * values, axis=1, kind="stable")[:, :k]
             assert (tops[sign].rows == expected).all()
             assert (tops[sign].values == np.take_along_axis(values, expected, 1)).all()
     with pytest.raises(sharing.SharingError, match="top_k=121: allowed are 1 to 120"):
-        top.strongest(lazy, 121)
+        top.most_influential(lazy, 121)
 
 
 def test_values_by_hand(monkeypatch):
@@ -172,11 +172,11 @@ def test_a_cube_by_checkpoint_or_summed_gives_the_same_influence(path, tmp_path)
 def test_what_a_cube_takes_is_told():
     sizes = {"checkpoint": 3, "group": 14, "test": 125, "train": 10_000}
     groups, by_checkpoint, summed = (
-        kept.cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
+        cube_contents.cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
     )
     pairs = 4 * 125 * 10_000  # bytes
     assert groups == (3 * 14 * pairs,) * 2 and by_checkpoint == (3 * pairs,) * 2
     assert summed == (3 * pairs, pairs)
     sizes |= {"train": 10**6}
-    said = kept.describe_bytes("sum", **sizes)
+    said = cube_contents.describe_bytes("sum", **sizes)
     assert said == "1.4 GB of disk until its checkpoints are summed, 0.5 GB afterwards (keep=sum)"

@@ -73,6 +73,7 @@ def test_panels_stand_one_below_the_other_on_a_phone(tab):
     for width, columns in ((1440, 3), (390, 1)):
         tab.set_viewport_size({"width": width, "height": 900})
         tab.goto("/book/index.html")
+        tab.wait_for_timeout(500)  # the first drawing is over
         tab.wait_for_function(DRAW)
         names = tab.locator("#fig-answer svg.marks text")
         names = names.filter(has_text=re.compile("^demo-(NLI|paraphrase|reviews)$"))
@@ -133,6 +134,7 @@ def test_arrow_keys_read_the_values_and_enter_answers(tab):
 )
 def test_every_legend_that_says_so_can_be_clicked(tab, name):
     tab.goto(f"/book/runs/pawsx/{name}.html")
+    tab.wait_for_timeout(500)  # the first drawing is over
     tab.wait_for_function(DRAW)
     answers = tab.evaluate(
         """() => [...document.querySelectorAll(".xl-live")].filter((live) => live.answers)

@@ -11,7 +11,7 @@ from conftest import ROOT, run_python
 
 from xl_influence import charts, paper, params
 from xl_influence.charts import base, marks, methods
-from xl_influence.manifest import is_at_chance, weak_languages
+from xl_influence.manifest import is_at_chance, languages_at_chance
 
 sys.path.append(str(ROOT / "book" / "_ext"))
 import still_charts
@@ -189,7 +189,7 @@ def make_composition(test_lang, ci_low, ci_high, singles):
 
 
 @pytest.mark.parametrize(
-    ("ends", "singles", "told"),
+    ("ends", "singles", "significant"),
     [
         ((0.3, 0.45), [0.4], True),
         ((0.3, 0.55), [0.4], False),
@@ -197,10 +197,11 @@ def make_composition(test_lang, ci_low, ci_high, singles):
         ((NONE, NONE), [0.3, 0.4, 0.5], False),
     ],
 )
-def test_a_cell_has_a_colour_if_it_can_be_told_from_chance(ends, singles, told):
+def test_a_cell_has_a_colour_if_it_can_be_told_from_chance(ends, singles, significant):
     drawn = charts.plot_composition(*make_composition("en", *ends, singles), 20).to_dict()
     cells = [rows[0] for rows in drawn["datasets"].values() if rows and "difference" in rows[0]]
-    assert cells[0]["_told"] is told and cells[0]["difference"] == pytest.approx(-0.1)
+    assert cells[0]["_is_significant"] is significant
+    assert cells[0]["difference"] == pytest.approx(-0.1)
 
 
 def test_the_heat_map_has_the_same_scale_in_every_chart():
@@ -329,13 +330,13 @@ def test_tables_show_a_dash_where_there_is_no_interval():
 def test_languages_at_chance_are_found():
     row = {"epoch": 1, "train_loss": 0.5, "accuracy": 0.6, "en": 0.7, "ko": 0.52}
     manifest = {"chosen_epoch": 1, "dev_accuracy": [row], "majority_share": {"validation": 0.5}}
-    assert weak_languages(manifest) == ["ko"] and weak_languages({}) == []
+    assert languages_at_chance(manifest) == ["ko"] and languages_at_chance({}) == []
     assert is_at_chance(manifest, "ko") and is_at_chance(manifest, ["en", "ko"])
     assert not is_at_chance(manifest, "en")
     assert not is_at_chance(manifest), "all languages together: 60 %, ten points above"
     # the share of the most frequent class is 66 % in English and 40 % in Korean
     counts = {"en": {"0": 66, "1": 34}, "ko": {"0": 30, "1": 40, "2": 30}}
-    assert weak_languages(manifest | {"class_counts": {"validation": counts}}) == ["en"]
+    assert languages_at_chance(manifest | {"class_counts": {"validation": counts}}) == ["en"]
 
 
 def test_a_model_less_than_five_points_above_the_most_frequent_class_is_at_chance():

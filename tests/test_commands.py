@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import fake_hub
 import pandas as pd
 import pytest
-import standin_hub
 from conftest import ROOT, random_samples, tiny
 
 from xl_influence import literals, params, workflow
@@ -133,7 +133,7 @@ def checkout(tmp_path_factory):
     ):
         subprocess.run(line.split(), cwd=folder, check=True)
     home = folder.parent / "home"
-    standin_hub.write_datasets(home / "hub")
+    fake_hub.write_datasets(home / "hub")
     (home / "hub" / "datasets").rename(home / "data")
     return folder
 

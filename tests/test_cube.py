@@ -53,7 +53,7 @@ def products(cube, shard):
 
 
 def fill(cube, skip=()):
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         if shard.name not in skip:
             cube.write(shard, products(cube, shard))
         elif not (cube.written / f"{shard.name}.json").exists():  # claims to be written
@@ -80,7 +80,7 @@ def test_no_two_shards_share_a_file(cube):
         }
 
     written = []
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         before = chunks()
         cube.write(shard, products(cube, shard))
         now = chunks()
@@ -112,11 +112,11 @@ def test_a_shard_that_claims_to_be_written_and_is_not_is_refused(cube):
 
 
 def test_a_shard_that_another_process_holds_is_left_to_it_until_it_dies(cube):
-    claims = cube.claims()
+    claims = cube.claim_shards()
     first = next(claims)
     assert cube.busy()
     others = []
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         others.append(shard)
         cube.write(shard, products(cube, shard))
         if len(others) == len(cube.shards()) - 1:

@@ -4,9 +4,9 @@ import json
 import os
 from pathlib import Path
 
+import fake_hub
 import pandas as pd
 import pytest
-import standin_hub
 from conftest import ROOT
 
 from xl_influence import data, demo, params, sources, translations
@@ -163,7 +163,7 @@ def test_an_item_that_one_language_lacks_leaves_in_all_and_is_counted(tmp_path, 
 
 
 def pawsx_clone(root, rows=30):
-    """A clone of PAWS-X as the hub has it, see `standin_hub.UNTRANSLATED`."""
+    """A clone of PAWS-X as the hub has it, see `fake_hub.UNTRANSLATED`."""
     folder = root / "google-research-datasets" / "paws-x"
     card = ["---", "configs:"]
     for lang in ("en", "de", "es", "fr", "ko"):
@@ -173,7 +173,7 @@ def pawsx_clone(root, rows=30):
             frame = pd.DataFrame({"id": range(1, rows + 1), "label": [0, 1] * (rows // 2)})
             frame["text_a"] = lang + " one " + frame["id"].astype(str)
             frame["text_b"] = lang + " two " + frame["id"].astype(str)
-            for row, values in standin_hub.UNTRANSLATED.get(lang, {}).items():
+            for row, values in fake_hub.UNTRANSLATED.get(lang, {}).items():
                 frame.loc[row, list(values)] = list(values.values())
             frame = frame.rename(columns={"text_a": "sentence1", "text_b": "sentence2"})
             frame.to_json(folder / lang / f"{split}.jsonl", orient="records", lines=True)

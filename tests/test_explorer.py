@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from xl_influence import explorer, influence, pages, runs
-from xl_influence.explorer import contents, samples, twins
+from xl_influence.explorer import contents, near_duplicates, samples
 from xl_influence.tasks import TASKS
 
 
@@ -32,8 +32,8 @@ def make_case():
     return influence.from_values(values, train, test), train, test
 
 
-def describe(case=None, task="xnli", **choice):
-    data = explorer.describe(*(case or make_case()), TASKS[task], **({"top_k": 2} | choice))
+def describe(run=None, task="xnli", **choice):
+    data = explorer.describe(*(run or make_case()), TASKS[task], **({"top_k": 2} | choice))
     return data["index"], data["parts"]
 
 
@@ -191,7 +191,7 @@ def test_near_duplicates_by_template_and_label():
     train = pd.DataFrame(
         {"lang": ["en", "de", "en"], "label": [1, 1, 0], "template": ["b", "a", "a"]}
     )
-    assert twins.find_twins(train, test).tolist() == [[False, True, False]]
+    assert near_duplicates.find_near_duplicates(train, test).tolist() == [[False, True, False]]
 
 
 def test_near_duplicates_by_text_language_and_label():
@@ -200,8 +200,10 @@ def test_near_duplicates_by_text_language_and_label():
     train.loc[len(train)] = ["de", 1, texts[0]]
     train.loc[len(train)] = ["en", 0, texts[0]]
     test = pd.DataFrame({"lang": ["en"], "label": [1], "text_a": ["The cat sat on the mat"]})
-    assert twins.name_rule(train, test) == "text"
-    assert twins.find_twins(train, test).tolist() == [[True, True, False, False, False, False]]
+    assert near_duplicates.name_rule(train, test) == "text"
+    assert near_duplicates.find_near_duplicates(train, test).tolist() == [
+        [True, True, False, False, False, False]
+    ]
 
 
 def test_shares_without_near_duplicates():
@@ -221,7 +223,7 @@ def test_the_first_sample_is_furthest_from_chance():
 
     tests = [one("en", 1, en=5, de=5), one("de", 1, en=1, de=9), one("en", 2, en=9, de=1)]
     # chance is 50 %: the second and the third deviate by 40 points; item 1 is in two languages
-    assert contents.find_telling(tests, {"en": 50, "de": 50}) == (1, 0.4)
+    assert contents.find_furthest_from_chance(tests, {"en": 50, "de": 50}) == (1, 0.4)
 
 
 def test_written_whole_and_split_into_scripts(tmp_path):

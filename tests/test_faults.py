@@ -87,9 +87,9 @@ def assert_same(folder, whole):
     ],
 )
 def test_errors_of_the_disk_in_words(error, words):
-    told = disk.explain(error)
-    assert words in told
-    assert bool(told) == bool(words)
+    message = disk.explain(error)
+    assert words in message
+    assert bool(message) == bool(words)
 
 
 def test_the_cause_of_an_error_counts():
@@ -195,7 +195,7 @@ def test_a_chunk_cut_short_before_the_cube_is_gathered(copied, tmp_path):
     )
     whole = xr.open_zarr(target / "scores.zarr").load()
     part = whole.isel(checkpoint=0, group=[0], test=slice(4))
-    for shard in cube.claims():
+    for shard in cube.claim_shards():
         cube.write(shard, part.isel(train=slice(*shard.train)).drop_vars("checkpoint"))
     cut(cube.path / "dot" / "c" / "0" / "0" / "0" / "1", 0.5)
     with pytest.raises(CubeError, match=r"is damaged.*Remove .*work"):
@@ -222,7 +222,7 @@ PLAN = (
 
 def plan_steps(folder):
     """The steps that Snakemake would compute for the influence of the base run."""
-    target = [str(tables.place(of(folder)) / "notebooks" / "02-influence.ipynb")]
+    target = [str(tables.output_dir(of(folder)) / "notebooks" / "02-influence.ipynb")]
     pairs = [f"{key}={value}" for key, value in GIVEN.items() if key not in ("study", "task")]
     options = (*PLAN[:2], *target, *PLAN[2:], "tasks=marc", f"runs_root={folder}", *pairs)
     done = run_python(*options)
@@ -340,5 +340,5 @@ def test_who_waits_for_another_node_is_told_the_file(tmp_path, monkeypatch, caps
     monkeypatch.setattr(locks, "make", lambda path: Lock(path))
     with pytest.raises(EnoughError), runs.lock(marker.parent, "fine-tuning"):
         pass
-    told = capsys.readouterr().out
-    assert "process 123 on node7" in told and f"remove {marker}" in told
+    message = capsys.readouterr().out
+    assert "process 123 on node7" in message and f"remove {marker}" in message

@@ -1,4 +1,4 @@
-"""The study `paper` from its downloads to its scores, against the stand-in hub.
+"""The study `paper` from its downloads to its scores, against the fake hub.
 
 It needs no internet, no GPU and no data. `datasets` and `transformers` read the address of the hub
 when they are imported, so the study runs in its own process, with this file as a script. A second
@@ -12,9 +12,9 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import fake_hub
 import numpy as np
 import pytest
-import standin_hub
 import xarray as xr
 from conftest import ROOT
 from transformers import AutoModelForSequenceClassification
@@ -47,9 +47,9 @@ SMALL = {
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
-    standin_hub.write_datasets(root, faults=("untranslated",))
-    standin_hub.write_encoder(root)
-    with standin_hub.serve(root) as hub:
+    fake_hub.write_datasets(root, faults=("untranslated",))
+    fake_hub.write_encoder(root)
+    with fake_hub.serve(root) as hub:
         yield hub
 
 
@@ -106,8 +106,8 @@ def read(url, cache, task="xnli"):
 @pytest.fixture
 def small(tmp_path):
     """A hub of its own, which a test may break."""
-    standin_hub.write_datasets(tmp_path)
-    with standin_hub.serve(tmp_path) as hub:
+    fake_hub.write_datasets(tmp_path)
+    with fake_hub.serve(tmp_path) as hub:
         yield hub
 
 
@@ -151,7 +151,7 @@ def test_when_the_hub_counts_as_unreachable(small, monkeypatch, broken, offline)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", small.url)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(hub_module, "TIMEOUT", 0.5)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     small.broken = broken
     hub_module.go_offline_if_unreachable.__wrapped__("datasets", "facebook/xnli")
@@ -166,7 +166,7 @@ def test_when_the_hub_counts_as_unreachable(small, monkeypatch, broken, offline)
     ],
 )
 def test_rows_of_xnli_in_the_wrong_place_are_named(tmp_path, fault, words):
-    standin_hub.write_datasets(tmp_path, faults=(fault,))
+    fake_hub.write_datasets(tmp_path, faults=(fault,))
     given = params.merge({"study": "smoke", "data": "hub", "data_root": str(tmp_path / "datasets")})
     with pytest.raises(data.DataError, match=words):
         data.load(given)
@@ -221,7 +221,7 @@ def test_manifest_tells_data_encoder_and_accuracy(served, hub, task):
     assert manifest["rows"]["train"] == len(languages) * SMALL["train_size"]
     assert [row["epoch"] for row in manifest["dev_accuracy"]] == list(range(1, EPOCHS + 1))
     assert all(0 <= row[lang] <= 1 for row in manifest["dev_accuracy"] for lang in languages)
-    lacking = {lang: len(rows) for lang, rows in standin_hub.UNTRANSLATED.items()}
+    lacking = {lang: len(rows) for lang, rows in fake_hub.UNTRANSLATED.items()}
     if task == "marc":
         lacking = {}
     else:

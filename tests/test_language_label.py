@@ -37,7 +37,7 @@ def test_centring_the_products_is_centring_the_gradients(by, normalize):
             test, train = whole[0][epoch], centred(whole[1][epoch], blocks[1])
             test = centred(test, blocks[0]) if side == "both" else test
             expected = expected + test @ train.T
-        found = methods.taken_out(given, by, side, normalize=normalize)
+        found = methods.without_language(given, by, side, normalize=normalize)
         assert np.allclose(found, expected, atol=1e-12)
 
 
@@ -45,11 +45,11 @@ def test_a_sample_alone_in_its_block_is_refused():
     with pytest.raises(SharingError, match="one training sample alone in 'de'"):
         methods.centre(np.zeros((2, 3)), pd.Series(["en", "en", "de"]))
     given, _ = given_at_random()
-    alone = methods.Given(given.cube.isel(test=[0]), given.train, given.test.head(1))
+    alone = methods.MethodInput(given.cube.isel(test=[0]), given.train, given.test.head(1))
     with pytest.raises(methods.NotAvailableError, match="one test sample alone"):
-        methods.taken_out(alone, "language", "both")
+        methods.without_language(alone, "language", "both")
     with pytest.raises(ValueError, match="side='left': allowed are language"):
-        methods.taken_out(given, "language", "left")
+        methods.without_language(given, "language", "left")
 
 
 def test_taking_language_out_removes_its_direction():
@@ -64,8 +64,8 @@ def test_taking_language_out_removes_its_direction():
     cube = make_cube({"layer-00": sides}).assign_coords(
         train=list(train["uid"]), test=list(test["uid"])
     )
-    given = methods.Given(cube, train, test, top_k=10)
-    values, reasons = methods.take_out(given)
+    given = methods.MethodInput(cube, train, test, top_k=10)
+    values, reasons = methods.remove_language(given)
     table = methods.compare(values, given, ks=(10,), bootstrap=FEW)
     shares = table[table["measure"] == "other languages"].set_index("method")
     assert shares.loc["cosine", "value"] < 0.05
@@ -233,7 +233,7 @@ def test_nearest_first_by_hand():
     train = pd.DataFrame({"uid": list("abcd"), "lang": langs, "item": range(4), "label": 0})
     test = pd.DataFrame({"uid": ["t"], "lang": "en", "item": 9, "label": 0})
     cube = from_values([[0.9, 0.1, 0.8, 0.7]], train, test)
-    given = methods.Given(cube, train, test)
+    given = methods.MethodInput(cube, train, test)
     near = {"similarity": np.array([[0.9, 0.8, 0.2, 0.1]])}  # a and b, both English
     table = methods.nearest_first(near, given, top_k=2, fractions=(0.5, 1), bootstrap=FEW)
     found = table[table["sign"] == "positive"].set_index(["fraction", "what"])["share"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from xl_influence import leads
-from xl_influence.found import Estimate
+from xl_influence.claim_estimates import Estimate
 
 SPACE = "\u00a0"
 

@@ -70,7 +70,7 @@ def given_at_random(seed=0, groups=("embeddings", "layer-00", "layer-01", "head"
     }
     cube = make_cube(gradients, epochs)
     cube = cube.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
-    return methods.Given(cube, train, test, top_k=10), gradients
+    return methods.MethodInput(cube, train, test, top_k=10), gradients
 
 
 def cosines(a, b):
@@ -107,7 +107,7 @@ def test_ranks_and_votes_of_layers_by_hand():
     cube = make_cube({"layer-00": (test, first), "layer-01": (test, second)})
     train = pd.DataFrame({"uid": list("abc"), "lang": "en", "item": range(3), "label": 0})
     one = pd.DataFrame({"uid": ["t"], "lang": "en", "item": 9, "label": 0})
-    given = methods.Given(cube, train, one, top_k=1)
+    given = methods.MethodInput(cube, train, one, top_k=1)
     # ranks 3, 2, 1 and 2, 3, 1: means 2.5, 2.5, 1, over 3
     assert np.allclose(methods.compute("mean rank of layers", given), [[2.5 / 3, 2.5 / 3, 1 / 3]])
     # the top 1 is a, then b; the bottom 1 is c, twice
@@ -140,7 +140,7 @@ def test_what_is_no_method_of_its_own_is_a_sum_of_gradient_products():
 def test_a_published_run_says_what_it_cannot_do():
     given, _ = given_at_random()
     published = from_values(influence(given.cube), given.train, given.test)
-    values, reasons = methods.compute_all(methods.Given(published, given.train, given.test))
+    values, reasons = methods.compute_all(methods.MethodInput(published, given.train, given.test))
     assert set(values) == {"cosine", "random scores", "shuffled samples"}
     assert np.allclose(values["cosine"], methods.compute("cosine", given))
     assert "this run holds their cosines only" in reasons["dot product"]
@@ -156,7 +156,7 @@ def test_a_published_run_says_what_it_cannot_do():
 def test_a_cube_of_checkpoints_has_no_groups_but_lengths():
     given, _ = given_at_random()
     summed = given.cube.sum("group").expand_dims(group=["all"], axis=1)  # as keep=checkpoints
-    kept = methods.Given(summed, given.train, given.test)
+    kept = methods.MethodInput(summed, given.train, given.test)
     values, reasons = methods.compute_all(kept)
     assert np.allclose(values["dot product"], methods.compute("dot product", given))
     assert np.allclose(values["last checkpoint"], methods.compute("last checkpoint", given))
@@ -173,7 +173,7 @@ def test_the_cosine_is_computed_once_for_all_methods_and_stays_as_it_is(monkeypa
 
     monkeypatch.setattr(base, "influence", count)
     values, _ = methods.compute_all(given, ["cosine", *catalogue.AVERAGED])
-    methods.take_out(given)
+    methods.remove_language(given)
     assert len(computed) == 1 and np.allclose(values["cosine"], influence(given.cube))
     shuffled = values["shuffled samples"]
     assert len(shuffled) == controls.DRAWS and not (shuffled[0] == shuffled[1]).all()
@@ -215,7 +215,7 @@ def with_inputs(tmp_path):
     train = pd.DataFrame({"uid": ["en0", "de0"], "lang": ["en", "de"], "item": 0, "label": 0})
     test = pd.DataFrame({"uid": ["en9"], "lang": "en", "item": 9, "label": 0})
     cube = from_values([[0.5, 0.1]], train, test)
-    return methods.Given(cube, train, test, folder=tmp_path)
+    return methods.MethodInput(cube, train, test, folder=tmp_path)
 
 
 def test_token_overlap_counts_no_token_that_all_samples_have(with_inputs):
@@ -269,7 +269,7 @@ def test_random_weights_are_computed_once_and_belong_to_their_scores(tmp_path, m
     (run / "manifest.json").write_text('{"scores_fingerprint": "one"}')
     path = methods.compute_random_weights(config, seed=7)  # the checkpoint has seed 0
     cube = from_values(np.zeros((2, 5)), frames["train"], frames["test"])
-    given = methods.Given(cube, frames["train"], frames["test"], folder=run)
+    given = methods.MethodInput(cube, frames["train"], frames["test"], folder=run)
     found = methods.compute("random weights", given)
     assert found.shape == (2, 5) and np.abs(found).max() <= 1 + 1e-6 and found.std() > 0
     trained = influence(gradient_products(model, samples[:5], samples[5:])).to_numpy()
@@ -315,7 +315,7 @@ def planted_run(seed=0, sources=("gradients",)):
         parts.append((mean + 3 * rng.normal(size=mean.shape))[None])
     cube = make_cube({"embeddings": parts[::-1], "layer-00": parts[::-1]})
     cube = cube.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
-    return methods.Given(cube, train, test, top_k=10)
+    return methods.MethodInput(cube, train, test, top_k=10)
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_the_nearest_by_influence_itself_hold_all():
     assert "by similarity, 100 % (interval 100 to 100 %) and 100 %" in said
     assert said.endswith("Chance is 10 %.")
     mine = (given.train["lang"] == "en").to_numpy()
-    one = methods.Given(
+    one = methods.MethodInput(
         given.cube.isel(train=mine, test=[0, 1]),
         given.train[mine].reset_index(drop=True),
         given.test.head(2),
@@ -194,9 +194,9 @@ def test_runs_are_those_of_the_study_that_are_finished_and_above_chance(monkeypa
             "imbalance_percents": [25, 50],
         }
     )
-    found, weak = methods.read_runs(config, source, given)
+    found, at_chance = methods.read_runs(config, source, given)
     assert found.base is given and found.seen.folder.name == "base"
-    assert folders(found.without) == {"es": "without-es"} and weak == ["without-de"]
+    assert folders(found.without) == {"es": "without-es"} and at_chance == ["without-de"]
     assert folders(found.more) == {"en": "plus-50-en"}, "the largest percentage"
     assert found.seen.top_k == config["top_k"] and found.seen.device == config["device"]
 
@@ -211,8 +211,8 @@ def test_a_variant_is_compared_as_its_study_is_and_not_with_itself(monkeypatch):
 def test_one_language_has_nothing_to_compare(monkeypatch):
     given = finished(monkeypatch)
     config, source = params.merge_with_source({"study": "smoke", "languages": ["en"]})
-    found, weak = methods.read_runs(config, source, given)
-    assert not found.more and not found.without and not weak
+    found, at_chance = methods.read_runs(config, source, given)
+    assert not found.more and not found.without and not at_chance
 
 
 def test_without_the_run_on_all_languages_there_is_none(monkeypatch):

@@ -298,7 +298,7 @@ def run_pages_about_methods(*given):
     for number in ("14", "15"):
         run_python("-m", "xl_influence.notebook", number, "study=smoke", "task=pawsx", *given)
     merged = params.merge(params.parse(["study=smoke", "task=pawsx", *given]))
-    paths = (tables.place(merged) / "notebooks").glob("*.ipynb")
+    paths = (tables.output_dir(merged) / "notebooks").glob("*.ipynb")
     cells = [cell for path in paths for cell in nbformat.read(path, 4).cells]
     return merged, str([cell.outputs for cell in cells if cell.cell_type == "code"])
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xl_influence import found, paper, quantities
+from xl_influence import paper, quantities
+from xl_influence.claim_estimates import Estimate, Run
 from xl_influence.sharing import Bootstrap
 from xl_influence.tasks import TASKS
 
@@ -41,7 +42,7 @@ NAN = np.nan
     ],
 )
 def test_verdicts(value, low, high, expect, said, chance, holds):
-    estimate = found.Estimate(value, low, high, chance)
+    estimate = Estimate(value, low, high, chance)
     assert paper.verdict(estimate, expect, said) == holds
 
 
@@ -297,12 +298,10 @@ def test_wilson_interval_of_the_accuracy():
         "dev_accuracy": [{"epoch": 1, "accuracy": 0.5}],
         "rows": {"validation": 100},
     }
-    reached = quantities.dev_accuracy(found.Run({"manifest": manifest}))
+    reached = quantities.dev_accuracy(Run({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-    wider = quantities.dev_accuracy(
-        found.Run({"manifest": manifest}, Bootstrap(confidence_level=0.99))
-    )
+    wider = quantities.dev_accuracy(Run({"manifest": manifest}, Bootstrap(confidence_level=0.99)))
     assert wider.low < reached.low and wider.high > reached.high
 
 
@@ -316,14 +315,14 @@ def test_the_change_over_epochs_is_paired(tables):
 
 
 def test_a_difference_of_independent_estimates():
-    difference = found.Estimate(0.7, 0.6, 0.75).minus(found.Estimate(0.4, 0.36, 0.43))
+    difference = Estimate(0.7, 0.6, 0.75).minus(Estimate(0.4, 0.36, 0.43))
     low = 0.3 - np.hypot(0.1, 0.03)  # its own lower end and the other's upper end
     high = 0.3 + np.hypot(0.05, 0.04)
     assert difference[:3] == pytest.approx((0.3, low, high))
 
 
 def test_the_complement_swaps_the_ends():
-    estimate = found.Estimate(0.7, 0.6, 0.75, chance=0.8)
+    estimate = Estimate(0.7, 0.6, 0.75, chance=0.8)
     assert estimate.complement()[:4] == pytest.approx((0.3, 0.25, 0.4, 0.2))
     assert estimate.complement().beyond_chance()[:3] == pytest.approx((0.1, 0.05, 0.2))
 
@@ -336,10 +335,10 @@ def test_reviews_are_compared_with_the_other_tasks(tables):
         )
         for task in ("xnli", "pawsx")
     }
-    beyond = quantities.own_beyond_other_tasks(found.Run(tables | others), sign="positive")
+    beyond = quantities.own_beyond_other_tasks(Run(tables | others), sign="positive")
     half = np.sqrt(0.01**2 / 2 + 0.01**2)  # of the mean of two, and of one
     assert (beyond.value, beyond.low, beyond.high) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
-    assert quantities.own_beyond_other_tasks(found.Run(tables), sign="positive") is None
+    assert quantities.own_beyond_other_tasks(Run(tables), sign="positive") is None
 
 
 def test_tables_side_by_side(tables):
@@ -365,7 +364,7 @@ def test_items_count_once_when_a_language_at_chance_is_left_out():
     }
 
     def change(table):
-        run = found.Run({"manifest": manifest, "removal": table})
+        run = Run({"manifest": manifest, "removal": table})
         return quantities.removal_change(run, "positive")
 
     apart = change(removed)

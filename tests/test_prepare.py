@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 
+import fake_hub
 import numpy as np
 import pandas as pd
 import pytest
-import standin_hub
 import torch
 import xarray as xr
 from conftest import ROOT, run_python, write_own_task
@@ -152,12 +152,12 @@ def test_samples_have_no_text_until_it_is_put_back(both, tmp_path, name):
         assert "text_a" not in pd.read_parquet(run / file)
     task, variant = name.split("/")
     given = merged(tmp_path, task=task, variant=variant)
-    assert restore.restore(given) and not restore.restore(given)
+    assert restore.restore_texts(given) and not restore.restore_texts(given)
     assert files(run, "manifest.json") == files(of_data, "manifest.json")
     shutil.copy(of_prepared / "train.parquet", run)
     write_manifest(run, data_fingerprint="other")
     with pytest.raises(runs.RunError, match=r"made from other data \(its fingerprint is other"):
-        restore.restore(given)
+        restore.restore_texts(given)
 
 
 def test_the_folder_is_small_and_holds_no_text(made, capsys):
@@ -270,14 +270,14 @@ def test_the_wheels_encoder_keeps_its_bits_and_the_limit(tmp_path):
 
 
 def test_an_encoder_of_transformers_keeps_its_bits(tmp_path):
-    standin_hub.write_encoder(tmp_path)
+    fake_hub.write_encoder(tmp_path)
     source = str(tmp_path / "models" / "FacebookAI" / "xlm-roberta-base")
     given = merged(tmp_path, encoder=source, encoder_layers=1)
     folder = prepare.prepare(given, tmp_path / "prepared")
     shutil.rmtree(source)  # the prepared folder suffices
     from_folder = given | {"prepared": str(folder)}
     kept = inputs.load(from_folder).kept
-    standin_hub.write_encoder(tmp_path)
+    fake_hub.write_encoder(tmp_path)
     assert_same_inputs(given, from_folder)
     assert_same_first_model(given, from_folder, kept, tmp_path)
 

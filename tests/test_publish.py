@@ -172,10 +172,10 @@ def test_reading_changes_nothing_that_is_published(published):
 def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
     merged = given(published)
     manifest, bare = read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
-    found = texts.insert(bare, texts.draw_again(merged, manifest)["train"])
+    found = texts.insert(bare, texts.redraw(merged, manifest)["train"])
     assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
     with pytest.raises(runs.RunError, match="fingerprint"):
-        texts.draw_again(merged, manifest | {"data_fingerprint": "another"})
+        texts.redraw(merged, manifest | {"data_fingerprint": "another"})
 
 
 def test_the_manifest_names_no_folder_of_the_machine(published, smoke):

@@ -668,8 +668,8 @@ def test_one_language_alone_shares_nothing(small):
     assert sharing.shared_tokens(*one, ([[1], [1]], [[1]]), {1: "word"}, top_k=2).empty
 
 
-def test_stand_ins_are_the_rows_of_both_models(small):
-    table = sharing.stand_ins(
+def test_composition_with_and_without_has_the_rows_of_both_models(small):
+    table = sharing.composition_with_and_without(
         small, without(small, "de"), "de", top_k=2, bootstrap=sharing.Bootstrap(50)
     )
     assert list(dict.fromkeys(table["model"])) == ["trained on it", "without it"] and set(

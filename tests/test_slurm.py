@@ -119,7 +119,7 @@ def shards(run):
 def computing(cluster, folder, **options):
     """Snakemake while it computes the cube of `LONG`, as soon as two shards are written."""
     given, run = of(LONG, folder), runs.folder(of(LONG, folder))
-    target = str(steps.mark(given, "influence"))
+    target = str(steps.done_file(given, "influence"))
     process = start(cluster, folder, LONG, target, **options)
     try:
         wait_for(lambda: shards(run) >= 2 or process.poll() is not None, "shard", 300)

@@ -169,7 +169,7 @@ def test_memory_is_kept_inside_and_given_back_after():
         return psutil.Process().memory_info().rss / 2**20
 
     before = used()
-    with memory.kept():
+    with memory.keep_freed_memory():
         for _ in range(2):
             torch.ones(300 << 18)  # 300 MB, freed at once
         inside = used()

@@ -1,4 +1,4 @@
-"""The steps of a study as jobs: their marks, how they are split, and notebooks started at once."""
+"""The steps of a study as jobs: done files, how they are split, notebooks started at once."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def merged(**changes):
     return params.merge(GIVEN | changes)
 
 
-# ----------------------------------------------------------------------------- marks
+# ------------------------------------------------------------------------ done files
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_parts_cover_a_cube_exactly_once_and_range_by_range(tmp_path, parts):
     found = []
     for part in range(parts):
         own = []
-        for shard in cube.claims(part, parts):
+        for shard in cube.claim_shards(part, parts):
             cube.write(shard, ones)
             own.append(shard)
         assert len(own) in (10 // parts, -(-10 // parts))

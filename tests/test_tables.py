@@ -26,7 +26,7 @@ def test_another_top_k_goes_elsewhere_and_the_first_table_stays(merged):
     tables.write(other, shares=FRAME.assign(share=0.0))
     assert tables.read(merged, "shares")["share"].iloc[0] == 0.5
     assert tables.read(other, "shares")["share"].iloc[0] == 0.0
-    assert tables.place(other).parent == runs.folder(merged) / "other"
+    assert tables.output_dir(other).parent == runs.folder(merged) / "other"
 
 
 def test_a_table_of_other_training_is_refused_with_both_values(merged):
@@ -38,7 +38,7 @@ def test_a_table_of_other_training_is_refused_with_both_values(merged):
 
 
 def test_a_table_that_says_nothing_of_its_parameters_is_refused(merged):
-    folder = tables.place(merged) / "tables"
+    folder = tables.output_dir(merged) / "tables"
     folder.mkdir(parents=True)
     FRAME.to_parquet(folder / "shares.parquet")
     with pytest.raises(tables.TableError, match="does not say which"):
@@ -47,7 +47,7 @@ def test_a_table_that_says_nothing_of_its_parameters_is_refused(merged):
 
 def test_an_equal_table_is_not_written_again(merged):
     tables.write(merged, shares=FRAME)
-    path = tables.place(merged) / "tables" / "shares.parquet"
+    path = tables.output_dir(merged) / "tables" / "shares.parquet"
     before = path.stat().st_ino
     tables.write(merged, shares=FRAME)
     assert path.stat().st_ino == before
@@ -64,6 +64,6 @@ def test_a_removal_table_of_an_older_version_gets_its_items(tmp_path, task, item
     tables.write(merged, removal=old)
     found = tables.read(merged, "removal")
     assert found["item"].tolist() == items
-    assert found.attrs["parameters"] == tables.made_with(merged)
+    assert found.attrs["parameters"] == tables.table_parameters(merged)
     tables.write(merged, removal=found.assign(item="0"))  # as a table says it, it stays
     assert tables.read_all(merged)["removal"]["item"].tolist() == ["0", "0", "0"]

@@ -84,10 +84,10 @@ def plan(folder, *changed):
     for path, text in texts.items():
         path.write_text(text)
         os.utime(path, (1e9, 1e9))
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told[-3000:]
-    rules = set(re.findall(r"^(?:local)?rule (\w+):", told, re.MULTILINE)) - {"all"}
-    return rules, set(re.findall(r"output: \S+/notebooks/(\S+)\.ipynb", told))
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-3000:]
+    rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) - {"all"}
+    return rules, set(re.findall(r"output: \S+/notebooks/(\S+)\.ipynb", output))
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ finetune   fine-tuning (section 4.1)
 blocks     a score cube in blocks, for cubes that exceed the memory
 influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
-kept       what a score cube keeps, and how much disk that takes
+cube_contents  what a score cube keeps, and how much disk that takes
 cube       the score cube on disk, filled by one process or several
 selection  the test samples of section 5
 head       gradients of the head, which find candidates for exact influence
@@ -54,9 +54,9 @@ overlap    what sets have in common, such as the tokens of two samples
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
 retraining retraining without influential samples (section 6)
-steps      the steps of a study as jobs, and what marks them as finished
+steps      the steps of a study as jobs, and the files that say which are done
 removal    how confidence changes when influential samples are removed (section 6)
-found      estimates (values with intervals) read from a run's tables, for the paper's claims
+claim_estimates  estimates (values with intervals) read from a run's tables, for the paper's claims
 quantities the quantities that the paper's claims are about
 paper      the paper's tables and claims beside a run
 workflow   which notebook needs which, and which runs each compares

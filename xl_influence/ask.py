@@ -2,8 +2,8 @@
 
 Exact influence of all training samples takes minutes to hours. For a single text we take the
 training samples whose gradients over the head are most alike or most opposed to the text's (module
-`head`), and compute the exact influence of these candidates alone. `recall` measures how many of
-the most influential training samples are among the candidates.
+`head`), and compute the exact influence of these candidates alone. `candidate_recall` measures how
+many of the most influential training samples are among the candidates.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .tracin import gradient_products
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-STRONGEST = 10  # training samples of each sign that `recall` looks for
+RECALL_K = 10  # training samples of each sign that `candidate_recall` looks for
 UID = "your text"
 
 
@@ -169,7 +169,7 @@ def _compute_influence(
     return influence(xr.concat(products, "checkpoint")).to_numpy()[0]
 
 
-def strongest(found: Answer, n: int) -> pd.DataFrame:
+def most_influential(found: Answer, n: int) -> pd.DataFrame:
     """Return the question and its most influential training samples, for `charts.show_samples`.
 
     Parameters
@@ -208,7 +208,7 @@ def by_language(found: Answer, config: Mapping[str, Any]) -> pd.DataFrame:
         NaN because one text has no interval, `test_samples` and `items`, both 1.
     """
     train = runs.read_samples(dict(config), "train")["lang"].value_counts(normalize=True)
-    rows = strongest(found, config["top_k"])
+    rows = most_influential(found, config["top_k"])
     counted = {sign: part["lang"].value_counts() for sign, part in rows.groupby("sign")}
     table = pd.DataFrame(
         [
@@ -253,7 +253,9 @@ def describe(found: Answer, config: Mapping[str, Any]) -> str:
     return text
 
 
-def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True) -> pd.DataFrame:
+def candidate_recall(
+    config: dict[str, Any], counts: Sequence[int], progress: bool = True
+) -> pd.DataFrame:
     """Measure how many of the most influential training samples are among the candidates.
 
     For each test sample of the run, the score cube has the exact influence of all training samples.
@@ -271,7 +273,7 @@ def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True)
     -------
     pandas.DataFrame
         `score` ('gradients of the head'; 'hidden states', to compare with), `candidates`, `sign`,
-        `share` (of the `STRONGEST` training samples of that sign that are candidates), `ci_low`,
+        `share` (of the `RECALL_K` training samples of that sign that are candidates), `ci_low`,
         `ci_high`, `chance` (candidates drawn at random), `test_samples`, `items`.
     """
     run, device = check_run(config), pick_device(config["device"])
@@ -283,7 +285,7 @@ def recall(config: dict[str, Any], counts: Sequence[int], progress: bool = True)
     cheap = _rank(head.compare(of_test, of_train))  # (test, train)
     states = _rank(head.compare_states(of_test, of_train))  # (test, train)
     n, parts = cheap.shape[1], []
-    tops = top.strongest(cube, min(STRONGEST, n))
+    tops = top.most_influential(cube, min(RECALL_K, n))
     for count in [count for count in counts if count <= n]:
         chosen = {
             "gradients of the head": _is_candidate(cheap, count),

@@ -81,7 +81,7 @@ def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str
 
 
 def run_all(
-    wanted: dict[str, dict[str, Any]], settings: Settings, tell: Callable[[str], Any] = print
+    wanted: dict[str, dict[str, Any]], settings: Settings, log: Callable[[str], Any] = print
 ) -> list[str]:
     """Compute some runs, `settings.workers` at a time.
 
@@ -94,7 +94,7 @@ def run_all(
         Name → parameters, as from `find_runs`.
     settings
         What the runs have in common.
-    tell
+    log
         Called with a line of text whenever a run ends.
 
     Returns
@@ -108,7 +108,7 @@ def run_all(
 
     def report(name: str, words: str) -> None:
         ended = len(wanted) - len(waiting) - len(running)
-        tell(f"{ended}/{len(wanted)} {name}: {words}")
+        log(f"{ended}/{len(wanted)} {name}: {words}")
 
     with ThreadPoolExecutor(settings.workers) as pool:
         try:

@@ -23,13 +23,13 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from . import kept, locks, runs
+from . import cube_contents, locks, runs
 from .blocks import PROGRAM_ERRORS
+from .cube_contents import DIMS
 from .influence import ALL, sample_coords
-from .kept import DIMS
 
 WAIT = 0.2  # seconds between looks at what other processes do
-PATIENCE = 60.0  # seconds after which we report the process that we are waiting for
+REPORT_AFTER = 60.0  # seconds after which we report the process that we are waiting for
 # Keys of a layout as unfinished cubes of earlier versions have them
 OLD_KEYS = {"tile": "test_tile", "step": "shard_size", "together": "train_tile"}
 
@@ -173,7 +173,7 @@ class Cube:
         """Whether this or another process has written the shard."""
         return (self.written / f"{shard.name}.json").exists()
 
-    def claims(self, part: int = 0, parts: int = 1) -> Iterator[Shard]:
+    def claim_shards(self, part: int = 0, parts: int = 1) -> Iterator[Shard]:
         """Yield shards for this process to write, until all have been written by some process.
 
         A shard is locked while the caller has it. If another process dies, its shard is claimed
@@ -211,12 +211,12 @@ class Cube:
                     lock.release()
             if len(locked) == len(waiting):
                 time.sleep(WAIT)
-                if time.monotonic() - last > PATIENCE:
-                    self._say_who(locked)
+                if time.monotonic() - last > REPORT_AFTER:
+                    self._report_lock_holder(locked)
                     last = math.inf
             waiting = locked
 
-    def _say_who(self, locked: Sequence[Shard]) -> None:
+    def _report_lock_holder(self, locked: Sequence[Shard]) -> None:
         """Report that we are waiting for shards locked by other processes."""
         holder = locks.describe_holder(self.locks / f"{locked[0].name}.lock")
         print(
@@ -289,7 +289,7 @@ class Cube:
                 )
         path = self.path
         if self.keep == "sum":
-            path = kept.sum_checkpoints(path, self.work / "sum.zarr")
+            path = cube_contents.sum_checkpoints(path, self.work / "sum.zarr")
         with warnings.catch_warnings():
             # zarr: consolidated metadata are not yet part of its version 3
             warnings.simplefilter("ignore")
@@ -298,12 +298,12 @@ class Cube:
 
     def describe_size(self) -> str:
         """Say how much disk space the cube takes."""
-        return kept.describe_bytes(self.keep, **runs.select_keys(self.layout, DIMS["dot"]))
+        return cube_contents.describe_bytes(self.keep, **runs.select_keys(self.layout, DIMS["dot"]))
 
     def _count_bad(self) -> dict[str, int]:
         """Count the values that are not numbers, by array; `CubeError` if a file is damaged."""
         try:
-            return kept.count_bad(self.path)
+            return cube_contents.count_bad(self.path)
         except PROGRAM_ERRORS:
             raise
         except Exception as error:  # each codec has its own

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, e5small, encoders, fingerprints, kept, prepared, runs, scores, steps
+from . import cube_contents, data, e5small, encoders, fingerprints, prepared, runs, scores, steps
 from .manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def cube_bytes(params: dict[str, Any]) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        While it is computed, and when it is finished; see `kept.cube_bytes`.
+        While it is computed, and when it is finished; see `cube_contents.cube_bytes`.
     """
     layers = params["encoder_layers"] or _find_encoder_sizes(params)["layers"]
-    return kept.cube_bytes(
+    return cube_contents.cube_bytes(
         params["keep"],
         checkpoint=_count_checkpoints(params),
         group=layers + 2,  # the word embeddings and the head

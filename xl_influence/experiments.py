@@ -1,9 +1,9 @@
 """Experiments in a notebook: runs with other parameter values never replace a run of the study.
 
 An analysis with other values, such as another `top_k`, already has its own folder for tables
-(`tables.place`). But another value of something that a model or a score cube depends on, such as
-`epochs`, would replace the model itself. So a notebook that you run by hand computes such a run in
-`<runs_root>/other/<hash>/`.
+(`tables.output_dir`). But another value of something that a model or a score cube depends on, such
+as `epochs`, would replace the model itself. So a notebook that you run by hand computes such a run
+in `<runs_root>/other/<hash>/`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str,
         or os.environ.get("XL_INFLUENCE_BOOK")
     ):
         return {}
-    own = params.of_study(merged)
+    own = params.study_defaults(merged)
     own |= runs.select_keys(
         params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
     )

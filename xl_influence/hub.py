@@ -12,7 +12,7 @@ from . import runs
 if TYPE_CHECKING:
     import pandas as pd
 
-PATIENCE = 10  # seconds to wait for an answer
+TIMEOUT = 10  # seconds to wait for an answer
 GONE = (401, 403, 404, 410)  # HTTP: the hub answers, but does not have it for us
 CLONES = "set data_root to a folder with clones of the data sets"
 
@@ -172,7 +172,7 @@ def _ask(address: str) -> int:
     from huggingface_hub import get_session
     from huggingface_hub.utils import build_hf_headers
 
-    return get_session().head(address, timeout=PATIENCE, headers=build_hf_headers()).status_code
+    return get_session().head(address, timeout=TIMEOUT, headers=build_hf_headers()).status_code
 
 
 def _go_offline() -> None:

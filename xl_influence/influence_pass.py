@@ -80,7 +80,7 @@ def fill_part(
     params, fingerprint, borrowed, progress
         As in `compute`, which must be called once all parts are filled.
     part : tuple of int
-        Number of the part, from 0, and how many parts there are, see `Cube.claims`.
+        Number of the part, from 0, and how many parts there are, see `Cube.claim_shards`.
     """
     run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
     cube = _start(params, run, fingerprint, device, borrowed)
@@ -204,7 +204,7 @@ def _read_samples(run: Path) -> tuple[list[Sample], list[Sample]]:
     return train.to_dict("records"), test.to_dict("records")
 
 
-@memory.kept()
+@memory.keep_freed_memory()
 def _fill(
     params: dict[str, Any],
     run: Path,
@@ -220,7 +220,7 @@ def _fill(
     """
     train, test = _read_samples(run)
     with _progress_bar(params, cube, progress) as bar:
-        for checkpoint, shards in groupby(cube.claims(*part), lambda shard: shard.checkpoint):
+        for checkpoint, shards in groupby(cube.claim_shards(*part), lambda shard: shard.checkpoint):
             engine = _load_engine(params, run, checkpoint + 1, device)
             if progress and bar.n == bar.initial:
                 tqdm.write(_describe(cube, engine, train, test))

@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from .found import Estimate
+from .claim_estimates import Estimate
 from .prose import interval, percent, points
 from .tasks import name_language
 
 FEW_EPOCHS = 2  # too few to show a trend
 
 
-def accuracy(reached: float, majority: float, weak: Sequence[str]) -> str:
+def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     """Say how accurate a model is beside the most frequent class.
 
     Parameters
@@ -27,14 +27,14 @@ def accuracy(reached: float, majority: float, weak: Sequence[str]) -> str:
         Development accuracy.
     majority : float
         Share of the most frequent class among the development samples.
-    weak : sequence of str
+    at_chance : sequence of str
         Names of the languages in which the model is at chance.
     """
     text = (
         f"The model classifies {percent(reached)} of the development samples correctly; "
         f"always choosing the most frequent class would reach {percent(majority)}."
     )
-    return f"{text} In {', '.join(weak)}, it is no better than chance." if weak else text
+    return f"{text} In {', '.join(at_chance)}, it is no better than chance." if at_chance else text
 
 
 def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
@@ -167,7 +167,7 @@ def _direction(change: Estimate) -> str:
     return "no clear change"
 
 
-def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
+def zero_shot(table: pd.DataFrame, at_chance: Collection[str] = ()) -> str:
     """Say what replaces a language that was left out, one sentence per language.
 
     Parameters
@@ -175,7 +175,7 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
     table : pandas.DataFrame
         From `sharing.zero_shot`, with `accuracy` and `accuracy_seen`: development accuracy in the
         language without and with training on it.
-    weak : collection of str
+    at_chance : collection of str
         The languages in which one of the two models is at chance.
     """
     what = "translations" if "translations" in set(table["what"]) else "same_samples"
@@ -187,7 +187,7 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
             f"Trained without {name}, the model classifies {percent(row['accuracy'])} of the "
             f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"
         )
-        if row["language"] in weak:
+        if row["language"] in at_chance:
             reason = "no better than chance, so its influence scores mean nothing"
             sentences.append(f"{reached}: {reason}.")
             continue
@@ -195,7 +195,9 @@ def zero_shot(table: pd.DataFrame, weak: Collection[str] = ()) -> str:
         found = f"of the samples in other languages that helped before, {share} help again"
         if what == "translations":
             found = f"{share} of its helpful samples translate a {name} sample that helped before"
-        sentences.append(f"{reached}; {found}. Chance is {percent(row['chance'])}{_told(row)}.")
+        sentences.append(
+            f"{reached}; {found}. Chance is {percent(row['chance'])}{_chance_note(row)}."
+        )
     return " ".join(sentences)
 
 
@@ -206,12 +208,12 @@ def _precision(row: pd.Series) -> str:
     return f"interval {interval(row['ci_low'], row['ci_high'])}"
 
 
-def _told(row: pd.Series) -> str:
+def _chance_note(row: pd.Series) -> str:
     """Say if a share is indistinguishable from chance: its interval covers it, or it has none."""
-    is_told = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
+    is_significant = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
         row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
     )
-    return "" if is_told else "; the share is not distinguishable from it"
+    return "" if is_significant else "; the share is not distinguishable from it"
 
 
 def imbalance(table: pd.DataFrame) -> str:

@@ -35,7 +35,7 @@ def make(path: Path) -> filelock.BaseFileLock:
     if device not in _WEAKNESS:
         _WEAKNESS[device] = find_weakness(path.parent)
         if _WEAKNESS[device]:
-            _tell(path.parent, _WEAKNESS[device])
+            _warn(path.parent, _WEAKNESS[device])
     return filelock.SoftFileLock(path) if _WEAKNESS[device] else filelock.FileLock(path)
 
 
@@ -54,7 +54,7 @@ def describe_holder(path: Path) -> str:
     return f": process {process} on {host}. If that process no longer runs, remove {path}"
 
 
-def _tell(folder: Path, weakness: str) -> None:
+def _warn(folder: Path, weakness: str) -> None:
     """Warn that the locks of a folder are unreliable, and say what we do about it."""
     print(
         f"{folder}: {weakness}; we use lock files instead. A process that is killed on another "

@@ -141,7 +141,7 @@ def is_at_chance(manifest: dict[str, Any], languages: str | Iterable[str] = ()) 
     return any(round(accuracy - majority, 9) < CHANCE for accuracy, majority in pairs)
 
 
-def weak_languages(manifest: dict[str, Any] | None) -> list[str]:
+def languages_at_chance(manifest: dict[str, Any] | None) -> list[str]:
     """Return the languages in which the model is at chance.
 
     No claim and no average over languages includes them.

@@ -96,25 +96,25 @@ def read_finetuning(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFr
     path = path or _folder() / "finetuning.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     table = pd.DataFrame(found["rows"])
-    table["way"] = table["way"].map(lambda way: TRAINERS[_current_name(way)])
+    table["way"] = table["way"].map(lambda method: TRAINERS[_current_name(method)])
     table.insert(2, "precision", table.pop("bf16").map(PRECISIONS))
     return found["machine"], table.rename(columns={"batch_size": "batch size"})
 
 
-def ways_of_kind(kind: str) -> list[str]:
+def methods_of_kind(kind: str) -> list[str]:
     """Return the keys in `ways` of a kind: 'this library', 'peer', 'modified peer', 'reference'."""
-    return [way for way, entry in read_cases()["ways"].items() if entry["kind"] == kind]
+    return [method for method, entry in read_cases()["ways"].items() if entry["kind"] == kind]
 
 
-def name_of(way: str) -> str:
+def method_name(method: str) -> str:
     """Return the name in tables and charts of a method, given as its key in `ways`."""
-    return read_cases()["ways"][way]["name"]
+    return read_cases()["ways"][method]["name"]
 
 
 def _folder() -> Path:
     return params.root() / "benchmarks"
 
 
-def _current_name(way: str) -> str:
+def _current_name(method: str) -> str:
     """Return the current key of a method; older results may use another one."""
-    return read_cases()["renamed"].get(way, way)
+    return read_cases()["renamed"].get(method, method)

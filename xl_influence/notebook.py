@@ -2,7 +2,7 @@
 
     python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500
 
-The executed notebook goes to `notebooks/` beside its tables (`tables.place`), with the merged
+The executed notebook goes to `notebooks/` beside its tables (`tables.output_dir`), with the merged
 parameters in a YAML file. A notebook that fails is kept as `<name>.failed.ipynb`. You can also run
 `papermill notebooks/…` yourself; this command checks the parameters before it starts a kernel.
 """
@@ -54,7 +54,7 @@ def run(name: str, given: dict[str, Any]) -> Path:
     source = find(name)
     merged, where = params.merge_with_source(given)
     workflow.check(merged, where, [source.stem])
-    target = tables.place(merged) / "notebooks" / source.name
+    target = tables.output_dir(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     parameters = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
@@ -144,9 +144,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error in {arguments[0]}: {error}; was there enough memory?", file=sys.stderr)
         return 1
     except OSError as error:
-        if not (told := disk.explain(error)):
+        if not (message := disk.explain(error)):
             raise
-        print(f"error in {arguments[0]}: {told}", file=sys.stderr)
+        print(f"error in {arguments[0]}: {message}", file=sys.stderr)
         return 1
     print(path)
     return 0

@@ -127,7 +127,7 @@ def find_sources(
     for task in TASKS:
         given = {"study": study, "task": task, "runs_root": runs_root}
         merged, origin = params.merge_with_source(given)
-        folder = tables.place(merged)
+        folder = tables.output_dir(merged)
         names = notebooks(merged, origin)
         for name in PER_TASK:
             path = folder / "notebooks" / f"{name}.ipynb" if name in names else None

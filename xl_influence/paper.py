@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from .found import Estimate, Run
+from .claim_estimates import Estimate, Run
 from .quantities import QUANTITIES, UNIT_OF
 from .sharing import BOOTSTRAP, Bootstrap
 
@@ -81,7 +81,7 @@ def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, 
     said, given, name = claim.get("paper", np.nan), claim.get("given", {}), claim["quantity"]
     said = said[task] if isinstance(said, dict) else said
     about = {given.get("language"), *given.get("languages", [])}
-    found = None if about & set(run.weak) else QUANTITIES[name](run, **given)
+    found = None if about & set(run.at_chance) else QUANTITIES[name](run, **given)
     found = Estimate(np.nan) if found is None else found
     return {
         "claim": claim["id"],
@@ -95,7 +95,7 @@ def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, 
         "unit": UNIT_OF[name],
         "of": found.total,
         "chance": found.chance,
-        "left_out": ", ".join(run.weak),
+        "left_out": ", ".join(run.at_chance),
     }
 
 

@@ -23,7 +23,7 @@ from .schema import SEED, ParameterError, check, check_names, check_together
 from .tasks import TASKS
 
 CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
-OF_VARIANTS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
+VARIANT_KEYS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
 
 # what `switch_study` keeps: which run on which data, whatever says so
 KEPT = (
@@ -38,7 +38,7 @@ KEPT = (
     "device",
 )
 # parameters that `switch_study` passes on, where they are given, to the study that is retrained
-TAKEN_ALONG = (
+FORWARDED = (
     "data",
     "languages",
     "removal_ks",
@@ -175,7 +175,7 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
         The other variant.
     """
     neutral = _read(root() / "params" / "base.yaml")
-    changed = dict(merged) | {key: neutral[key] for key in OF_VARIANTS}
+    changed = dict(merged) | {key: neutral[key] for key in VARIANT_KEYS}
     if re.fullmatch(SEED, merged["variant"]):
         changed["seed"] = _read_files(merged)[0]["seed"]
     layer, source = read_variant(name)
@@ -184,7 +184,7 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
     return changed
 
 
-def of_study(merged: Mapping[str, Any]) -> dict[str, Any]:
+def study_defaults(merged: Mapping[str, Any]) -> dict[str, Any]:
     """Return the files' values for this task, study and variant: every key, unchecked."""
     found, source = _read_files(merged)
     found |= read_variant(merged["variant"])[0] | {"languages": merged["languages"]}
@@ -206,12 +206,12 @@ def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) ->
     -------
     dict
         The other study's parameters, or `merged` itself if `key` names none. The other study has
-        its own scale; of the values given, only those in `TAKEN_ALONG` apply to it.
+        its own scale; of the values given, only those in `FORWARDED` apply to it.
     """
     if not merged[key]:
         return merged
     kept = {name: merged[name] for name in KEPT}
-    kept |= {name: merged[name] for name in TAKEN_ALONG if source[name] == "given"}
+    kept |= {name: merged[name] for name in FORWARDED if source[name] == "given"}
     return merge(kept | {"study": merged[key]})
 
 

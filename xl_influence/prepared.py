@@ -79,11 +79,11 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
             "prepare it again with this version"
         )
     for key in KEYS:
-        made_with = about["parameters"][key]
-        if params[key] != made_with:
+        prepared_value = about["parameters"][key]
+        if params[key] != prepared_value:
             raise PreparedError(
                 f"{key}={params[key]!r}: the prepared folder {path.parent} was made with "
-                f"{key}={made_with!r}, which is all it allows; prepare another one"
+                f"{key}={prepared_value!r}, which is all it allows; prepare another one"
             )
     if params["left_out"] in about["uneven"]:
         raise PreparedError(

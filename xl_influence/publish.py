@@ -81,7 +81,7 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
         values = _compute_influence(cube, by_checkpoint=params["variant"] == "base")
         _write_influence(folder / "influence.zarr", values, train, test)
         write_manifest(folder, **manifest)
-        _copy_tables(params, tables.place(params) / "tables", folder / "tables")
+        _copy_tables(params, tables.output_dir(params) / "tables", folder / "tables")
     return place
 
 
@@ -106,7 +106,7 @@ def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
         The data differ from those of the run.
     """
     folder = _find_place(target, params["study"], name_folder(params), params["variant"])
-    samples = texts.draw_again(params, read_manifest(folder))
+    samples = texts.redraw(params, read_manifest(folder))
     for split in ("train", "test"):
         bare = pd.read_parquet(folder / f"{split}.parquet")
         bare = bare.drop(columns=list(ADDED), errors="ignore")
@@ -150,7 +150,7 @@ def _describe_samples(params: dict[str, Any], frame: pd.DataFrame, split: str) -
     """Add `official` (the row in the official release) and `wholly_in_script` to the samples."""
     if "text_a" not in frame:
         manifest = read_manifest(runs.folder(params))
-        frame = texts.insert(frame, texts.draw_again(params, manifest)[split])
+        frame = texts.insert(frame, texts.redraw(params, manifest)[split])
     return frame.assign(
         official=_find_official(params, frame, split),
         wholly_in_script=sharing.wholly_in_script(frame),

@@ -1,10 +1,10 @@
 """The quantities that the paper's claims are about, computed from the tables of a run.
 
-Each takes a `found.Run` and returns a `found.Estimate`, or None if the run lacks what it needs.
-`sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k training
-samples of strongest influence of that sign on a test sample. Shares and differences of shares are
-fractions: 0.01 is one percentage point. A count of languages or tests is a share of their number.
-Means over languages give every language the same weight.
+Each takes a `Run` and returns an `Estimate` (module `claim_estimates`), or None if the run lacks
+what it needs. `sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k
+training samples of strongest influence of that sign on a test sample. Shares and differences of
+shares are fractions: 0.01 is one percentage point. A count of languages or tests is a share of
+their number. Means over languages give every language the same weight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from . import removal
-from .found import (
+from .claim_estimates import (
     Estimate,
     Run,
     change_between,
@@ -69,7 +69,7 @@ def _removed(
     run: Run, name: str, average: Callable[..., pd.DataFrame], sign: str, strategy: str
 ) -> pd.DataFrame | None:
     """Find the row of the largest k; averaged again if test languages are left out."""
-    if run.weak:
+    if run.at_chance:
         each = run.find_rows("removal")
         run = Run({} if each is None else {name: average(each, bootstrap=run.bootstrap)})
     rows = run.find_rows(name, sign=sign, strategy=strategy)
@@ -79,7 +79,7 @@ def _removed(
 def cross_share(run: Run, sign: str) -> Estimate | None:
     """Share of the top k of `sign` in other languages, over all of `run` (section 7)."""
     rows = run.find_rows("cross_language", test_lang="all", sign=sign)
-    if rows is not None and not run.weak:
+    if rows is not None and not run.at_chance:
         return read_row(rows)
     rows = run.find_shares(sign)
     if rows is None:
@@ -264,7 +264,7 @@ def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
     For the top k of `sign`, without `language`; None if the model of `run` with or without the
     language is at chance in it.
     """
-    if run.is_weak(f"without-{language}", language) or run.is_weak("base", language):
+    if run.is_at_chance(f"without-{language}", language) or run.is_at_chance("base", language):
         return None
     return read_row(run.find_rows("zero_shot", language=language, what=what, sign=sign))
 

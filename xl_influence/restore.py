@@ -19,7 +19,7 @@ from .params import merge, parse, with_variant
 FILES = {"train.parquet": "train", "pool.parquet": "test", "test.parquet": "test"}  # → split
 
 
-def restore(params: dict[str, Any]) -> bool:
+def restore_texts(params: dict[str, Any]) -> bool:
     """Add the texts to a run's samples; returns whether any were missing.
 
     Raises
@@ -32,7 +32,7 @@ def restore(params: dict[str, Any]) -> bool:
     incomplete = {path: frame for path, frame in frames.items() if "text_a" not in frame}
     if not incomplete:
         return False
-    samples = texts.draw_again(params, read_manifest(run))
+    samples = texts.redraw(params, read_manifest(run))
     for path, frame in incomplete.items():
         with runs.write_atomically(path) as partial:
             texts.insert(frame, samples[FILES[path.name]]).to_parquet(partial, index=False)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         params = merge(parse(arguments))
         manifests = sorted(runs.folder(params).parent.glob("*/manifest.json"))
         for run in [path.parent for path in manifests]:
-            restored = restore(with_variant(params, run.name))
+            restored = restore_texts(with_variant(params, run.name))
             print(f"{run}: {'texts added' if restored else 'already has its texts'}")
     except (ValueError, runs.RunError) as error:
         print(f"error: {error}", file=sys.stderr)

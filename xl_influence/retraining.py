@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from . import fingerprints, runs, scores, tasks
 from .sharing import SIGNS
-from .sharing.top import strongest
+from .sharing.top import most_influential
 
 if TYPE_CHECKING:
     import transformers
@@ -110,7 +110,7 @@ def plan(
             f"there are {len(train)} training samples"
         )
     seeds, chosen, found = list(seeds), _in_turn(test, samples), []
-    tops = strongest(cube.isel(test=chosen), max(ks))
+    tops = most_influential(cube.isel(test=chosen), max(ks))
     for number, row in enumerate(chosen):
         uid = test["uid"].iloc[row]
         for (place, sign), k in itertools.product(enumerate(SIGNS), ks):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import kept, measurements, params, runs
+from . import cube_contents, measurements, params, runs
 from .estimate import XLMR, gradient_bytes
 from .measurements import read_cases
 
@@ -186,7 +186,7 @@ def _check(large: Large) -> None:
             raise params.ParameterError(f"{name}={value!r}: allowed is a whole number from 1")
     for name, allowed in (
         ("keep", ("groups", "checkpoints", "sum")),
-        ("way", tuple(measurements.ways_of_kind("this library"))),
+        ("way", tuple(measurements.methods_of_kind("this library"))),
     ):
         if getattr(large, name) not in allowed:
             raise params.ParameterError(
@@ -235,7 +235,7 @@ def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
 def _plan_disk(large: Large) -> list[Any]:
     sizes = {"checkpoint": large.epochs, "group": XLMR["layers"] + 2}
     sizes |= {"test": large.n_test, "train": large.n_train}
-    computed, finished = kept.cube_bytes(large.keep, **sizes)
+    computed, finished = cube_contents.cube_bytes(large.keep, **sizes)
     basis = "sizes"
     if finished < computed:
         basis = f"sizes; {finished / GB:,.0f} GB once the checkpoints are summed"

@@ -19,8 +19,8 @@ import xarray as xr
 
 from . import fingerprints, runs, tasks, texts
 from .blocks import PROGRAM_ERRORS, blocks, has_nan, load_if_small, open_lazily
+from .cube_contents import DIMS
 from .influence import from_values
-from .kept import DIMS
 from .manifest import read_manifest
 from .params import with_variant
 
@@ -98,7 +98,7 @@ def fill(params: dict[str, Any], part: int, parts: int, progress: bool = True) -
     params : dict
         The run's parameters.
     part, parts : int
-        Number of this part, counted from 0, and the number of parts; see `Cube.claims`.
+        Number of this part, counted from 0, and the number of parts; see `Cube.claim_shards`.
     progress : bool
         Whether to show progress bars.
     """
@@ -168,7 +168,7 @@ def read(params: dict[str, Any]) -> Scored:
     cube, manifest = read_cube(run), read_manifest(run)
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
     if runs.is_published(run) and params["data_root"]:
-        samples = texts.draw_again(params, manifest)
+        samples = texts.redraw(params, manifest)
         train, test = texts.insert(train, samples["train"]), texts.insert(test, samples["test"])
     train, test = (tasks.separate_items(params, frame) for frame in (train, test))
     return Scored(cube, train, test, manifest)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from .measurements import THIS_LIBRARY, name_of, read_cases, ways_of_kind
+from .measurements import THIS_LIBRARY, method_name, methods_of_kind, read_cases
 from .prose import percent
 
 # This library and its peers ----------------------------------------------------------------------
@@ -42,13 +42,13 @@ def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
     table = []
     for case in read_cases()["cases"]:
         of_case = rows[_match(rows, read_cases()["defaults"] | case["spec"]) & first_repeat]
-        for way, part in of_case.groupby("what", sort=False):
-            row = {"case": case["title"], "way": name_of(way), "covered": "", "exact": False}
-            table.append(row | _find_error(part) | _find_cost(way, part, limits))
+        for method, part in of_case.groupby("what", sort=False):
+            row = {"case": case["title"], "way": method_name(method), "covered": "", "exact": False}
+            table.append(row | _find_error(part) | _find_cost(method, part, limits))
     comparison = pd.DataFrame(table)
     if "failed" not in comparison:
         comparison["failed"] = None
-    this_library = comparison[comparison["way"] == name_of(THIS_LIBRARY)]
+    this_library = comparison[comparison["way"] == method_name(THIS_LIBRARY)]
     rates = this_library.set_index("case")["rate"]
     comparison.insert(3, "ratio", comparison["case"].map(rates) / comparison["rate"])
     titles = [case["title"] for case in read_cases()["cases"]]
@@ -73,7 +73,7 @@ def _find_error(part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _find_cost(way: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any]:
+def _find_cost(method: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any]:
     """Return time, memory and passes of a method, from its runs with fewest and most samples."""
     timed = part[~part["check"].eq(True)].sort_values("n_train")
     timed = timed[timed["seconds"].notna()]
@@ -84,32 +84,32 @@ def _find_cost(way: str, part: pd.DataFrame, limits: pd.Series) -> dict[str, Any
     tiles = math.ceil(n_test / few["n_test"])
     each = (more["seconds"] - few["seconds"]) / (more["n_train"] - few["n_train"])
     fixed = max(0.0, few["seconds"] - few["n_train"] * each)
-    limit = limits.get(way, limits[THIS_LIBRARY])
+    limit = limits.get(method, limits[THIS_LIBRARY])
     return {
         "rate": 1 / (each * tiles),
         "peak_gb": max(few["peak_gb"], more["peak_gb"]),
-        "passes": count_passes(read_cases()["ways"][way], n_train, n_test, tiles),
+        "passes": count_passes(read_cases()["ways"][method], n_train, n_test, tiles),
         "tile": int(few["n_test"]),
         "hours": tiles * (fixed + n_train * each) / 3600,
         "of_bound": _count_operations(few, n_test) / (each * tiles) / limit,
     }
 
 
-def count_passes(way: dict[str, Any], n_train: int, n_test: int, tiles: int = 1) -> int:
+def count_passes(method: dict[str, Any], n_train: int, n_test: int, tiles: int = 1) -> int:
     """Count the backward passes that a method needs, one per sample.
 
     Parameters
     ----------
-    way
+    method
         An entry of `ways` in `benchmarks/cases.json`.
     n_train, n_test
         Training and test samples.
     tiles
         Into how many tiles the test samples are divided; training samples are passed for each.
     """
-    if "passes_per_pair" in way:
-        return way["passes_per_pair"] * n_train * n_test
-    return way["passes_per_sample"] * (tiles * n_train + n_test)
+    if "passes_per_pair" in method:
+        return method["passes_per_pair"] * n_train * n_test
+    return method["passes_per_sample"] * (tiles * n_train + n_test)
 
 
 def _count_operations(row: pd.Series | pd.DataFrame, n_test: int) -> Any:
@@ -133,19 +133,21 @@ def find_product_rates(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `median, low, high`; rows: `default`, as PyTorch computes it, `xl-influence`, as the
-        engine's `arithmetic` does, and each way of this library that is less precise.
+        engine's `arithmetic` does, and each setting of this library that is less precise.
     """
     less_precise = rows["what"].isin(_less_precise())
     rates = {"default": rows["gemm"], THIS_LIBRARY: rows.loc[~less_precise, "gemm_fast"]}
-    for way, part in rows[less_precise].groupby("what"):
-        rates[way] = part["gemm_fast"]
-    table = pd.DataFrame({way: rate.agg(["median", "min", "max"]) for way, rate in rates.items()})
+    for method, part in rows[less_precise].groupby("what"):
+        rates[method] = part["gemm_fast"]
+    table = pd.DataFrame(
+        {method: rate.agg(["median", "min", "max"]) for method, rate in rates.items()}
+    )
     return table.T.set_axis(["median", "low", "high"], axis=1)
 
 
 def _less_precise() -> list[str]:
     """Return this library's less precise settings, each bounded by an equally precise product."""
-    return [way for way in ways_of_kind("this library") if way != THIS_LIBRARY]
+    return [method for method in methods_of_kind("this library") if method != THIS_LIBRARY]
 
 
 def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[str, str]:
@@ -166,16 +168,16 @@ def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[s
         every pair (`speed_pairs`); how close it comes to the bound (`speed_of_bound`); and the
         seconds that it takes at the paper's scale (`gpu_seconds`).
     """
-    this_library = name_of(THIS_LIBRARY)
+    this_library = method_name(THIS_LIBRARY)
     first_case = comparison["case"] == comparison["case"].iloc[0]
     case = comparison[first_case & comparison["rate"].notna()].set_index("way")
     exact = case.loc[case["exact"], "ratio"]
-    peers = [name_of(way) for way in ways_of_kind("peer")]
+    peers = [method_name(method) for method in methods_of_kind("peer")]
     seconds = paper_scale.loc[paper_scale["way"] == this_library, "seconds"]
     return {
         "speed_peers": _format_ratio(exact[exact.index.isin(peers)].min()),
-        "speed_same_products": _format_ratio(exact.get(name_of("dattri-llm-fast"))),
-        "speed_pairs": _format_ratio(exact.get(name_of("pairs"))),
+        "speed_same_products": _format_ratio(exact.get(method_name("dattri-llm-fast"))),
+        "speed_pairs": _format_ratio(exact.get(method_name("pairs"))),
         "speed_of_bound": percent(case["of_bound"][this_library]),
         "gpu_seconds": f"{seconds.iloc[0]:.0f}" if len(seconds) else "?",
     }
@@ -206,11 +208,13 @@ def make_paper_scale(rows: pd.DataFrame) -> pd.DataFrame:
     """
     paper = read_cases()["paper"]
     rates = find_product_rates(rows)["median"]
-    limits = pd.Series({way: rates.get(way, rates[THIS_LIBRARY]) for way in read_cases()["ways"]})
+    limits = pd.Series(
+        {method: rates.get(method, rates[THIS_LIBRARY]) for method in read_cases()["ways"]}
+    )
     found = rows[_match(rows, paper) & rows["seconds"].notna()]
     operations = _count_operations(found, paper["n_test"]) * paper["n_train"]
     table = found.assign(
-        way=[name_of(way) for way in found["what"]],
+        way=[method_name(method) for method in found["what"]],
         of_bound=operations / found["seconds"] / limits.reindex(found["what"]).to_numpy(),
     )
     return table[["way", "seconds", "peak_gb", "of_bound"]].reset_index(drop=True)

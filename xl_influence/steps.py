@@ -3,9 +3,9 @@
     python -m xl_influence.steps influence study=smoke task=marc
     python -m xl_influence.steps influence part=0 parts=3 study=smoke task=marc
 
-A step that has ended leaves a mark, a small file in the run's folder, for Snakemake to see. Its
+A step that has ended leaves a done file, a small one in the run's folder, for Snakemake to see. Its
 name holds a hash of the parameters that the step depends on. What the step itself made decides
-whether it is finished: `find_finished` compares the fingerprints and corrects the marks.
+whether it is finished: `find_finished` compares the fingerprints and corrects the done files.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def find_hash(params: dict[str, Any], step: str) -> str:
     return runs.fingerprint(*parts)
 
 
-def mark(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> Path:
-    """Return the path of the mark that a finished step leaves, or a part of it.
+def done_file(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> Path:
+    """Return the path of the done file that a finished step leaves, or a part of it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def is_finished(params: dict[str, Any], step: str) -> bool:
         As in `find_hash`.
     """
     if step == "retraining":  # which models are trained again is known from the cube only
-        path = mark(params, step)
+        path = done_file(params, step)
         return path.exists() and scores.is_done(params) and path.read_text() == _describe(path)
     if step == "influence":
         return scores.is_done(params)
@@ -87,9 +87,9 @@ def is_finished(params: dict[str, Any], step: str) -> bool:
 
 
 def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[Path]:
-    """Return the marks of a run's finished steps, after correcting them.
+    """Return the done files of a run's finished steps, after correcting them.
 
-    A finished step without a mark gets one, as old as its result. The mark of a step that is not
+    A finished step without one gets one, as old as its result. The done file of a step that is not
     finished is removed: its result was replaced or deleted.
 
     Parameters
@@ -101,13 +101,13 @@ def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[
     """
     found = []
     for step in steps:
-        path, finished = mark(params, step), is_finished(params, step)
+        path, finished = done_file(params, step), is_finished(params, step)
         with contextlib.suppress(OSError):  # in a folder that is read-only, jobs will say so
             if not finished and path.exists():  # its result was replaced or deleted, ...
                 for old in path.parent.glob(f"{path.name}*"):  # ... and its parts with it
                     runs.remove(old)
             if finished and not path.exists():
-                leave_mark(path)
+                write_done_file(path)
                 made = (runs.folder(params) / "manifest.json").stat().st_mtime
                 os.utime(path, (made, made))
         if finished and path.exists():
@@ -115,20 +115,20 @@ def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[
     return found
 
 
-def leave_mark(path: Path) -> None:
-    """Write the mark of a step that has ended: the fingerprints of what the run then holds.
+def write_done_file(path: Path) -> None:
+    """Write the done file of a step that has ended: the fingerprints of what the run then holds.
 
     Parameters
     ----------
     path
-        As `mark` returns it.
+        As `done_file` returns it.
     """
     with runs.write_atomically(path) as partial:
         partial.write_text(_describe(path), encoding="utf-8")
 
 
 def _describe(path: Path) -> str:
-    """The content of a mark: the fingerprints of what its run holds now."""
+    """The content of a done file: the fingerprints of what its run holds now."""
     manifest = read_manifest(path.parent.parent)
     found = [manifest.get(f"{name}_fingerprint") for name in ("finetune", "scores")]
     return f"{json.dumps(found)}\n"
@@ -177,7 +177,7 @@ def count_retrainings(params: dict[str, Any]) -> int:
 
 
 def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> None:
-    """Compute a step of a run, or a part of it, and leave its mark.
+    """Compute a step of a run, or a part of it, and leave its done file.
 
     Existing results are reused, so a step that was killed continues.
 
@@ -198,7 +198,7 @@ def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) ->
         raise ParameterError(
             f"part={part} parts={parts}: allowed are part=0 to parts - 1; fine-tuning has one part"
         )
-    path = mark(params, step, part, parts)
+    path = done_file(params, step, part, parts)
     if step == "finetuning":
         from .finetune import finetune  # imports torch, which takes seconds
 
@@ -214,7 +214,7 @@ def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) ->
             retraining.retrain_part(params, part, parts)
         else:
             retraining.retrain(params)
-    leave_mark(path)
+    write_done_file(path)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -227,8 +227,8 @@ def main(arguments: Sequence[str]) -> int:
         part, parts = given.pop("part", 0), given.pop("parts", 1)
         compute(merge(given), arguments[0], part, parts)
     except Exception as error:
-        if told := disk.explain(error):
-            print(f"error: {told}", file=sys.stderr)
+        if message := disk.explain(error):
+            print(f"error: {message}", file=sys.stderr)
             return 1
         if not isinstance(error, ValueError | runs.RunError | NotImplementedError):
             raise

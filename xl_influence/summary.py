@@ -19,7 +19,7 @@ from IPython.display import Markdown
 from . import sharing, tasks
 from .prose import interval, percent
 
-STRONGEST = 3  # training samples that notebook 02 shows
+N_SHOWN = 3  # training samples that notebook 02 shows
 
 
 def show(merged: Mapping[str, Any], notebook: str, found: str) -> Markdown:
@@ -60,7 +60,7 @@ def _read() -> dict[str, dict[str, str]]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def strongest_samples(
+def most_influential_samples(
     cube: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -75,12 +75,12 @@ def strongest_samples(
     bootstrap
         How the intervals are computed.
     """
-    each = sharing.alike_by_sample(cube, train, test, {"label": ["label"]}, top_k=STRONGEST)
+    each = sharing.matching_by_sample(cube, train, test, {"label": ["label"]}, top_k=N_SHOWN)
     table = sharing.summary(each, ["sign"], bootstrap).set_index("sign")
     helpful, harmful = table.loc["positive"], table.loc["negative"]
     return (
-        f"{_with_range(helpful)} of the {STRONGEST} most helpful training samples and "
-        f"{_with_range(harmful)} of the {STRONGEST} most harmful ones have the test sample's "
+        f"{_with_range(helpful)} of the {N_SHOWN} most helpful training samples and "
+        f"{_with_range(harmful)} of the {N_SHOWN} most harmful ones have the test sample's "
         f"label; chance is {percent(helpful['chance'])} ({helpful['test_samples']} test samples)."
     )
 
@@ -91,7 +91,7 @@ def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     Parameters
     ----------
     table
-        From `ask.recall`.
+        From `ask.candidate_recall`.
     count
         The number of candidates that was used.
     n_train

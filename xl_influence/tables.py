@@ -25,15 +25,15 @@ class TableError(runs.RunError):
     """A table is missing, or was made with other parameters."""
 
 
-def place(merged: Mapping[str, Any]) -> Path:
+def output_dir(merged: Mapping[str, Any]) -> Path:
     """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
-    own = params.of_study(merged)
+    own = params.study_defaults(merged)
     changed = {key: merged[key] for key in (*ANALYSIS, *ASKED) if merged[key] != own[key]}
     run = runs.folder(merged)
     return run / "other" / runs.fingerprint(changed) if changed else run
 
 
-def made_with(merged: Mapping[str, Any]) -> dict[str, Any]:
+def table_parameters(merged: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a table depends on."""
     return runs.select_keys(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
@@ -51,9 +51,9 @@ def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
         The tables, by name.
     """
     for name, frame in frames.items():
-        path = place(merged) / "tables" / f"{name}.parquet"
+        path = output_dir(merged) / "tables" / f"{name}.parquet"
         frame = frame.reset_index(drop=True)
-        frame.attrs = {"parameters": made_with(merged)}
+        frame.attrs = {"parameters": table_parameters(merged)}
         if path.exists() and _same(pd.read_parquet(path), frame):
             os.utime(path)  # it is up to date
             continue
@@ -78,7 +78,7 @@ def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
     TableError
         There is no such table, or it was made with other parameters, which the message names.
     """
-    path = place(merged) / "tables" / f"{name}.parquet"
+    path = output_dir(merged) / "tables" / f"{name}.parquet"
     if not path.exists():
         raise TableError(f"{path} does not exist: run the notebook that writes it, or `make study`")
     try:
@@ -87,7 +87,7 @@ def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
         raise TableError(
             f"{path} cannot be read ({error}): run the notebook that writes it again"
         ) from None
-    _check(table, made_with(merged), path)
+    _check(table, table_parameters(merged), path)
     return _insert_items(table, merged) if name == "removal" and "item" not in table else table
 
 
@@ -109,7 +109,7 @@ def read_all(merged: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Read all tables of a run, as `read` does: name → table."""
     return {
         path.stem: read(merged, path.stem)
-        for path in sorted((place(merged) / "tables").glob("*.parquet"))
+        for path in sorted((output_dir(merged) / "tables").glob("*.parquet"))
     }
 
 

@@ -14,7 +14,7 @@ from . import data, runs
 TEXTS = ["text_a", "text_b"]
 
 
-def draw_again(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def redraw(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """Draw the samples of a run again, with their texts.
 
     Parameters

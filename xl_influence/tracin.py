@@ -128,7 +128,7 @@ def gradient_products(
         sides[side] = read_samples(samples, model, side)
         pairs = zip(samples, sides[side], strict=True)
         coords |= sample_coords([{**given, **read} for given, read in pairs], side)
-    with memory.kept() if keep_memory else nullcontext(), _moving_back(model, before):
+    with memory.keep_freed_memory() if keep_memory else nullcontext(), _moving_back(model, before):
         engine = Engine(
             model,
             pad_token_id=pad_token_id,

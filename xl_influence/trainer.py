@@ -112,7 +112,7 @@ class _Trainer(Trainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         on_cpu = self.args.device.type == "cpu"
         with (
-            memory.kept(),
+            memory.keep_freed_memory(),
             arithmetic(self.args.device),
             dropout.fast(cast(PreTrainedModel, self.model)) if on_cpu else nullcontext(),
         ):

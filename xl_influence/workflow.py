@@ -68,12 +68,12 @@ def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, lis
     without = [f"without-{lang}" for lang in left_out if len(other["languages"]) > 1]
     plus = [f"plus-{percent}-{lang}" for lang in extra for percent in other["imbalance_percents"]]
     most = [f"plus-{max(other['imbalance_percents'])}-{lang}" for lang in extra]
-    asked = [*without, *most] if len(other["languages"]) > 1 else []  # by the five questions
+    for_five_questions = [*without, *most] if len(other["languages"]) > 1 else []
     return {
         "03-quality": [retrained],
         "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
         "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
-        "14-methods": [other, *(params.with_variant(other, name) for name in asked)],
+        "14-methods": [other, *(params.with_variant(other, name) for name in for_five_questions)],
         "15-language-and-label": [other, *(params.with_variant(other, name) for name in without)],
     }
 

@@ -8,7 +8,7 @@
 
   // One training sample ---------------------------------------------------------------------------
 
-  const makeSwayed = ([row, influence, rank, isTwin]) => {
+  const makeInfluenced = ([row, influence, rank, isNearDuplicate]) => {
     const test = xl.data.tests[row];
     return make(
       "li",
@@ -18,7 +18,7 @@
         xl.makeLanguage(test.lang),
         xl.labelOf(test),
         `rank ${rank} there`,
-        isTwin && make("span", { class: "xl-twin" }, "near-duplicate"),
+        isNearDuplicate && make("span", { class: "xl-twin" }, "near-duplicate"),
       ),
       make(
         "p",
@@ -46,10 +46,11 @@
       `${sample.in_top.positive} of the ${xl.count(tests.length, "test sample")}, and among the ` +
       `${k} most harmful for ${sample.in_top.negative}.`;
     const lists = Object.entries(xl.signs).flatMap(([sign, words]) => {
-      const swayed = sample.sways[sign];
-      if (!swayed.length) return [];
-      const title = `${words.arrow} The ${swayed.length} that it ${words.verb} most`;
-      return [make("h4", {}, title), make("ul", { class: "xl-plain" }, ...swayed.map(makeSwayed))];
+      const influenced = sample.sways[sign];
+      if (!influenced.length) return [];
+      const title = `${words.arrow} The ${influenced.length} that it ${words.verb} most`;
+      const list = make("ul", { class: "xl-plain" }, ...influenced.map(makeInfluenced));
+      return [make("h4", {}, title), list];
     });
     return [make("p", {}, counts), makeMeans(sample.means), ...lists];
   };

@@ -5,7 +5,7 @@ a description for screen readers. A `show_` function returns a styled table, HTM
 """
 
 from .base import COLORS, choose_colors, name_languages, set_up
-from .benchmarks import plot_growth, plot_rates, plot_steps, show_ways
+from .benchmarks import plot_growth, plot_rates, plot_steps, show_methods
 from .composition import plot_composition
 from .languages import plot_distribution, plot_shares
 from .lines import (
@@ -60,11 +60,11 @@ __all__ = [
     "show_at_chance",
     "show_influential",
     "show_matrix",
+    "show_methods",
     "show_note",
     "show_pairs",
     "show_percents",
     "show_samples",
     "show_scoreboards",
     "show_side_by_side",
-    "show_ways",
 ]

@@ -87,7 +87,7 @@ def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
 
 
 def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
-    """Training samples per second of each way to compute the same influence, on a log scale.
+    """Training samples per second of each method that computes the same influence, on a log scale.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
 def _label_rates(table: pd.DataFrame) -> pd.DataFrame:
     """Rates with their kind, place in the chart, and what stands beside the dot.
 
-    The fastest exact way says how many times faster it is than the next.
+    The fastest exact method says how many times faster it is than the next.
     """
     table = table[table["rate"].notna()]
     kinds = list(EXACT)
@@ -150,8 +150,8 @@ def _label_rates(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("case", key=lambda column: column.map(titles.index), kind="stable")
 
 
-def show_ways(table: pd.DataFrame, columns: Sequence[str]) -> Styler:
-    """Some columns of a table of ways, with titles and formats.
+def show_methods(table: pd.DataFrame, columns: Sequence[str]) -> Styler:
+    """Some columns of a table of methods, with titles and formats.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ LIMIT = 0.4  # where the colours end: 40 points more or less than chance
 DIVERGING = ["#2166AC", "#C4C4C4", "#B8501A"]
 MOST_NAMED = 5  # training languages; with more, codes stand below the columns
 LONGEST = 8  # letters of a name that fits below a column
-ROOM = 220  # pixels for single test samples on a narrow page
+DOT_PLOT_WIDTH = 220  # pixels for single test samples on a narrow page
 SMALLEST, LARGEST = 2.5, 7.0  # pixels across a dot
 LOWEST, TALLEST = 50, 150  # pixels of a panel of dots
 
@@ -97,7 +97,7 @@ def _has_names(languages: Mapping[str, str]) -> bool:
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
-    """Add `difference` from chance, and `_told`: whether the cell is distinguishable from it.
+    """Add `difference` from chance, and `_is_significant`: whether the cell is distinguishable from it.
 
     Its interval must not cover chance. Where there is none, all values must lie on one side.
     """
@@ -107,9 +107,9 @@ def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(sides, on=keys, how="left")
     by_interval = (table["ci_low"] > table["chance"]) | (table["ci_high"] < table["chance"])
     by_values = (table["min"] > 0) | (table["max"] < 0)
-    told = by_interval.where(table["ci_low"].notna(), by_values)
+    is_significant = by_interval.where(table["ci_low"].notna(), by_values)
     return table.drop(columns=["min", "max"]).assign(
-        difference=table["share"] - table["chance"], _told=told
+        difference=table["share"] - table["chance"], _is_significant=is_significant
     )
 
 
@@ -127,9 +127,10 @@ def _plot_heat_map(
     y = alt.Y("test_lang:N", sort=list(languages), title="test language", axis=blank)
     base = alt.Chart(part).encode(x=x, y=y)
     # the selection does not fade other rows, it outlines its own
+    clear = alt.value("transparent")
     outline = alt.condition(chosen, alt.value("#D55E00"), alt.value("#8A8A8A40"), empty=False)
     cells = base.mark_rect(strokeWidth=2, cursor="pointer").encode(
-        color=alt.condition("datum._told", _color_differences(), alt.value("transparent")),
+        color=alt.condition("datum._is_significant", _color_differences(), clear),
         tooltip=make_share_tooltip("test_lang", "train_lang", "sign"),
         stroke=outline,
     )
@@ -168,9 +169,9 @@ def _write_shares(base: alt.Chart, numbers: alt.Text) -> list[alt.Chart]:
     """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
     dark = "abs(datum.difference) > 0.22"
     kinds: dict[str, dict[str, Any]] = {
-        f"datum._told && {dark}": {"color": "white"},
-        f"datum._told && !({dark})": {"color": "black"},
-        "!datum._told": {"opacity": 0.75},
+        f"datum._is_significant && {dark}": {"color": "white"},
+        f"datum._is_significant && !({dark})": {"color": "black"},
+        "!datum._is_significant": {"opacity": 0.75},
     }
     return [
         base.transform_filter(test)
@@ -187,7 +188,7 @@ def _plot_single_samples(
     each = each.assign(_bin=(each["share"] * top_k).round() / top_k)
     end = min(1.0, max(0.1, math.ceil(10 * each["_bin"].max() - 1e-9) / 10))
     above, below = _find_tallest(each)
-    across = max(SMALLEST, min(LARGEST, ROOM / (end * top_k), TALLEST / (above + below)))
+    across = max(SMALLEST, min(LARGEST, DOT_PLOT_WIDTH / (end * top_k), TALLEST / (above + below)))
     height = min(TALLEST, max(LOWEST, across * (above + below)))
     series, title = make_signs(TICK), f"share of the test sample's top {top_k}"
     bounds = alt.Scale(domain=[-below, above], nice=False)

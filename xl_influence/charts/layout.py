@@ -16,7 +16,7 @@ with without_iri_grammar():  # altair imports jsonschema
     import altair as alt
 
 Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
-APART = 20  # pixels between panels
+PANEL_GAP = 20  # pixels between panels
 THEME: dict[str, Any] = {
     "padding": {"left": 2, "right": 10, "top": 4, "bottom": 4},
     "axis": {
@@ -35,8 +35,8 @@ THEME: dict[str, Any] = {
     "header": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "title": {"fontSize": 13, "fontWeight": 600, "anchor": "start"},
     "text": {"fontSize": 12},
-    "concat": {"spacing": APART},
-    "facet": {"spacing": APART},
+    "concat": {"spacing": PANEL_GAP},
+    "facet": {"spacing": PANEL_GAP},
 }
 
 
@@ -51,7 +51,7 @@ def describe_panels(
     *panels: str,
     columns: Sequence[int] = (1, 1),
     beside: int = 0,
-    apart: int = APART,
+    apart: int = PANEL_GAP,
     grid: str | None = None,
     swap: bool = False,
     legend: int | None = None,

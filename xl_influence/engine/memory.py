@@ -20,7 +20,7 @@ HUGE = 1 << 21  # bytes in a huge page
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory in the process inside this context, and return it to the system after.
 
     This changes malloc for the whole process, and only with glibc (elsewhere it does nothing):

@@ -2,12 +2,12 @@
 
 Modules, each importing only those above it:
 
-samples   what the page says of one sample: texts, English text, label, prediction
-twins     which training samples are near-duplicates of a test sample
-case      a run's scores, ranks and samples, as the other modules take them
-lists     for a test sample, the training samples that help and hurt it most
-way_back  for a training sample, the test samples that it influences most
-contents  all of it: an index, and parts that the page loads when they are needed
+samples          what the page says of one sample: texts, English text, label, prediction
+near_duplicates  which training samples are near-duplicates of a test sample
+run_data         a run's scores, ranks and samples, as the other modules take them
+lists            for a test sample, the training samples that help and hurt it most
+by_train_sample  for a training sample, the test samples that it influences most
+contents         all of it: an index, and parts that the page loads when they are needed
 """
 
 from .contents import Described, describe, read_pool, split, write

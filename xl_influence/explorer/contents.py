@@ -14,11 +14,11 @@ from .. import runs
 from ..charts import choose_colors
 from ..sharing import SIGNS
 from ..tasks import Task, name_language
-from .case import Case
+from .by_train_sample import describe_train, find_chunks
 from .lists import OF_EACH, STRONGEST, describe_tests
+from .near_duplicates import name_rule
+from .run_data import RunData
 from .samples import describe_prediction
-from .twins import name_rule
-from .way_back import describe_train, find_chunks
 
 
 class Described(TypedDict):
@@ -68,41 +68,43 @@ def describe(
         texts, prediction and `shares` (sign → language → samples in the top k).
 
         `parts`: `test-<row>`, as from `lists.describe_test`, and `train` and `train-<number>`, as
-        from `way_back.describe_train`.
+        from `by_train_sample.describe_train`.
     """
-    case = Case.of(scores, train, test, pool, top_k)
-    chunks = find_chunks(case)
-    parts = {f"test-{row}": part for row, part in enumerate(describe_tests(case, chunks))}
-    parts |= describe_train(case, chunks)
+    run = RunData.of(scores, train, test, pool, top_k)
+    chunks = find_chunks(run)
+    parts = {f"test-{row}": part for row, part in enumerate(describe_tests(run, chunks))}
+    parts |= describe_train(run, chunks)
     tests = [
-        _summarize(case, row, sample, len(task.class_names))
+        _summarize(run, row, sample, len(task.class_names))
         for row, sample in enumerate(test.itertuples())
     ]
-    first, deviation = find_telling(tests, case.count_languages(slice(None)))
+    first, deviation = find_furthest_from_chance(tests, run.count_languages(slice(None)))
     index = {
         "title": title or task.title,
         "classes": list(task.class_names),
         "languages": _describe_languages(train, test),
-        "epochs": case.epochs,
+        "epochs": run.epochs,
         "groups": [str(group) for group in scores["group"].to_numpy()],
-        "trained": case.count_languages(slice(None)),
+        "trained": run.count_languages(slice(None)),
         "top_k": top_k,
         "strongest": STRONGEST,
         "of_each": OF_EACH,
-        "limit": case.limit,
-        "bounded": case.bounded,
-        "parallel": case.describer.parallel,
+        "limit": run.limit,
+        "bounded": run.bounded,
+        "parallel": run.describer.parallel,
         "twins": name_rule(train, test),
         "texts": any(one["texts"] for one in tests),
         "first": first,
         "deviation": deviation,
-        "untested": case.describer.describe_untested(),
+        "untested": run.describer.describe_untested(),
         "tests": tests,
     }
     return {"index": index, "parts": parts}
 
 
-def find_telling(tests: list[dict[str, Any]], trained: dict[str, int]) -> tuple[int, float]:
+def find_furthest_from_chance(
+    tests: list[dict[str, Any]], trained: dict[str, int]
+) -> tuple[int, float]:
     """Find the test sample to show first: its own language's share is furthest from chance.
 
     Among equal ones, it is the one whose item is in most languages, and then the earliest.
@@ -191,11 +193,11 @@ def _to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def _summarize(case: Case, row: int, sample: Any, classes: int) -> dict[str, Any]:
+def _summarize(run: RunData, row: int, sample: Any, classes: int) -> dict[str, Any]:
     """One test sample in the index."""
-    shares = {sign: case.count_languages(case.ranks[sign][row] <= case.top_k) for sign in SIGNS}
+    shares = {sign: run.count_languages(run.ranks[sign][row] <= run.top_k) for sign in SIGNS}
     prediction = describe_prediction(sample, classes)
-    return case.describer.describe_test(sample) | prediction | {"shares": shares}
+    return run.describer.describe_test(sample) | prediction | {"shares": shares}
 
 
 def _describe_languages(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, dict[str, str]]:

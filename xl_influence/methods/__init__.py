@@ -3,22 +3,22 @@
 `compute(name, given)` returns one method's values (test, train) for a run, and `compute_all` those
 of every method that can be computed for it. `compare` puts the same questions to all of them,
 `answers` the paper's five. The other functions ask what is left of influence when language
-(`take_out`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what agrees
-with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
+(`remove_language`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what
+agrees with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
 (`nearest_first`). `lds` says how well a method predicts retraining on subsets, `find_flipped` how
 well a score finds changed labels; `subsets` does the trainings.
 """
 
-from .base import Given, NotAvailableError
+from .base import MethodInput, NotAvailableError
 from .catalogue import METHODS, PAPER, Method, compute, compute_all, describe, kind_of, methods_of
-from .centring import centre, take_out, taken_out
+from .centring import centre, remove_language, without_language
 from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
 from .detection import auroc, find_flipped, flip_labels, squared_lengths
 from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
 from .labels import compare_pools, label_share, too_few_of_a_label, within_label
-from .leaks import leakage
+from .language_leakage import leakage
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
 from .study import mostly_repeats, read_given, read_runs
@@ -27,8 +27,8 @@ __all__ = [
     "MEASURES",
     "METHODS",
     "PAPER",
-    "Given",
     "Method",
+    "MethodInput",
     "NotAvailableError",
     "Question",
     "Runs",
@@ -61,12 +61,12 @@ __all__ = [
     "questions",
     "read_given",
     "read_runs",
+    "remove_language",
     "same_as_paper",
     "side_by_side",
     "split_half_ceiling",
     "squared_lengths",
-    "take_out",
-    "taken_out",
     "too_few_of_a_label",
     "within_label",
+    "without_language",
 ]

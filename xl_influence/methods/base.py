@@ -22,7 +22,7 @@ class NotAvailableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Given:
+class MethodInput:
     """The input of every method: a run's scores and samples.
 
     Parameters
@@ -63,7 +63,7 @@ class Given:
         """The parameter groups that are layers, from the first to the last."""
         return [str(group) for group in self.cube["group"].values if "layer" in str(group)]
 
-    def at(self, epoch: int) -> Given:
+    def at(self, epoch: int) -> MethodInput:
         """Return the same for a single epoch."""
         return replace(self, cube=self.cube.sel(checkpoint=[epoch]))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from . import controls, gradients, representations, words
-from .base import Given, NotAvailableError
+from .base import MethodInput, NotAvailableError
 
 PAPER = "cosine"  # the paper's method
 CUBE = "the influence pass of the study"
@@ -28,13 +28,13 @@ class Method(NamedTuple):
     cost : str
         What it needs to be computed.
     compute : callable
-        From `Given` to values (test, train), high where a training sample is helpful.
+        From `MethodInput` to values (test, train), high where a training sample is helpful.
     """
 
     kind: str
     what: str
     cost: str
-    compute: Callable[[Given], np.ndarray]
+    compute: Callable[[MethodInput], np.ndarray]
 
 
 METHODS = {
@@ -61,7 +61,10 @@ METHODS = {
         "gradients", "ranks by each layer's cosine, averaged", CUBE, gradients.mean_rank
     ),
     "votes of layers": Method(
-        "gradients", "each layer votes for its top and against its bottom k", CUBE, gradients.votes
+        "gradients",
+        "each layer votes for its top and against its bottom k",
+        CUBE,
+        gradients.layer_votes,
     ),
     "first token": Method(
         "representations",
@@ -94,12 +97,12 @@ NOT_COMPUTED = {  # methods that one would expect here, and why we cannot comput
 }
 
 
-def methods_of(given: Given) -> dict[str, Method]:
+def methods_of(given: MethodInput) -> dict[str, Method]:
     """List the methods for a run: `METHODS`, and the cosine over each layer of its model.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
 
     Returns
@@ -143,14 +146,14 @@ def count_draws(name: str) -> int:
     return controls.DRAWS if name in AVERAGED else 1
 
 
-def compute(name: str, given: Given, *, draw: int = 0) -> np.ndarray:
+def compute(name: str, given: MethodInput, *, draw: int = 0) -> np.ndarray:
     """Compute one method's values.
 
     Parameters
     ----------
     name : str
         One of `methods_of(given)`.
-    given : Given
+    given : MethodInput
         The run.
     draw : int
         Which of a random control's draws, from 0; all other methods have one.
@@ -178,13 +181,13 @@ def compute(name: str, given: Given, *, draw: int = 0) -> np.ndarray:
 
 
 def compute_all(
-    given: Given, names: Sequence[str] | None = None
+    given: MethodInput, names: Sequence[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Compute every method that is available for the run.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     names : sequence of str, optional
         The methods; default: all.
@@ -207,12 +210,12 @@ def compute_all(
     return values, reasons
 
 
-def describe(given: Given, reasons: dict[str, str]) -> pd.DataFrame:
+def describe(given: MethodInput, reasons: dict[str, str]) -> pd.DataFrame:
     """List all methods for readers: those computed, and those that are not, with the reason.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     reasons : dict
         As `compute_all` returns them.

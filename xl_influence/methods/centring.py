@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..sharing import SharingError
-from .base import Given, NotAvailableError
+from .base import MethodInput, NotAvailableError
 from .gradients import cosine, dot_product
 
 BY = {"language": ("lang",), "language + label": ("lang", "label")}
@@ -71,12 +71,14 @@ def _centre_last(values: np.ndarray, blocks: pd.Series, side: str) -> np.ndarray
     return values - means[..., codes]
 
 
-def taken_out(given: Given, by: str, side: str, *, normalize: bool = True) -> np.ndarray:
+def without_language(
+    given: MethodInput, by: str, side: str, *, normalize: bool = True
+) -> np.ndarray:
     """Compute influence with the language, or language and label, taken out of the gradients.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     by : str
         'language' or 'language + label'.
@@ -105,8 +107,8 @@ def taken_out(given: Given, by: str, side: str, *, normalize: bool = True) -> np
     return _centred(cosine(given) if normalize else dot_product(given), given, by, side)
 
 
-def _centred(values: np.ndarray, given: Given, by: str, side: str) -> np.ndarray:
-    """Centre the influence of a run (test, train), see `taken_out`."""
+def _centred(values: np.ndarray, given: MethodInput, by: str, side: str) -> np.ndarray:
+    """Centre the influence of a run (test, train), see `without_language`."""
     blocks = [
         frame[list(BY[by])].astype(str).agg(" ".join, axis=1) for frame in (given.train, given.test)
     ]
@@ -116,12 +118,12 @@ def _centred(values: np.ndarray, given: Given, by: str, side: str) -> np.ndarray
         raise NotAvailableError(str(error)) from error
 
 
-def take_out(given: Given) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def remove_language(given: MethodInput) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Compute influence as it is and with every choice of what to take out, as `compute_all` does.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
 
     Returns

@@ -13,7 +13,7 @@ from ..sharing.base import samples_of
 from ..sharing.examples import planted_by_sample
 from ..sharing.languages import share_by_k_by_sample
 from ..sharing.translations import translation_rank_by_sample
-from .base import Given
+from .base import MethodInput
 from .catalogue import PAPER
 
 KS = (10, 100)  # of the share from other languages
@@ -28,7 +28,7 @@ KEYS = ["method", "measure", "k"]
 
 def compare(
     values: Mapping[str, np.ndarray],
-    given: Given,
+    given: MethodInput,
     *,
     ks: Sequence[int] = KS,
     translated: bool = False,
@@ -41,7 +41,7 @@ def compare(
     values : mapping of str to numpy.ndarray
         Method → values (test, train), or (draw, test, train), whose results are averaged; the
         paper's cosine must be among them.
-    given : Given
+    given : MethodInput
         The run.
     ks : sequence of int
         Where to cut the ranking for the share from other languages; those above the number of
@@ -90,7 +90,7 @@ def correlate_ranks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_sample(
-    values: np.ndarray, paper: np.ndarray, given: Given, ks: Sequence[int], translated: bool
+    values: np.ndarray, paper: np.ndarray, given: MethodInput, ks: Sequence[int], translated: bool
 ) -> pd.DataFrame:
     """All measures of one array of values (test, train), by test sample."""
     columns = ["measure", "k", "test", "item", "value", "chance"]
@@ -98,7 +98,7 @@ def _by_sample(
 
 
 def _measures(
-    values: np.ndarray, paper: np.ndarray, given: Given, ks: Sequence[int], translated: bool
+    values: np.ndarray, paper: np.ndarray, given: MethodInput, ks: Sequence[int], translated: bool
 ) -> Iterator[pd.DataFrame]:
     """Yield the table by sample of each measure that the run allows."""
     samples = (given.train, given.test)

@@ -18,7 +18,7 @@ from .. import runs
 from ..influence import influence
 from ..loading import SAFE
 from ..manifest import read_manifest
-from .base import Given, NotAvailableError, read_samples
+from .base import MethodInput, NotAvailableError, read_samples
 from .gradients import cosine
 
 DRAWS = 20  # of the random controls; their values are averaged
@@ -27,12 +27,12 @@ FILE = "random-weights.zarr"  # in the run's folder
 AS_THE_SCORES = ("max_tokens", "test_memory", "precision", "storage")
 
 
-def random_scores(given: Given, seed: int = 0) -> np.ndarray:
+def random_scores(given: MethodInput, seed: int = 0) -> np.ndarray:
     """Draw scores at random: (test, train).
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     seed : int
         Seed of the draw.
@@ -41,14 +41,14 @@ def random_scores(given: Given, seed: int = 0) -> np.ndarray:
     return rng.standard_normal((len(given.test), len(given.train)))
 
 
-def shuffled(given: Given, seed: int = 0) -> np.ndarray:
+def shuffled(given: MethodInput, seed: int = 0) -> np.ndarray:
     """Shuffle each test sample's cosines among the training samples: (test, train).
 
     Scores keep their distribution but no longer depend on language, label or item.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     seed : int
         Seed of the shuffle.
@@ -56,7 +56,7 @@ def shuffled(given: Given, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).permuted(cosine(given), axis=1)
 
 
-def random_weights(given: Given) -> np.ndarray:
+def random_weights(given: MethodInput) -> np.ndarray:
     """Read the cosine at random weights, as `compute_random_weights` left it: (test, train).
 
     Raises

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..found import Estimate
+from ..claim_estimates import Estimate
 from ..influence import from_values
 from ..paper import HOLDS, verdict
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean, parallel
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
 from ..sharing.variants import zero_shot_by_sample
-from .base import Given, NotAvailableError
+from .base import MethodInput, NotAvailableError
 from .catalogue import PAPER, compute, count_draws, kind_of, methods_of
 
 FEWEST_EPOCHS = 3  # of question 4: the second is neither the first nor the last
@@ -35,20 +35,20 @@ class Runs:
 
     Parameters
     ----------
-    base : Given
+    base : MethodInput
         The run of the study.
-    seen : Given, optional
+    seen : MethodInput, optional
         The run on all languages that `more` and `without` are compared with.
-    more : dict of str to Given
+    more : dict of str to MethodInput
         Language → the run with more training samples in it.
-    without : dict of str to Given
+    without : dict of str to MethodInput
         Language → the run without it.
     """
 
-    base: Given
-    seen: Given | None = None
-    more: Mapping[str, Given] = field(default_factory=dict)
-    without: Mapping[str, Given] = field(default_factory=dict)
+    base: MethodInput
+    seen: MethodInput | None = None
+    more: Mapping[str, MethodInput] = field(default_factory=dict)
+    without: Mapping[str, MethodInput] = field(default_factory=dict)
 
 
 class Question(NamedTuple):
@@ -203,7 +203,7 @@ def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> 
     return [value, low, high, chance, len(each), each["item"].nunique(), judged, ""]
 
 
-def _scores(name: str, given: Given, draw: int) -> xr.Dataset:
+def _scores(name: str, given: MethodInput, draw: int) -> xr.Dataset:
     """Return one method's values as a cube that the analyses take."""
     if name not in methods_of(given):
         raise NotAvailableError("the models compared have no such layer")

@@ -8,17 +8,17 @@ import numpy as np
 
 from ..influence import influence
 from ..sharing import SIGNS, top_samples
-from .base import Given, NotAvailableError
+from .base import MethodInput, NotAvailableError
 
 EMBEDDINGS, HEAD = "embeddings", "head"
 
 
-def cosine(given: Given, groups: Sequence[str] | None = None) -> np.ndarray:
+def cosine(given: MethodInput, groups: Sequence[str] | None = None) -> np.ndarray:
     """Compute the paper's influence: the cosine of gradients, summed over checkpoints.
 
     Parameters
     ----------
-    given : Given
+    given : MethodInput
         The run.
     groups : sequence of str, optional
         Parameter groups to use; default: all, as in the paper.
@@ -39,7 +39,7 @@ def cosine(given: Given, groups: Sequence[str] | None = None) -> np.ndarray:
     return influence(given.cube, groups).to_numpy()
 
 
-def dot_product(given: Given) -> np.ndarray:
+def dot_product(given: MethodInput) -> np.ndarray:
     """Compute TracIn's plain dot product (equation 2 without normalisation): (test, train).
 
     Raises
@@ -51,7 +51,7 @@ def dot_product(given: Given) -> np.ndarray:
     return influence(given.cube, normalize=False).to_numpy()
 
 
-def last_checkpoint(given: Given) -> np.ndarray:
+def last_checkpoint(given: MethodInput) -> np.ndarray:
     """Compute the cosine at the last checkpoint alone: (test, train)."""
     if not given.epochs:
         raise NotAvailableError("needs influence by checkpoint; this run holds their sum only")
@@ -60,14 +60,14 @@ def last_checkpoint(given: Given) -> np.ndarray:
     return cosine(given.at(given.epochs[-1]))
 
 
-def without_embeddings(given: Given) -> np.ndarray:
+def without_embeddings(given: MethodInput) -> np.ndarray:
     """Compute the cosine over all parameters but the word embeddings: (test, train)."""
     given.need_groups(EMBEDDINGS)
     groups = [str(group) for group in given.cube["group"].values if group != EMBEDDINGS]
     return cosine(given, groups)
 
 
-def mean_rank(given: Given) -> np.ndarray:
+def mean_rank(given: MethodInput) -> np.ndarray:
     """Rank the training samples by each layer's cosine, and average the ranks over layers.
 
     Returns
@@ -83,7 +83,7 @@ def mean_rank(given: Given) -> np.ndarray:
     return np.mean(ranks, axis=0) / len(given.train)
 
 
-def votes(given: Given) -> np.ndarray:
+def layer_votes(given: MethodInput) -> np.ndarray:
     """Let every layer vote for its top k and against its bottom k.
 
     Returns
@@ -102,6 +102,6 @@ def votes(given: Given) -> np.ndarray:
     return found + ranks
 
 
-def _some_layers(given: Given) -> list[str]:
+def _some_layers(given: MethodInput) -> list[str]:
     """Return the layers, or, where there are none, a name that the cube lacks."""
     return given.layers or ["layer-00"]

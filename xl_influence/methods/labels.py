@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..sharing import BOOTSTRAP, Bootstrap, alike_by_sample, parallel, summary
+from ..sharing import BOOTSTRAP, Bootstrap, matching_by_sample, parallel, summary
 from ..sharing.base import check, samples_of, with_all
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
@@ -48,7 +48,7 @@ def label_share(
         `test_lang` ('all' for all test samples), `sign`, `share`, `ci_low`, `ci_high`, `chance`
         (the label's share of the training samples), `test_samples`, `items`.
     """
-    each = alike_by_sample(scores, train, test, {"label": ["label"]}, top_k=top_k)
+    each = matching_by_sample(scores, train, test, {"label": ["label"]}, top_k=top_k)
     return summary(with_all(each), ["test_lang", "sign"], bootstrap)
 
 

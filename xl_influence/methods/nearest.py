@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..sharing import BOOTSTRAP, SIGNS, Bootstrap, summary, top_samples
 from ..sharing.base import in_other_language, samples_of
-from .base import Given
+from .base import MethodInput
 from .gradients import cosine
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the training samples that are looked at; 1: of all
@@ -23,7 +23,7 @@ KEYS = ["similarity", "fraction", "sign", "what"]
 
 def nearest_first(
     similarities: Mapping[str, np.ndarray],
-    given: Given,
+    given: MethodInput,
     *,
     top_k: int,
     fractions: Sequence[float] = FRACTIONS,
@@ -35,7 +35,7 @@ def nearest_first(
     ----------
     similarities : mapping of str to numpy.ndarray
         Name → similarity (test, train), higher where nearer.
-    given : Given
+    given : MethodInput
         The run.
     top_k : int
         How many training samples per test sample count as the most influential.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import Given, NotAvailableError, cosines, read_samples
+from .base import MethodInput, NotAvailableError, cosines, read_samples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from ..engine.batches import Sample
 
 
-def first_token(given: Given) -> np.ndarray:
+def first_token(given: MethodInput) -> np.ndarray:
     """Compute the similarity of the first token's representation: (test, train)."""
     return _similarity(given, 0)
 
 
-def mean_of_tokens(given: Given) -> np.ndarray:
+def mean_of_tokens(given: MethodInput) -> np.ndarray:
     """Compute the similarity of the mean representation of all tokens: (test, train)."""
     return _similarity(given, 1)
 
 
-def _similarity(given: Given, which: int) -> np.ndarray:
+def _similarity(given: MethodInput, which: int) -> np.ndarray:
     """Compare the first tokens (0) or the means (1): (test, train)."""
     if not given.epochs:
         raise NotAvailableError("needs the last of the checkpoints; this run holds only their sum")

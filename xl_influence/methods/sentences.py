@@ -125,7 +125,7 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
 def without_language(table: pd.DataFrame) -> str:
     """Say what changes if the mean gradient of each language is taken out.
 
-    `table` comes from `compare`, over the values of `take_out`.
+    `table` comes from `compare`, over the values of `remove_language`.
     """
     rows = table[table["measure"] == "other languages"]
     rows = rows[rows["k"] == rows["k"].min()].set_index("method")

@@ -8,11 +8,11 @@ from typing import Any
 from .. import params, runs, scores, workflow
 from ..manifest import is_at_chance
 from ..paper import reported
-from .base import Given
+from .base import MethodInput
 from .five_questions import Runs
 
 
-def read_given(config: Mapping[str, Any]) -> Given:
+def read_given(config: Mapping[str, Any]) -> MethodInput:
     """Read a finished run as methods take it.
 
     Parameters
@@ -28,9 +28,9 @@ def read_given(config: Mapping[str, Any]) -> Given:
     return _as_given(scores.read(dict(config)), config)
 
 
-def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> Given:
+def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> MethodInput:
     """A run that has been read, as methods take it."""
-    return Given(
+    return MethodInput(
         found.cube,
         found.train,
         found.test,
@@ -41,7 +41,7 @@ def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> Given:
 
 
 def read_runs(
-    config: dict[str, Any], source: Mapping[str, str], base: Given
+    config: dict[str, Any], source: Mapping[str, str], base: MethodInput
 ) -> tuple[Runs, list[str]]:
     """Read the runs that the paper's questions are about, as far as they are finished.
 
@@ -52,14 +52,14 @@ def read_runs(
     ----------
     config, source
         As `params.from_notebook` returns them.
-    base : Given
+    base : MethodInput
         The run of `config`.
 
     Returns
     -------
     runs : Runs
         Without models that are at chance in the language that they are about.
-    weak : list of str
+    at_chance : list of str
         The variants that were left out for that.
     """
     other, *variants = workflow.compared(config, source)["14-methods"]
@@ -68,18 +68,18 @@ def read_runs(
     if not _is_there(other):
         return Runs(base), []
     seen = scores.read(other)
-    weak: list[str] = []
-    without: dict[str, Given] = {}
-    more: dict[str, Given] = {}
+    at_chance: list[str] = []
+    without: dict[str, MethodInput] = {}
+    more: dict[str, MethodInput] = {}
     for variant in filter(_is_there, variants):
         lang = variant["left_out"] or variant["extra_language"]
         run = scores.read(variant)
         if is_at_chance(run.manifest, lang) or is_at_chance(seen.manifest, lang):
-            weak.append(variant["variant"])
+            at_chance.append(variant["variant"])
             continue
         found = without if variant["left_out"] else more
         found[lang] = _as_given(run, variant)
-    return Runs(base, _as_given(seen, other), more, without), weak
+    return Runs(base, _as_given(seen, other), more, without), at_chance
 
 
 def _is_there(config: dict[str, Any]) -> bool:

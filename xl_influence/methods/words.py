@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import overlap, runs
-from .base import Given
+from .base import MethodInput
 
 K1, B = 1.5, 0.75  # BM25's usual saturation of counts and correction for length
 
 
-def bm25(given: Given) -> np.ndarray:
+def bm25(given: MethodInput) -> np.ndarray:
     """Score training samples as documents and test samples as queries by Okapi BM25.
 
     Returns
@@ -34,7 +34,7 @@ def bm25(given: Given) -> np.ndarray:
     return score_bm25(train, test)
 
 
-def token_overlap(given: Given) -> np.ndarray:
+def token_overlap(given: MethodInput) -> np.ndarray:
     """Compute the share of distinct tokens that two samples have in common (Jaccard's index).
 
     Returns
@@ -76,7 +76,7 @@ def score_bm25(documents: Any, queries: Any) -> np.ndarray:
     return (queries @ sparse.diags_array(idf) @ weights.tocsr().T).toarray()
 
 
-def count_tokens(given: Given) -> tuple[Any, Any]:
+def count_tokens(given: MethodInput) -> tuple[Any, Any]:
     """Count the tokens of the training and test samples, without those that all samples have.
 
     Returns

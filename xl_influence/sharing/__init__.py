@@ -20,9 +20,9 @@ from .base import (
 )
 from .epochs import epoch_tests
 from .examples import (
-    alike_by_sample,
     all_examples,
     influential_samples,
+    matching_by_sample,
     planted,
     planted_by_sample,
 )
@@ -35,8 +35,9 @@ from .languages import (
     share_by_k,
     share_by_k_by_sample,
 )
-from .letters import scripts, wholly_in_script
+from .multi_language import by_language
 from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
+from .script_shares import scripts, wholly_in_script
 from .seeds import over_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
 from .translations import (
@@ -46,14 +47,13 @@ from .translations import (
     translation_rank_by_sample,
 )
 from .variants import (
+    composition_with_and_without,
+    composition_with_and_without_by_sample,
     imbalance,
     imbalance_by_sample,
-    stand_ins,
-    stand_ins_by_sample,
     zero_shot,
     zero_shot_by_sample,
 )
-from .wholes import by_language
 
 __all__ = [
     "BOOTSTRAP",
@@ -62,12 +62,13 @@ __all__ = [
     "SIGNS",
     "Bootstrap",
     "SharingError",
-    "alike_by_sample",
     "all_examples",
     "by_group",
     "by_language",
     "composition",
     "composition_by_sample",
+    "composition_with_and_without",
+    "composition_with_and_without_by_sample",
     "contributions",
     "cross_language",
     "cross_language_by_sample",
@@ -78,6 +79,7 @@ __all__ = [
     "imbalance_by_sample",
     "influential_samples",
     "interval_of_mean",
+    "matching_by_sample",
     "mean_influence",
     "mean_influence_by_sample",
     "over_seeds",
@@ -90,8 +92,6 @@ __all__ = [
     "share_by_k",
     "share_by_k_by_sample",
     "shared_tokens",
-    "stand_ins",
-    "stand_ins_by_sample",
     "summary",
     "token_kinds",
     "top_samples",

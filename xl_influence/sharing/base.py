@@ -231,7 +231,7 @@ def samples_of(test: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def spread(
+def expand(
     samples: pd.DataFrame,
     column: str,
     names: Sequence[Any],

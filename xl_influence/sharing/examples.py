@@ -17,7 +17,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .top import strongest
+from .top import most_influential
 
 PLANTED = {"phenomenon": ["phenomenon"], "label": ["label"], "both": ["phenomenon", "label"]}
 
@@ -55,7 +55,7 @@ def influential_samples(
     if not len(found):
         raise SharingError(f"no test sample {uid!r}; there are {', '.join(test['uid'].head(5))} …")
     row = int(found[0])
-    tops = strongest(scores.isel(test=[row]), n)
+    tops = most_influential(scores.isel(test=[row]), n)
     columns = [c for c in ("uid", "lang", "label", "text_a", "text_b", "phenomenon") if c in train]
     parts = [test.iloc[[row]][columns].assign(sign="test", influence=np.nan)]
     for sign in SIGNS:
@@ -85,7 +85,7 @@ def all_examples(
         `test_uid`, `sign`, `uid`, `influence`: by test sample and sign, the strongest first.
     """
     check(scores, train, test)
-    tops, uids = strongest(scores, n), train["uid"].to_numpy()
+    tops, uids = most_influential(scores, n), train["uid"].to_numpy()
     shape = (len(test), len(SIGNS), n)
     columns = {
         "test_uid": np.repeat(test["uid"].to_numpy(), len(SIGNS) * n),
@@ -159,10 +159,10 @@ def planted_by_sample(
     """
     if "phenomenon" not in train:
         raise SharingError("only the demo corpora say which phenomenon a sample tests")
-    return alike_by_sample(scores, train, test, PLANTED, top_k=top_k)
+    return matching_by_sample(scores, train, test, PLANTED, top_k=top_k)
 
 
-def alike_by_sample(
+def matching_by_sample(
     scores: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -186,7 +186,7 @@ def alike_by_sample(
         share among all training samples).
     """
     check(scores, train, test)
-    tops, n_test = strongest(scores, top_k), len(test)
+    tops, n_test = most_influential(scores, top_k), len(test)
     codes = {what: _codes(train, test, columns) for what, columns in kinds.items()}
     samples, tables = samples_of(test), []
     for sign in SIGNS:

@@ -17,14 +17,14 @@ from .base import (
     Bootstrap,
     by_sign,
     check,
+    expand,
     languages_of,
     other_language_at,
     samples_of,
-    spread,
     summary,
     with_all,
 )
-from .top import Top, View, strongest, strongest_by
+from .top import Top, View, most_influential, most_influential_by
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # of `share_by_k`; the paper's k is 100
 
@@ -88,8 +88,8 @@ def composition_by_sample(
     """
     check(scores, train, test)
     if not epochs:
-        return _composition(strongest(scores, top_k), train, test)
-    tops = strongest_by(scores, top_k, views_by_checkpoint(scores))
+        return _composition(most_influential(scores, top_k), train, test)
+    tops = most_influential_by(scores, top_k, views_by_checkpoint(scores))
     parts = [_composition(top, train, test).assign(checkpoint=epoch) for epoch, top in tops.items()]
     return pd.concat(parts, ignore_index=True)
 
@@ -119,7 +119,7 @@ def _composition(tops: Mapping[str, Top], train: pd.DataFrame, test: pd.DataFram
     for sign in SIGNS:
         lang_of = train["lang"].to_numpy()[tops[sign].rows]  # (test, k)
         shares = np.stack([(lang_of == lang).mean(1) for lang in languages], 1)  # (test, language)
-        tables.append(spread(samples.assign(sign=sign), "train_lang", languages, shares))
+        tables.append(expand(samples.assign(sign=sign), "train_lang", languages, shares))
     table = pd.concat(tables, ignore_index=True)
     table["chance"] = table["train_lang"].map(chance)
     return table[["test", "item", "test_lang", "train_lang", "sign", "share", "chance"]]
@@ -266,7 +266,7 @@ def share_by_k_by_sample(
         `test` (uid), `item`, `test_lang`, `sign`, `k`, `share`, `chance`.
     """
     check(scores, train, test)
-    return share_of_others(strongest(scores, max(ks)), train, test, ks=ks)
+    return share_of_others(most_influential(scores, max(ks)), train, test, ks=ks)
 
 
 def share_of_others(
@@ -295,6 +295,6 @@ def share_of_others(
         other = other_language_at(train, test, tops[sign].rows)  # (test, largest k)
         found = other.cumsum(1)  # (test, largest k)
         shares = found[:, np.array(ks) - 1] / np.array(ks)  # (test, k)
-        tables.append(spread(samples.assign(sign=sign), "k", ks, shares))
+        tables.append(expand(samples.assign(sign=sign), "k", ks, shares))
     table = pd.concat(tables, ignore_index=True)
     return table[["test", "item", "test_lang", "sign", "k", "share", "chance"]]

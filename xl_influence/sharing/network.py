@@ -17,14 +17,14 @@ from .base import (
     Bootstrap,
     SharingError,
     check,
+    expand,
     language_codes,
     other_language_at,
     samples_of,
-    spread,
     summary,
 )
 from .languages import share_of_others
-from .top import Top, strongest, strongest_by, terms_at
+from .top import Top, most_influential, most_influential_by, terms_at
 
 WORDS = "embeddings"  # the group that holds the word embeddings
 
@@ -68,7 +68,7 @@ def by_group(
     sets = {"all": groups, f"all but {WORDS}": [group for group in groups if group != WORDS]}
     sets |= {group: [group] for group in groups}
     views = {name: partial(influence, groups=members) for name, members in sets.items()}
-    found = strongest_by(scores, top_k, views)
+    found = most_influential_by(scores, top_k, views)
     tables = []
     for name, tops in found.items():
         pairs = [zip(tops[sign].rows, found["all"][sign].rows, strict=True) for sign in SIGNS]
@@ -121,7 +121,7 @@ def contributions(
     """
     check(scores, train, test)
     samples, groups, tables = samples_of(test), _known_groups(scores), []
-    tops = strongest(scores, top_k)
+    tops = most_influential(scores, top_k)
     parts = _terms_of(scores, tops)  # sign → (test, k, group)
     for sign in SIGNS:
         other = other_language_at(train, test, tops[sign].rows)  # (test, k)
@@ -130,7 +130,7 @@ def contributions(
             carried = (parts[sign] * wanted[..., None]).sum(1)[some]  # (some, group)
             shares = carried / carried.sum(1, keepdims=True)
             there = samples.loc[some].reset_index(drop=True).assign(source=source, sign=sign)
-            tables.append(spread(there, "group", groups, shares))
+            tables.append(expand(there, "group", groups, shares))
     return summary(pd.concat(tables, ignore_index=True), ["group", "source", "sign"], bootstrap)
 
 
@@ -172,7 +172,7 @@ def shared_tokens(
         `test_samples`, `items` (those with such samples in their top k).
     """
     check(scores, train, test)
-    tops, samples = strongest(scores, top_k), samples_of(test)
+    tops, samples = most_influential(scores, top_k), samples_of(test)
     lang, test_lang = language_codes(train, test)
     names, in_kind = _sort_into_kinds(kinds)  # in_kind: (token, kind)
     of_train = (overlap.count(tokens[0], len(in_kind)) > 0).astype(int).tocsc()  # (train, token)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-OF_A_RUN = {  # columns that belong to one run and are dropped
+RUN_COLUMNS = {  # columns that belong to one run and are dropped
     "ci_low",
     "ci_high",
     "chance",
@@ -41,7 +41,7 @@ def over_seeds(
     """
     parts = tables.values() if isinstance(tables, Mapping) else tables
     table = pd.concat(list(parts), ignore_index=True)
-    keys = [column for column in table if column != value and column not in OF_A_RUN]
+    keys = [column for column in table if column != value and column not in RUN_COLUMNS]
     found = table.groupby(keys, sort=False)[value].agg(["mean", "min", "max", "count"])
     names = {"mean": value, "min": "lowest", "max": "highest", "count": "seeds"}
     return found.reset_index().rename(columns=names)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .base import BOOTSTRAP, Bootstrap, check, languages_of, samples_of, spread, summary
+from .base import BOOTSTRAP, Bootstrap, check, expand, languages_of, samples_of, summary
 from .top import values_by_block
 
 
@@ -65,7 +65,7 @@ def mean_influence_by_sample(
         for number, column in enumerate(columns):
             sums[rows, number] += values[:, column[samples]].sum(1)
     means = sums / [column.sum() for column in columns]
-    return spread(samples_of(test), "train_lang", languages, means, "mean")
+    return expand(samples_of(test), "train_lang", languages, means, "mean")
 
 
 def distribution(

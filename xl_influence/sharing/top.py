@@ -34,7 +34,7 @@ class Top(NamedTuple):
     values: np.ndarray
 
 
-def strongest(scores: xr.Dataset, k: int) -> dict[str, Top]:
+def most_influential(scores: xr.Dataset, k: int) -> dict[str, Top]:
     """Find the `k` training samples of strongest influence of each sign, for each test sample.
 
     Equal to `top_samples` on the influence of the whole cube.
@@ -56,10 +56,10 @@ def strongest(scores: xr.Dataset, k: int) -> dict[str, Top]:
     SharingError
         `k` is less than 1 or exceeds the number of training samples, or a value is not finite.
     """
-    return strongest_by(scores, k, {"all": influence})["all"]
+    return most_influential_by(scores, k, {"all": influence})["all"]
 
 
-def strongest_by(
+def most_influential_by(
     scores: xr.Dataset, k: int, views: Mapping[Any, View]
 ) -> dict[Any, dict[str, Top]]:
     """Find the most influential training samples by several kinds of influence, in one pass.
@@ -67,7 +67,7 @@ def strongest_by(
     Parameters
     ----------
     scores, k
-        As for `strongest`.
+        As for `most_influential`.
     views : mapping
         A name for each → the function that returns the influence (test, train) of a block's scores.
 

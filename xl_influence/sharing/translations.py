@@ -20,7 +20,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .top import strongest, values_at, values_by_block
+from .top import most_influential, values_at, values_by_block
 
 
 def reinforcement(
@@ -93,7 +93,7 @@ def reinforcement_by_sample(
             "no training samples are translations of each other, as languages share no items: "
             "this analysis needs a parallel task"
         )
-    tops, samples = strongest(scores, top_k), samples_of(test)
+    tops, samples = most_influential(scores, top_k), samples_of(test)
     lang, item = train["lang"].to_numpy(), train["item"].to_numpy()
     n_items, rows = train.groupby("lang")["item"].nunique(), []
     for sign in SIGNS:

@@ -25,7 +25,7 @@ from .base import (
     summary,
 )
 from .languages import composition_by_sample, cross_language_by_sample
-from .top import strongest
+from .top import most_influential
 
 if TYPE_CHECKING:
     from ..scores import Scored
@@ -102,7 +102,7 @@ def imbalance_by_sample(
     return pd.concat(tables, ignore_index=True)
 
 
-def stand_ins(
+def composition_with_and_without(
     seen: Run,
     unseen: Run,
     language: str,
@@ -123,15 +123,17 @@ def stand_ins(
         The columns of `composition` for the summed influence, and `language`, `model` ('trained on
         it', 'without it').
     """
-    each = stand_ins_by_sample(seen, unseen, language, top_k=top_k)
+    each = composition_with_and_without_by_sample(seen, unseen, language, top_k=top_k)
     keys = ["test_lang", "train_lang", "sign", "checkpoint", "language", "model"]
     return summary(each, keys, bootstrap)
 
 
-def stand_ins_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) -> pd.DataFrame:
+def composition_with_and_without_by_sample(
+    seen: Run, unseen: Run, language: str, *, top_k: int
+) -> pd.DataFrame:
     """Measure where each test sample's top k comes from with and without training on its language.
 
-    `stand_ins` is the mean of this table.
+    `composition_with_and_without` is the mean of this table.
 
     Parameters
     ----------
@@ -222,7 +224,8 @@ def zero_shot_by_sample(seen: Run, unseen: Run, language: str, *, top_k: int) ->
     if (train_unseen["lang"] == language).any():
         raise SharingError(f"the second model was trained on {language!r} as well")
     is_parallel = parallel(train_seen)
-    tops_seen, tops_unseen = strongest(scores_seen, top_k), strongest(scores_unseen, top_k)
+    tops_seen = most_influential(scores_seen, top_k)
+    tops_unseen = most_influential(scores_unseen, top_k)
     rows = []
     for sign in SIGNS:
         before, after = tops_seen[sign].rows, tops_unseen[sign].rows  # (test, k)

@@ -1,4 +1,4 @@
-"""A run's scores, ranks and samples, as the lists and the way back take them."""
+"""A run's scores, ranks and samples, as the other modules take them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import xarray as xr
 
 from .. import influence
 from ..sharing import SIGNS, parallel, top_samples
+from .near_duplicates import find_near_duplicates
 from .samples import Describer
-from .twins import find_twins
 
 ROUNDING = 1e-5  # of published scores, a sum over epochs
 
 
 @dataclass(frozen=True)
-class Case:
+class RunData:
     """A run's scores and samples, with what follows from them.
 
     Attributes
@@ -33,7 +33,7 @@ class Case:
         Influence, (test, train).
     ranks : dict
         Sign → the rank from 1 of every training sample, (test, train).
-    twins : numpy.ndarray
+    near_duplicates : numpy.ndarray
         Whether a training sample is a near-duplicate of a test sample, (test, train).
     limit : float
         The end of the scale: the largest possible score or, if `bounded` is False, the largest.
@@ -53,7 +53,7 @@ class Case:
     top_k: int
     values: np.ndarray
     ranks: dict[str, np.ndarray]
-    twins: np.ndarray
+    near_duplicates: np.ndarray
     limit: float
     bounded: bool
     describer: Describer
@@ -68,8 +68,8 @@ class Case:
         test: pd.DataFrame,
         pool: pd.DataFrame | None,
         top_k: int,
-    ) -> Case:
-        """The case of a run; arguments as in `contents.describe`."""
+    ) -> RunData:
+        """Collect the data of a run; arguments as in `contents.describe`."""
         values = influence.influence(scores).to_numpy()  # (test, train)
         largest, epochs = float(np.abs(values).max()), scores.sizes.get("checkpoint", 1)
         describer = Describer.of(train, test, pool, parallel(train))
@@ -81,7 +81,7 @@ class Case:
             top_k=top_k,
             values=values,
             ranks={sign: _rank(values, sign) for sign in SIGNS},
-            twins=find_twins(train, test),
+            near_duplicates=find_near_duplicates(train, test),
             limit=float(epochs) if bounded else largest,
             bounded=bounded,
             describer=describer,

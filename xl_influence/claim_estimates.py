@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from . import sharing
-from .manifest import weak_languages
+from .manifest import languages_at_chance
 
 
 class Estimate(NamedTuple):
@@ -88,14 +88,14 @@ class Run:
     bootstrap: sharing.Bootstrap = sharing.BOOTSTRAP
 
     @property
-    def weak(self) -> list[str]:
+    def at_chance(self) -> list[str]:
         """The languages in which the model is at chance."""
-        return weak_languages(self.tables.get("manifest"))
+        return languages_at_chance(self.tables.get("manifest"))
 
-    def is_weak(self, variant: str, lang: str) -> bool:
+    def is_at_chance(self, variant: str, lang: str) -> bool:
         """Whether the model of `variant` is at chance in `lang`; False without its manifest."""
         manifest = self.tables.get("manifests", {}).get(variant)
-        return bool(manifest) and lang in weak_languages(manifest)
+        return bool(manifest) and lang in languages_at_chance(manifest)
 
     def of_task(self, task: str) -> Run:
         """Return the run of another task, from the tables named `<task>/…`."""
@@ -117,7 +117,7 @@ class Run:
             table = table[table[column] == value]
         for column in ("test_lang", "language"):
             if column in table:
-                table = table[~table[column].isin(self.weak)]
+                table = table[~table[column].isin(self.at_chance)]
         return None if table.empty else table
 
     def find_first(self, *names: str, **where: Any) -> pd.DataFrame | None:
@@ -149,12 +149,12 @@ class Run:
         if rows is None:
             return None
         models = rows[["percent", "language"]].drop_duplicates().itertuples(index=False)
-        weak = {
+        at_chance = {
             lang
             for percent, lang in models
-            if self.is_weak(f"plus-{percent}-{lang}", lang) or self.is_weak("base", lang)
+            if self.is_at_chance(f"plus-{percent}-{lang}", lang) or self.is_at_chance("base", lang)
         }
-        rows = rows[~rows["language"].isin(weak)].rename(columns={"language": "test_lang"})
+        rows = rows[~rows["language"].isin(at_chance)].rename(columns={"language": "test_lang"})
         return None if rows.empty else rows
 
     def estimate(

@@ -27,7 +27,7 @@ def name_rule(train: pd.DataFrame, test: pd.DataFrame) -> str | None:
     return None
 
 
-def find_twins(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+def find_near_duplicates(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     """Which training samples are near-duplicates of which test samples.
 
     In the demo corpora these are made from the same template and have the same label, in any

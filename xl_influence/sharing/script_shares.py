@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from .base import BOOTSTRAP, SIGNS, Bootstrap, check, samples_of, summary
-from .top import strongest
+from .top import most_influential
 
 SCRIPTS = {"ko": "Hangul", "ru": "Cyrillic", "zh": "Han"}  # scripts used by one language of a task
 UNICODE = {"Hangul": "HANGUL", "Cyrillic": "CYRILLIC", "Han": "CJK"}  # how letter names begin
@@ -65,7 +65,7 @@ def scripts(
         `test_samples`, `items` (those with such a sample). Empty if no language has its own script.
     """
     check(scores, train, test)
-    tops, lang = strongest(scores, top_k), train["lang"].to_numpy()
+    tops, lang = most_influential(scores, top_k), train["lang"].to_numpy()
     samples, wholly = samples_of(test), _known_or_computed(train)
     rows = []
     for train_lang, script in SCRIPTS.items():

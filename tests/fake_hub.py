@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub on 127.0.0.1.
+"""A fake of the Hugging Face hub on 127.0.0.1.
 
 It serves the study's data sets and a tiny encoder under their real names. The texts come from the
 demo corpora. The encoder has XLM-R's architecture, tokenizer and vocabulary, with two narrow layers
@@ -9,7 +9,7 @@ It has the real hub's faults too, where a test asks for them: PAWS-X with rows t
 translated, XNLI with rows in the wrong place, repositories that were withdrawn (`hub.gone`), and a
 hub that fails or hangs (`hub.broken`).
 
-By hand: `python tests/standin_hub.py FOLDER` fills the folder, prints the `export` line for a
+By hand: `python tests/fake_hub.py FOLDER` fills the folder, prints the `export` line for a
 second terminal and serves until interrupted. In tests: `with serve(root) as hub`, then `hub.url`
 and `hub.requests`.
 """

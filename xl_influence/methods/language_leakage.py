@@ -13,7 +13,7 @@ import xarray as xr
 from ..influence import influence
 from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.base import check
-from ..sharing.top import View, strongest_by
+from ..sharing.top import View, most_influential_by
 
 KS = (1, 5)
 TRANSLATION, LANGUAGE = "own translation", "same language, wrong item"
@@ -63,7 +63,7 @@ def leakage(
     marks = {TRANSLATION: same_item & ~same_lang, LANGUAGE: same_lang & ~same_item}
     marks = {what: mark[chosen] for what, mark in marks.items()}
     samples = pd.DataFrame({"test": test["uid"], "item": test["item"].astype(str)})[chosen]
-    tops, tables = strongest_by(scores.isel(test=chosen), max(ks), _views(scores)), []
+    tops, tables = most_influential_by(scores.isel(test=chosen), max(ks), _views(scores)), []
     for (group, checkpoint), by_sign in tops.items():
         top = by_sign["positive"].rows  # (test, largest k)
         for k in ks:
