@@ -97,7 +97,7 @@ def _has_names(languages: Mapping[str, str]) -> bool:
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
-    """Add `difference` from chance, and `_is_significant`: whether the cell is distinguishable from it.
+    """Add `difference` from chance, and `_is_significant`: whether the cell differs from chance.
 
     Its interval must not cover chance. Where there is none, all values must lie on one side.
     """
