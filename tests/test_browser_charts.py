@@ -123,7 +123,6 @@ def test_arrow_keys_read_the_values_and_enter_answers(tab):
 @pytest.mark.parametrize(
     "name",
     [
-        "03-quality",
         "04-cross-language-influence",
         "06-sharing-dynamics",
         "07-zero-shot",
@@ -155,7 +154,7 @@ def test_the_name_of_a_row_can_be_clicked_and_a_double_click_selects_no_text(tab
     expect(marks).to_have_count(before // 5)  # one of five test languages is left
     row.dblclick()
     expect(marks).to_have_count(before)
-    live.get_by_text("%").first.dblclick()
+    live.get_by_text("%").first.dblclick(force=True)  # the cell below the text answers
     assert tab.evaluate("() => getSelection().toString()") == ""
 
 
