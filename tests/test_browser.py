@@ -56,6 +56,11 @@ SMALL = """() => [...document.querySelectorAll('[id^="altair-viz"]')]
   .filter((box) => box.width < 120 || box.height < 40).length"""
 
 
+# After a resize the theme waits a moment, then makes boxes that scroll reachable by keyboard.
+REACHABLE = """() => ![...document.querySelectorAll('.output[tabindex="-1"]')].some((box) =>
+  box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight)"""
+
+
 @pytest.fixture(scope="module")
 def address(site):
     """Where a server on loopback serves the book."""
@@ -140,6 +145,7 @@ def test_page(tab, name):
             tab.set_viewport_size({"width": width, "height": 900})
             tab.wait_for_timeout(100)
             assert tab.evaluate(CUT) == [], (theme, width)
+        tab.wait_for_function(REACHABLE)
         assert find_violations(tab) == [], theme
 
 
