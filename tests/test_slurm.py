@@ -168,6 +168,7 @@ def test_after_a_kill_of_snakemake_its_jobs_are_cancelled_and_their_work_kept(
         process.wait()
         orphans = cluster.jobs("RUNNING")
         assert orphans, "jobs outlive Snakemake"
+        cluster.call("scancel", "--full", "--signal=STOP", *orphans)  # not done before it is back
         finish(start(cluster, tmp_path, LONG, target), tmp_path)
     assert "that a Snakemake left here when it was killed" in read_log(tmp_path)
     assert set(orphans) & set(cluster.jobs("CANCELLED"))
