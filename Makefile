@@ -12,11 +12,10 @@
 #   make quick     the linter and the fast unit tests, under a minute
 #   make test      the linter, the type checker and all tests but those on a cluster, minutes
 #   make test-cluster  the study on a Slurm of one node, if it is installed
-#   make storm     kills every step of a tiny study at 50 random moments, minutes; STORM="--seed 1"
+#   make storm     bad inputs, and 50 kills spread over all steps of a tiny study; STORM="--seed 1"
 #   make format    formats the code and fixes what the linter can fix
 #   make house     counts of style and structure, at an early revision and now
 #   make notebooks rewrites the notebooks' parameter cells, from params/base.yaml, and captions
-#   make figure    updates the README's figure, from a study that ran
 #   make clean     removes everything that can be rebuilt
 
 PYTHON ?= python3.11
@@ -29,7 +28,7 @@ DATA_ROOT ?=
 SET ?=
 CORES ?= all
 .DEFAULT_GOAL := book
-.PHONY: book html figure publish quick test test-cluster storm lint format house help lab notebooks study \
+.PHONY: book html publish quick test test-cluster storm lint format house help lab notebooks study \
   unlock prepare bench clean
 
 # Python 3.11 or later, under whatever name it has here
@@ -68,9 +67,6 @@ html:
 	$(BIN)/python -m xl_influence.pages --study "$(STUDY)" --runs-root $(ROOT)
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "The book: $(CURDIR)/_build/html/index.html"
-
-figure:
-	cp $(ROOT)/$(STUDY)/xnli/$(VARIANT)/answer.svg book/answer.svg
 
 publish: .venv/installed
 	for task in $(TASK); do $(BIN)/python -m xl_influence.publish study="$(STUDY)" task=$$task \

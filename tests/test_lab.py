@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from xl_influence import experiments, notebook_cells, params, runs, status, summary, tasks
+from xl_influence import experiments, notebook_cells, paper, params, runs, status, summary, tasks
 from xl_influence.manifest import write_manifest
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -85,7 +85,11 @@ def test_the_summary_puts_the_run_first():
 
 def test_verdicts_are_counted():
     claims = pd.DataFrame({"holds": ["holds", "holds", "inconclusive", ""]})
-    assert summary.verdicts(claims) == "Of 4 claims: 2 holds, 1 inconclusive."
+    assert summary.verdicts(claims) == "Of 4 claims, 2 hold and 1 is inconclusive."
+    each = summary.verdicts(pd.DataFrame({"holds": [*paper.HOLDS, paper.HOLDS[-1]]}))
+    assert each == (
+        "Of 5 claims, 1 holds, 1 does not hold, 1 is inconclusive and 2 cannot be tested here."
+    )
     assert "synthetic" in summary.verdicts(pd.DataFrame({"holds": ["", ""]}))
 
 

@@ -111,7 +111,9 @@ def test_nothing_follows_from_a_model_at_chance():
     assert text(same).endswith(" help again. Chance is 4 %.")
     few = leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
     assert "(5 test samples, too few for an interval)" in few
-    assert few.endswith("the share is not distinguishable from it.")
+    unclear = "we cannot tell whether the share differs from it."
+    assert few.endswith(unclear)
+    assert leads.zero_shot(table.assign(share=0.0, ci_low=0.0, ci_high=0.0)).endswith(unclear)
     assert leads.zero_shot(table, ["es"]).endswith(
         "no better than chance, so its influence scores mean nothing."
     )

@@ -209,11 +209,12 @@ def _precision(row: pd.Series) -> str:
 
 
 def _chance_note(row: pd.Series) -> str:
-    """Say if a share is indistinguishable from chance: its interval covers it, or it has none."""
-    is_significant = row["ci_low"] < row["ci_high"] and (  # equal ends say nothing
-        row["ci_high"] < row["chance"] or row["ci_low"] > row["chance"]
-    )
-    return "" if is_significant else "; the share is not distinguishable from it"
+    """Say if a share's interval covers chance, or if it has none that could tell."""
+    if not row["ci_low"] < row["ci_high"]:  # missing, or equal ends, which say nothing
+        return "; we cannot tell whether the share differs from it"
+    if row["ci_low"] <= row["chance"] <= row["ci_high"]:
+        return "; the share is not distinguishable from it"
+    return ""
 
 
 def imbalance(table: pd.DataFrame) -> str:

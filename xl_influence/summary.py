@@ -20,6 +20,12 @@ from . import sharing, tasks
 from .prose import interval, percent
 
 N_SHOWN = 3  # training samples that notebook 02 shows
+VERBS = {  # verdict → what one claim does, and several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+    "cannot be tested here": ("cannot be tested here",) * 2,
+}
 
 
 def show(merged: Mapping[str, Any], notebook: str, found: str) -> Markdown:
@@ -115,10 +121,15 @@ def verdicts(claims: pd.DataFrame) -> str:
     `claims` comes from `paper.claims`.
     """
     counts = claims["holds"].value_counts() if len(claims) else {}
-    words = [f"{n} {verdict}" for verdict, n in counts.items() if verdict]
+    words = [
+        f"{counts[verdict]} {several if counts[verdict] > 1 else one}"
+        for verdict, (one, several) in VERBS.items()
+        if verdict in counts
+    ]
     if not words:
         return "No claim gets a verdict: the corpus is synthetic, or the paper has no such data."
-    return f"Of {len(claims)} claims: {', '.join(words)}."
+    *first, last = words
+    return f"Of {len(claims)} claims, {', '.join(first)}{' and ' * bool(first)}{last}."
 
 
 def _with_range(row: pd.Series) -> str:

@@ -48,7 +48,7 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     """Share of each training language in the top k of each test language (Figure 2).
 
     Two heat maps, one per sign, whose colour is the difference from chance, on the same scale in
-    every chart. Cells without colour are not distinguishable from chance. Below, the same shares
+    every chart. Cells without colour show no clear difference. Below, the same shares
     for single test samples: a click on a test language leaves only its samples.
 
     Parameters
