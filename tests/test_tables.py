@@ -53,3 +53,13 @@ def test_an_equal_table_is_not_written_again(merged):
     assert path.stat().st_ino == before
     tables.write(merged, shares=FRAME.assign(share=1.0))
     assert path.stat().st_ino != before
+
+
+def test_a_damaged_table_is_written_again(merged):
+    tables.write(merged, shares=FRAME)
+    path = tables.output_dir(merged) / "tables" / "shares.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(tables.TableError, match="run the notebook that writes it again"):
+        tables.read(merged, "shares")
+    tables.write(merged, shares=FRAME)
+    assert tables.read(merged, "shares").equals(FRAME)

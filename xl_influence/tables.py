@@ -41,7 +41,7 @@ def table_parameters(merged: Mapping[str, Any]) -> dict[str, Any]:
 def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
     """Write tidy tables to `tables/<name>.parquet`, each completely or not at all.
 
-    A table that exists with the same content is not written again.
+    A table that exists with the same content is not written again; one that cannot be read is.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
         path = output_dir(merged) / "tables" / f"{name}.parquet"
         frame = frame.reset_index(drop=True)
         frame.attrs = {"parameters": table_parameters(merged)}
-        if path.exists() and _same(pd.read_parquet(path), frame):
+        existing = find(merged, name)
+        if existing is not None and _same(existing, frame):
             os.utime(path)  # it is up to date
             continue
         with runs.write_atomically(path) as partial:
