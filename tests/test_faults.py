@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 import xarray as xr
 from conftest import ROOT, run_python
+from nbclient.exceptions import DeadKernelError
 
-from xl_influence import disk, locks, params, runs, scores, tables
+from xl_influence import disk, locks, notebook, params, runs, scores, tables
 from xl_influence.cube import Cube, CubeError
 from xl_influence.manifest import read_manifest
 
@@ -157,6 +158,23 @@ def test_a_folder_that_is_read_only_is_one_message(small_disk, whole):
     place = small_disk(200)
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     assert "the disk is read-only" in one_message(run(place, "finetuning", check=False))
+
+
+# ----------------------------------------------------------------------------- dead kernels
+
+
+def test_only_a_dead_kernel_is_put_down_to_memory(monkeypatch, capsys):
+    def main_after(error):
+        def run(*given):
+            raise error
+
+        monkeypatch.setattr(notebook, "run", run)
+        return notebook.main(["04"])
+
+    assert main_after(DeadKernelError("Kernel died")) == 1
+    assert "error in 04: Kernel died; was there enough memory?" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a bug"):
+        main_after(RuntimeError("a bug"))
 
 
 # ----------------------------------------------------------------------------- damaged files

@@ -582,6 +582,14 @@ def test_translation_rank_by_hand(small):
     assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
 
 
+def test_equal_scores_below_a_higher_one_share_the_ranks_after_it():
+    train = pd.concat([TRAIN, TRAIN[3:].assign(uid="de2", item=2)], ignore_index=True)
+    test = TEST[:1].assign(item=0)  # in English: of de0, de1 and de2, de0 is its translation
+    scores = cube(np.array([[[0.9, 0.8, 0.3, 0.3, 0.7]]]), train, test)
+    table = sharing.translation_rank_by_sample(scores, train, test)
+    assert table["mean_reciprocal_rank"].tolist() == [(1 / 2 + 1 / 3) / 2]  # de2 comes first
+
+
 def test_groups_by_hand(small):
     scores, train, test = small
     dot = scores["dot"].copy()

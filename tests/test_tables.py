@@ -55,15 +55,11 @@ def test_an_equal_table_is_not_written_again(merged):
     assert path.stat().st_ino != before
 
 
-@pytest.mark.parametrize(
-    ("task", "items"), [("marc", ["en7", "de7", "de12"]), ("xnli", ["7", "7", "12"])]
-)
-def test_a_removal_table_of_an_older_version_gets_its_items(tmp_path, task, items):
-    merged = params.merge({"study": "smoke", "task": task, "runs_root": str(tmp_path)})
-    old = pd.DataFrame({"test_uid": ["en7", "de7", "de12"], "test_lang": ["en", "de", "de"]})
-    tables.write(merged, removal=old)
-    found = tables.read(merged, "removal")
-    assert found["item"].tolist() == items
-    assert found.attrs["parameters"] == tables.table_parameters(merged)
-    tables.write(merged, removal=found.assign(item="0"))  # as a table says it, it stays
-    assert tables.read_all(merged)["removal"]["item"].tolist() == ["0", "0", "0"]
+def test_a_damaged_table_is_written_again(merged):
+    tables.write(merged, shares=FRAME)
+    path = tables.output_dir(merged) / "tables" / "shares.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(tables.TableError, match="run the notebook that writes it again"):
+        tables.read(merged, "shares")
+    tables.write(merged, shares=FRAME)
+    assert tables.read(merged, "shares").equals(FRAME)

@@ -245,7 +245,7 @@ class Cube:
         Parameters
         ----------
         shard : Shard
-            A shard from `claims`.
+            A shard from `claim_shards`.
         products : xarray.Dataset
             Its values, as `Engine.products` returns them.
         """

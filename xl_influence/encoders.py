@@ -275,7 +275,7 @@ def load_checkpoint(folder: Path) -> PreTrainedModel:
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, **SAFE
         )
     except UNREADABLE as error:
-        if "memory" in str(error):  # torch has no class of its own for it
+        if "allocate" in str(error):  # memory; torch has no class of its own for it
             raise
         raise EncoderError(
             f"{folder}: not a checkpoint of this project: {first_line(error)} Remove the run's "

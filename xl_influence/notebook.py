@@ -140,7 +140,9 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    except RuntimeError as error:
+    except RuntimeError as error:  # as in `_execute`; anything else is a bug
+        if "Kernel" not in str(error):
+            raise
         print(f"error in {arguments[0]}: {error}; was there enough memory?", file=sys.stderr)
         return 1
     except OSError as error:

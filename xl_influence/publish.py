@@ -65,6 +65,7 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
     cube, train, test, manifest = scores.read(params)
     if params["variant"] == "base":
         _make_tables(params, cube, train, test)
+    # Published with the items of the data; `scores.read` separates those that are no translations
     train, test = (runs.read_samples(params, split) for split in ("train", "test"))
     cube, test = _select_changed(params["left_out"] or params["extra_language"], cube, test)
     if not params["prepared"]:

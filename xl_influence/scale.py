@@ -44,7 +44,7 @@ class Large:
     way : str
         How the engine multiplies: a key of this library in `ways` of `benchmarks/cases.json`.
     keep : str
-        What the cube keeps, see `kept`.
+        What the cube keeps, see `cube_contents`.
     """
 
     n_train: int = 1_000_000

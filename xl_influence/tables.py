@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import fingerprints, params, runs, schema, tasks
+from . import fingerprints, params, runs, schema
 
 ANALYSIS = tuple(schema.Analysis.model_fields)
 ASKED = tuple(schema.Question.model_fields)  # no table depends on them, but a notebook does
@@ -41,7 +41,7 @@ def table_parameters(merged: Mapping[str, Any]) -> dict[str, Any]:
 def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
     """Write tidy tables to `tables/<name>.parquet`, each completely or not at all.
 
-    A table that exists with the same content is not written again.
+    A table that exists with the same content is not written again; one that cannot be read is.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
         path = output_dir(merged) / "tables" / f"{name}.parquet"
         frame = frame.reset_index(drop=True)
         frame.attrs = {"parameters": table_parameters(merged)}
-        if path.exists() and _same(pd.read_parquet(path), frame):
+        existing = find(merged, name)
+        if existing is not None and _same(existing, frame):
             os.utime(path)  # it is up to date
             continue
         with runs.write_atomically(path) as partial:
@@ -63,8 +64,6 @@ def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
 
 def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
     """Read a table that a notebook of the run wrote.
-
-    In a table `removal` of an older version, the column `item` is filled in.
 
     Parameters
     ----------
@@ -88,7 +87,7 @@ def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
             f"{path} cannot be read ({error}): run the notebook that writes it again"
         ) from None
     _check(table, table_parameters(merged), path)
-    return _insert_items(table, merged) if name == "removal" and "item" not in table else table
+    return table
 
 
 def find(merged: Mapping[str, Any], name: str) -> pd.DataFrame | None:
@@ -121,13 +120,6 @@ def _check(table: pd.DataFrame, wanted: dict[str, Any], path: Path) -> None:
             f"{path} was made with other parameters: {differing}. "
             "Run its notebook again with yours, or read it with those"
         )
-
-
-def _insert_items(removal: pd.DataFrame, merged: Mapping[str, Any]) -> pd.DataFrame:
-    """Insert `item` into a table `removal` of an older version: a uid is language and item."""
-    pairs = zip(removal["test_uid"], removal["test_lang"], strict=True)
-    removal.insert(1, "item", [uid.removeprefix(lang) for uid, lang in pairs])
-    return tasks.separate_items(dict(merged), removal, uid="test_uid")
 
 
 def _same(a: pd.DataFrame, b: pd.DataFrame) -> bool:

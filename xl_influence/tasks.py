@@ -140,7 +140,7 @@ def find(params: dict[str, Any]) -> Task:
     )
 
 
-def separate_items(params: dict[str, Any], samples: pd.DataFrame, uid: str = "uid") -> pd.DataFrame:
+def separate_items(params: dict[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
     """Make each sample its own `item` unless the task is parallel: equal items are translations.
 
     Parameters
@@ -148,11 +148,9 @@ def separate_items(params: dict[str, Any], samples: pd.DataFrame, uid: str = "ui
     params
         The parameters of the run.
     samples
-        Its samples, or a table about them, with the column `item`.
-    uid
-        The column that identifies the sample.
+        Its samples.
     """
-    return samples if find(params).parallel else samples.assign(item=samples[uid])
+    return samples if find(params).parallel else samples.assign(item=samples["uid"])
 
 
 def title(params: dict[str, Any]) -> str:

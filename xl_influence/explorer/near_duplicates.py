@@ -63,9 +63,13 @@ def _join_texts(frame: pd.DataFrame) -> list[str]:
 
 def _compare(left: list[str], right: list[str]) -> np.ndarray:
     """The overlap (Jaccard) of the pieces of every two texts, (left, right)."""
+    numbers: dict[str, int] = {}  # of the pieces
     found = [
-        [text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1)] for text in (*left, *right)
+        [
+            numbers.setdefault(text[i : i + LETTERS], len(numbers))
+            for i in range(len(text) - LETTERS + 1)
+        ]
+        for text in (*left, *right)
     ]
-    pieces = {piece: number for number, piece in enumerate({p for part in found for p in part})}
-    counts = overlap.count([[pieces[piece] for piece in part] for part in found], len(pieces))
+    counts = overlap.count(found, len(numbers))
     return overlap.jaccard(counts[: len(left)], counts[len(left) :])

@@ -77,8 +77,8 @@ def by_group(
         tables.append(table.assign(group=name, overlap=again))
     each, keys = pd.concat(tables, ignore_index=True), ["group", "sign"]
     table = summary(each, keys, bootstrap)
-    overlap = each.groupby(keys, sort=False)["overlap"].mean().to_numpy()
-    table.insert(table.columns.get_loc("chance") + 1, "overlap", overlap)
+    common = each.groupby(keys, sort=False)["overlap"].mean().to_numpy()
+    table.insert(table.columns.get_loc("chance") + 1, "overlap", common)
     return table
 
 
