@@ -297,7 +297,7 @@ def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
             continue
         layers = f" and {row.same_layers} of {row.of_layers} single layers" * bool(row.of_layers)
         verb = "is inconclusive" if row.by_cosine == HOLDS[2] else row.by_cosine
-        others = "no other method can be tested"
+        others = "no other method can test it"
         if row.of:
             others = f"{row.same} of {row.of} other methods{layers} give the same verdict"
         sentences.append(f"{row.statement} With the cosine, this {verb} in this run; {others}.")

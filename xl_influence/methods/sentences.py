@@ -34,16 +34,19 @@ def methods_lead(table: pd.DataFrame) -> str:
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
-    layers = " and single layers" if set(rows.index) - set(METHODS) else ""
+    if len(rows) == 2:
+        (other,) = set(rows.index) - {PAPER}
+        return f"{text} The one other method, {other}, gives {_share(rows.loc[other])}."
+    n_layers = len(set(rows.index) - set(METHODS))
     return (
-        f"{text} Across {len(rows)} methods{layers}, the share lies between "
+        f"{text} Across {_counted(len(rows) - n_layers, n_layers)}, the share lies between "
         f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
         f"({most})."
     )
 
 
 def agreement(counts: pd.DataFrame) -> str:
-    """Say on how many of the paper's answers all methods agree.
+    """Say on how many of the paper's answers all methods agree, and how many methods these are.
 
     `counts` comes from `count_answers`.
     """
@@ -56,9 +59,12 @@ def agreement(counts: pd.DataFrame) -> str:
         return f"{text}, and only with the cosine."
     compared = others > 0
     agreed = (asked["same"] + asked["same_layers"] == others) & compared
+    text += f", {compared.sum()} of them also with "
+    if others.max() == 1:
+        return f"{text}one other method, which gives the cosine's verdict on {agreed.sum()}."
     return (
-        f"{text}, {compared.sum()} of them with methods other than the cosine too; on "
-        f"{agreed.sum()} of these, all other methods give the cosine's verdict."
+        f"{text}up to {_counted(asked['of'].max(), asked['of_layers'].max(), 'other ')}. On "
+        f"{agreed.sum()} of these {compared.sum()}, all of them give the cosine's verdict."
     )
 
 
@@ -102,11 +108,11 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
     row = first.iloc[0]
     text = (
-        f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
-        f"{percent(row['chance'])})."
+        f"{_share(row)} of the helpful samples have the test sample's label; chance is "
+        f"{percent(row['chance'])}."
     )
     if pools is None:
-        return f"{text} A label has too few training samples to rank them alone."
+        return f"{text} A label has too few training samples for a top k of its own."
     rows = pools[
         (pools["test_lang"] == "all")
         & (pools["sign"] == "positive")
@@ -233,6 +239,14 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
         found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
+
+
+def _counted(methods: int, layers: int, kind: str = "") -> str:
+    """Count methods, and single layers if there are any."""
+    text = f"{methods} {kind}{'method' if methods == 1 else 'methods'}"
+    if not layers:
+        return text
+    return f"{text} and {layers} {'single layer' if layers == 1 else 'single layers'}"
 
 
 def _share(row: pd.Series) -> str:
