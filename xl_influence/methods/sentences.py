@@ -9,6 +9,7 @@ import pandas as pd
 from ..paper import HOLDS
 from ..prose import interval, percent
 from .catalogue import METHODS, PAPER, kind_of
+from .language_leakage import LANGUAGE, TRANSLATION
 
 NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
@@ -90,7 +91,7 @@ def method_numbers(table: pd.DataFrame) -> dict[str, str]:
             text = NONE
             if name in rows.index:
                 text = _value(rows.loc[name], write is percent)
-            found[f"{start}_{name.lower().replace(' ', '_')}"] = text
+            found[f"{start}_{_key(name)}"] = text
         found[f"{start}_chance"] = write(rows["chance"].mean()) if len(rows) else NONE
     return found
 
@@ -210,12 +211,11 @@ def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     correlations : pandas.DataFrame
         From `side_by_side`.
     """
-    found = dict.fromkeys(
-        ("matrix_first_token", "matrix_mean_of_tokens", "matrix_token_overlap", "matrix_bm25"), NONE
-    )
+    similar = [name for name in METHODS if kind_of(name) in ("representations", "words")]
+    found = {f"matrix_{_key(name)}": NONE for name in similar}
     for row in correlations.dropna().itertuples():
         text = f"{row.correlation:+.2f} (p = {row.p:.3f})".replace("-", "\u2212")
-        found[f"matrix_{row.matrix.lower().replace(' ', '_')}"] = text
+        found[f"matrix_{_key(row.matrix)}"] = text
     return found
 
 
@@ -227,7 +227,7 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     table : pandas.DataFrame
         From `leakage`; may be empty.
     """
-    names = {"own translation": "leak_own", "same language, wrong item": "leak_language"}
+    names = {TRANSLATION: "leak_own", LANGUAGE: "leak_language"}
     found = dict.fromkeys([*names.values(), *(f"{key}_chance" for key in names.values())], NONE)
     found["leak_samples"] = NONE
     if table.empty:
@@ -239,6 +239,11 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
         found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
+
+
+def _key(name: str) -> str:
+    """Write a method's name as a part of a key."""
+    return name.lower().replace(" ", "_")
 
 
 def _counted(methods: int, layers: int, kind: str = "") -> str:
