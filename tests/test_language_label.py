@@ -145,6 +145,7 @@ def test_leakage_by_hand():
 def test_leakage_has_every_group_and_epoch_and_is_at_chance_for_random_scores():
     given = planted_run()
     table = methods.leakage(given.cube, given.train, given.test, bootstrap=FEW)
+    assert methods.leakage(given.cube, given.train, given.test, translated=False).empty
     assert list(dict.fromkeys(table["group"])) == ["all parameters", "embeddings", "layer-00"]
     assert charts.plot_leakage(table).to_dict()["columns"] == table["k"].nunique() == 2
     shares = []

@@ -38,9 +38,11 @@ SHARES = compared(
 def test_the_range_of_methods_leaves_controls_out():
     assert plain(sentences.methods_lead(SHARES)) == (
         "With the paper's cosine, 50 % (interval 40 to 60 %) of the top 10 come from other "
-        "languages; chance is 80 %. Across 3 methods and single layers, the share lies between 30 "
+        "languages; chance is 80 %. Across 2 methods and 1 single layer, the share lies between 30 "
         "% (layer-00) and 70 % (BM25)."
     )
+    two = plain(sentences.methods_lead(SHARES[SHARES["method"].isin(["cosine", "BM25"])]))
+    assert two.endswith("chance is 80 %. The one other method, BM25, gives 70 %.")
     alone = sentences.methods_lead(SHARES[SHARES["method"] == "cosine"])
     assert alone.endswith("No other method can be computed from this run.")
     one = sentences.methods_lead(SHARES.assign(chance=0.0))
@@ -68,8 +70,13 @@ def test_agreement_counts_the_answers_that_every_method_gives():
         }
     )
     assert sentences.agreement(counts) == (
-        "This run can test 3 of the paper's 4 answers, 2 of them with methods other than the "
-        "cosine too; on 1 of these, all other methods give the cosine's verdict."
+        "This run can test 3 of the paper's 4 answers, 2 of them also with up to 3 other methods "
+        "and 2 single layers. On 1 of these 2, all of them give the cosine's verdict."
+    )
+    published = counts.assign(same=[1, 0, 0, 0], of=[1, 1, 0, 0], same_layers=0, of_layers=0)
+    assert sentences.agreement(published) == (
+        "This run can test 3 of the paper's 4 answers, 2 of them also with one other method, which "
+        "gives the cosine's verdict on 1."
     )
     none = counts.assign(of=0, of_layers=0)
     assert sentences.agreement(none).endswith("the paper's 4 answers, and only with the cosine.")
@@ -91,16 +98,15 @@ def test_the_label_comes_first_and_what_is_left_within_it():
     )
     assert "–" not in numbers.values() and len(numbers) == 16
     assert set(sentences.pool_numbers(None).values()) == {"–"}
-    assert sentences.same_label(share, None).endswith(
-        "too few training samples to rank them alone."
-    )
+    assert "(interval" in said.split("have the test sample's label")[0]
+    assert sentences.same_label(share, None).endswith("for a top k of its own.")
 
 
 def test_a_label_with_fewer_samples_than_the_top_k_is_named():
     train = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2]})
     assert methods.too_few_of_a_label(train, pd.DataFrame({"label": [0, 1]}), 2) == ""
-    assert "of which there are 2" in methods.too_few_of_a_label(train, train[:4], 3)
-    assert "of which there are 0" in methods.too_few_of_a_label(train[:3], train, 1)
+    assert "only 2 training samples" in methods.too_few_of_a_label(train, train[:4], 3)
+    assert "only 0 training samples" in methods.too_few_of_a_label(train[:3], train, 1)
 
 
 def test_language_taken_out_before_and_after():

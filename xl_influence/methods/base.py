@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import runs
 from ..influence import influence
 from ..sharing import has_groups
 
@@ -110,22 +107,6 @@ class MethodInput:
         if self.folder is None or not (self.folder / name).exists():
             raise NotAvailableError(f"needs {why}; the run has no {name}")
         return self.folder / name
-
-
-def read_samples(folder: Path, split: str, uids: Sequence[str]) -> list[dict[str, Any]]:
-    """Read samples of a run as the engine takes them.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    split : str
-        'train' or 'test'.
-    uids : sequence of str
-        Which samples, in the order of the result.
-    """
-    inputs = runs.read_inputs(folder, split).set_index("uid").loc[list(uids)]
-    return inputs.reset_index().to_dict("records")
 
 
 def cosines(test: np.ndarray, train: np.ndarray) -> np.ndarray:

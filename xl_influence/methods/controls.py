@@ -18,7 +18,7 @@ from .. import runs
 from ..influence import influence
 from ..loading import SAFE
 from ..manifest import read_manifest
-from .base import MethodInput, NotAvailableError, read_samples
+from .base import MethodInput, NotAvailableError
 from .gradients import cosine
 
 DRAWS = 20  # of the random controls; their values are averaged
@@ -126,7 +126,7 @@ def _pass(config: dict[str, Any], seed: int) -> xr.Dataset:
     sides = {}
     for split in ("train", "test"):
         uids = pd.read_parquet(folder / f"{split}.parquet", columns=["uid"])["uid"]
-        sides[split] = read_samples(folder, split, uids)
+        sides[split] = runs.read_inputs(folder, split, uids).to_dict("records")
     products = gradient_products(
         model.eval(),
         sides["train"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import xarray as xr
 from ..claim_estimates import Estimate
 from ..influence import from_values
 from ..paper import HOLDS, verdict
-from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean, parallel
+from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
 from ..sharing.variants import zero_shot_by_sample
@@ -145,13 +145,13 @@ def answers(
         draws for each test sample, as in `compare`.
     """
     rows = []
-    asked = questions(parallel(runs.base.train), mostly_repeats)
-    for number, question in asked.items():
-        found = {name: _answer(name, question, runs, bootstrap) for name in methods_of(runs.base)}
-        reference = found[PAPER][-2]
-        for name, row in found.items():
-            rows.append([number, name, kind_of(name), *row[:-1], row[-2] == reference, row[-1]])
-    return pd.DataFrame(rows, columns=COLUMNS)
+    for number, question in questions(parallel(runs.base.train), mostly_repeats).items():
+        for name in methods_of(runs.base):
+            about = {"question": number, "method": name, "kind": kind_of(name)}
+            rows.append(about | _answer(name, question, runs, bootstrap))
+    table = pd.DataFrame(rows)
+    by_cosine = table[table["method"] == PAPER].set_index("question")["verdict"]
+    return table.assign(same=table["verdict"] == table["question"].map(by_cosine))[COLUMNS]
 
 
 def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.DataFrame:
@@ -189,18 +189,21 @@ def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.Data
     return pd.DataFrame(rows, columns=[*columns, "same_layers", "of_layers"])
 
 
-def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> list[object]:
+def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> dict[str, Any]:
     """Return value, interval, chance, counts, verdict and, if there is none, the reason."""
+    nothing: dict[str, Any] = dict.fromkeys(["value", "ci_low", "ci_high", "chance"], np.nan)
+    nothing |= {"test_samples": 0, "items": 0, "verdict": HOLDS[-1]}
     try:
         draws = [question.measure(name, runs, draw) for draw in range(count_draws(name))]
     except NotAvailableError as error:
-        return [np.nan, np.nan, np.nan, np.nan, 0, 0, HOLDS[-1], str(error)]
+        return nothing | {"why_not": str(error)}
     keys = ["test", "item"]  # a test sample counts once, whatever the number of draws
     each = pd.concat(draws).groupby(keys, sort=False)[["share", "chance"]].mean().reset_index()
-    low, high = interval_of_mean(each["share"], bootstrap, each["item"])
-    value, chance = float(each["share"].mean()), float(each["chance"].mean())
-    judged = verdict(Estimate(value, low, high, chance), question.expect, np.nan)
-    return [value, low, high, chance, len(each), each["item"].nunique(), judged, ""]
+    means = summary(each.assign(all=""), ["all"], bootstrap).rename(columns={"share": "value"})
+    (row,) = means.drop(columns="all").to_dict("records")
+    estimate = Estimate(*(row[key] for key in ("value", "ci_low", "ci_high", "chance")))
+    judged = verdict(estimate, question.expect, np.nan)
+    return {**row, "verdict": judged, "why_not": ""}
 
 
 def _scores(name: str, given: MethodInput, draw: int) -> xr.Dataset:
@@ -258,11 +261,12 @@ def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
         )
     if kind_of(name) in ("words", "control") or name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
-    shares = []
-    for epoch in (epochs[1], epochs[-1]):
-        table = _from_others(name, Runs(given.at(epoch)), draw).set_index("test")
-        shares.append(1 - table["share"])
-    return table.assign(share=shares[1] - shares[0], chance=0.0).reset_index()
+    early, late = (
+        _from_others(name, Runs(given.at(epoch)), draw).set_index("test")
+        for epoch in (epochs[1], epochs[-1])
+    )
+    change = (1 - late["share"]) - (1 - early["share"])
+    return late.assign(share=change, chance=0.0).reset_index()
 
 
 def _coming_back(name: str, runs: Runs, draw: int) -> pd.DataFrame:

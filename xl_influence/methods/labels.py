@@ -110,10 +110,7 @@ def too_few_of_a_label(train: pd.DataFrame, test: pd.DataFrame, top_k: int) -> s
     counts = train["label"].value_counts().reindex(test["label"].unique(), fill_value=0)
     if counts.min() >= top_k:
         return ""
-    return (
-        f"Not applicable: with top_k={top_k}, the top k is more than all training samples of a "
-        f"label, of which there are {counts.min()}."
-    )
+    return f"Not applicable: top_k={top_k}, but one label has only {counts.min()} training samples."
 
 
 def compare_pools(

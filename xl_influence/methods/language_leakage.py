@@ -26,12 +26,12 @@ def leakage(
     test: pd.DataFrame,
     *,
     ks: Sequence[int] = KS,
+    translated: bool = True,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Find a test sample's translations and its language at the top, by group and epoch.
 
-    Only test samples with a translation among the training samples of another language count. An
-    item must have the same number in all splits, as in the demo corpora.
+    Only test samples with a translation among the training samples of another language count.
 
     Parameters
     ----------
@@ -41,6 +41,9 @@ def leakage(
         The cube's samples, in the cube's order.
     ks : sequence of int
         How far down the ranking to look.
+    translated : bool
+        Whether equal items of test and training samples are translations of each other, as in the
+        demo corpora; in real data they are not.
     bootstrap : Bootstrap
         How the intervals are computed.
 
@@ -50,13 +53,13 @@ def leakage(
         `group` ('all parameters', then each), `checkpoint` (0: summed), `k`, `what`: 'own
         translation' (whether the top k holds one) or 'same language, wrong item' (their share of
         the top k), `share`, `ci_low`, `ci_high`, `chance`, `test_samples`, `items`. Empty if no
-        test sample has a translation, or the task is not parallel.
+        test sample has a translation.
     """
     check(scores, train, test)
     lang, item = train["lang"].to_numpy(), train["item"].to_numpy()
     same_item = item[None] == test["item"].to_numpy()[:, None]  # (test, train)
     same_lang = lang[None] == test["lang"].to_numpy()[:, None]  # (test, train)
-    chosen = (same_item & ~same_lang).any(1) & parallel(train)
+    chosen = (same_item & ~same_lang).any(1) & parallel(train) & translated
     columns = [*KEYS, "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
     if not chosen.any():
         return pd.DataFrame(columns=columns)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import MethodInput, NotAvailableError, cosines, read_samples
+from .. import runs
+from .base import MethodInput, NotAvailableError, cosines
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,7 +55,7 @@ def _encode(
     from ..head import load_model
 
     model = load_model(folder / "checkpoints" / f"epoch-{epoch}", pick_device(device))
-    return encode(model, read_samples(folder, split, uids))
+    return encode(model, runs.read_inputs(folder, split, uids).to_dict("records"))
 
 
 def encode(

@@ -9,6 +9,7 @@ import pandas as pd
 from ..paper import HOLDS
 from ..prose import interval, percent
 from .catalogue import METHODS, PAPER, kind_of
+from .language_leakage import LANGUAGE, TRANSLATION
 
 NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
@@ -34,16 +35,19 @@ def methods_lead(table: pd.DataFrame) -> str:
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
-    layers = " and single layers" if set(rows.index) - set(METHODS) else ""
+    if len(rows) == 2:
+        (other,) = set(rows.index) - {PAPER}
+        return f"{text} The one other method, {other}, gives {_share(rows.loc[other])}."
+    n_layers = len(set(rows.index) - set(METHODS))
     return (
-        f"{text} Across {len(rows)} methods{layers}, the share lies between "
+        f"{text} Across {_counted(len(rows) - n_layers, n_layers)}, the share lies between "
         f"{percent(rows.loc[least, 'value'])} ({least}) and {percent(rows.loc[most, 'value'])} "
         f"({most})."
     )
 
 
 def agreement(counts: pd.DataFrame) -> str:
-    """Say on how many of the paper's answers all methods agree.
+    """Say on how many of the paper's answers all methods agree, and how many methods these are.
 
     `counts` comes from `count_answers`.
     """
@@ -56,9 +60,12 @@ def agreement(counts: pd.DataFrame) -> str:
         return f"{text}, and only with the cosine."
     compared = others > 0
     agreed = (asked["same"] + asked["same_layers"] == others) & compared
+    text += f", {compared.sum()} of them also with "
+    if others.max() == 1:
+        return f"{text}one other method, which gives the cosine's verdict on {agreed.sum()}."
     return (
-        f"{text}, {compared.sum()} of them with methods other than the cosine too; on "
-        f"{agreed.sum()} of these, all other methods give the cosine's verdict."
+        f"{text}up to {_counted(asked['of'].max(), asked['of_layers'].max(), 'other ')}. On "
+        f"{agreed.sum()} of these {compared.sum()}, all of them give the cosine's verdict."
     )
 
 
@@ -84,7 +91,7 @@ def method_numbers(table: pd.DataFrame) -> dict[str, str]:
             text = NONE
             if name in rows.index:
                 text = _value(rows.loc[name], write is percent)
-            found[f"{start}_{name.lower().replace(' ', '_')}"] = text
+            found[f"{start}_{_key(name)}"] = text
         found[f"{start}_chance"] = write(rows["chance"].mean()) if len(rows) else NONE
     return found
 
@@ -102,11 +109,11 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
     row = first.iloc[0]
     text = (
-        f"{percent(row['share'])} of the helpful samples have the test sample's label (chance "
-        f"{percent(row['chance'])})."
+        f"{_share(row)} of the helpful samples have the test sample's label; chance is "
+        f"{percent(row['chance'])}."
     )
     if pools is None:
-        return f"{text} A label has too few training samples to rank them alone."
+        return f"{text} A label has too few training samples for a top k of its own."
     rows = pools[
         (pools["test_lang"] == "all")
         & (pools["sign"] == "positive")
@@ -204,12 +211,11 @@ def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     correlations : pandas.DataFrame
         From `side_by_side`.
     """
-    found = dict.fromkeys(
-        ("matrix_first_token", "matrix_mean_of_tokens", "matrix_token_overlap", "matrix_bm25"), NONE
-    )
+    similar = [name for name in METHODS if kind_of(name) in ("representations", "words")]
+    found = {f"matrix_{_key(name)}": NONE for name in similar}
     for row in correlations.dropna().itertuples():
         text = f"{row.correlation:+.2f} (p = {row.p:.3f})".replace("-", "\u2212")
-        found[f"matrix_{row.matrix.lower().replace(' ', '_')}"] = text
+        found[f"matrix_{_key(row.matrix)}"] = text
     return found
 
 
@@ -221,7 +227,7 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     table : pandas.DataFrame
         From `leakage`; may be empty.
     """
-    names = {"own translation": "leak_own", "same language, wrong item": "leak_language"}
+    names = {TRANSLATION: "leak_own", LANGUAGE: "leak_language"}
     found = dict.fromkeys([*names.values(), *(f"{key}_chance" for key in names.values())], NONE)
     found["leak_samples"] = NONE
     if table.empty:
@@ -233,6 +239,19 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
         found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
+
+
+def _key(name: str) -> str:
+    """Write a method's name as a part of a key."""
+    return name.lower().replace(" ", "_")
+
+
+def _counted(methods: int, layers: int, kind: str = "") -> str:
+    """Count methods, and single layers if there are any."""
+    text = f"{methods} {kind}{'method' if methods == 1 else 'methods'}"
+    if not layers:
+        return text
+    return f"{text} and {layers} {'single layer' if layers == 1 else 'single layers'}"
 
 
 def _share(row: pd.Series) -> str:
