@@ -180,6 +180,25 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
     assert natural <= still_charts.WIDTHS["wide"], "as a notebook shows it"
 
 
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_legend_that_says_so_can_be_clicked(specs, which):
+    """Where layers share a legend, Vega-Lite takes the selection of some layers only."""
+    said = json.dumps(specs[which]).count('"bind": "legend"')
+    drawn = find_legends(vl_convert.vegalite_to_vega(specs[which]))
+    symbols = [legend.get("encode", {}).get("symbols", {}) for legend in drawn]
+    assert sum(look.get("interactive", False) for look in symbols) == said
+
+
+def find_legends(part):
+    """The legends of a Vega specification, however deep they are."""
+    if isinstance(part, list):
+        return [legend for each in part for legend in find_legends(each)]
+    if not isinstance(part, dict):
+        return []
+    inside = [find_legends(value) for key, value in part.items() if key != "legends"]
+    return part.get("legends", []) + [legend for found in inside for legend in found]
+
+
 def test_a_description_is_found_inside_a_chart():
     inside = {"layer": [{"mark": "point"}, {"description": "Within."}]}
     assert still_charts.find_description({"vconcat": [{"spec": inside}]}) == "Within."

@@ -203,7 +203,7 @@ def _plot_single_samples(
     line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     dots = _stack_dots(base, series, across).encode(x=share, y=place)
-    # altair wants the parameter in the first layer, and a click on the legend in that of the points
+    # altair wants the parameter in the first layer of a facet beside other charts
     layers = [
         dots.add_params(series.focus),
         line,

@@ -73,6 +73,10 @@ class Series:
         Series that are drawn as outlines.
     title
         The title of the legend.
+
+    One layer of the chart must add `focus`, the selection of a click on the legend. Vega-Lite makes
+    the legend clickable only in some layers, such as the first of two with points: the tests say
+    when it is in the wrong one.
     """
 
     def __init__(
