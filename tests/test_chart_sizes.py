@@ -184,19 +184,25 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
 def test_a_legend_that_says_so_can_be_clicked(specs, which):
     """Where layers share a legend, Vega-Lite takes the selection of some layers only."""
     said = json.dumps(specs[which]).count('"bind": "legend"')
-    drawn = find_legends(vl_convert.vegalite_to_vega(specs[which]))
+    drawn = find_all("legends", vl_convert.vegalite_to_vega(specs[which]))
     symbols = [legend.get("encode", {}).get("symbols", {}) for legend in drawn]
     assert sum(look.get("interactive", False) for look in symbols) == said
 
 
-def find_legends(part):
-    """The legends of a Vega specification, however deep they are."""
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_tooltip_names_no_column_as_the_code_does(specs, which):
+    titles = [line["title"] for line in find_all("tooltip", specs[which])]
+    assert titles and not [title for title in titles if "_" in title]
+
+
+def find_all(name, part):
+    """What the lists of this name in a specification hold, however deep they are."""
     if isinstance(part, list):
-        return [legend for each in part for legend in find_legends(each)]
+        return [found for each in part for found in find_all(name, each)]
     if not isinstance(part, dict):
         return []
-    inside = [find_legends(value) for key, value in part.items() if key != "legends"]
-    return part.get("legends", []) + [legend for found in inside for legend in found]
+    own = part.get(name)
+    return (own if isinstance(own, list) else []) + find_all(name, list(part.values()))
 
 
 def test_a_description_is_found_inside_a_chart():
