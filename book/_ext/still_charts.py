@@ -18,7 +18,6 @@ from typing import Any
 import vl_convert
 
 NARROW = 600  # pixels; below, panels stand one below the other
-LEGEND = 3  # columns of a legend on a narrow page
 WIDTHS = {"wide": 708, "narrow": 358}  # of the text at 1440 and at 390 pixels
 TEXT = {"labelColor": "currentColor", "titleColor": "currentColor"}
 LOOK: dict[str, Any] = {
@@ -97,13 +96,13 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
     Parameters
     ----------
     spec
-        Of Vega-Lite; what `usermeta.layout` says is followed.
+        Of Vega-Lite; what `usermeta` says is followed.
     width
         Pixels.
     """
     spec, narrow = copy.deepcopy(spec), width < NARROW
-    rules = spec.get("usermeta", {}).get("layout", [])
-    for rule in rules:
+    meta = spec.get("usermeta", {})
+    for rule in meta.get("layout", []):
         columns = rule["columns"][narrow]
         inner = (width - rule["beside"] + rule["apart"]) // columns - rule["apart"]
         for path in rule["panels"]:
@@ -113,9 +112,9 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
         if narrow and rule.get("swap"):
             facet = spec["facet"]
             spec["facet"] = {"row": facet["column"], "column": facet["row"]}
-    if narrow:
-        columns = min((rule.get("legend", LEGEND) for rule in rules), default=LEGEND)
-        spec["config"] = _merge(spec.get("config", {}), {"legend": {"columns": columns}})
+    if narrow and "legend" in meta:
+        columns = {"legend": {"columns": meta["legend"]}}
+        spec["config"] = _merge(spec.get("config", {}), columns)
     return spec
 
 

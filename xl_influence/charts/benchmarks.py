@@ -126,9 +126,9 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     header = alt.Header(labelAngle=0, labelAnchor="start", labelFontWeight=600)
     cases = list(dict.fromkeys(table["case"]))
     chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
-    return lay_out(
-        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128, legend=1)
-    ).properties(spacing=14)
+    rule = describe_panels("spec", beside=128)
+    chart = lay_out(chart.resolve_scale(y="independent"), rule, legend=1)
+    return chart.properties(spacing=14)
 
 
 def _label_rates(table: pd.DataFrame) -> pd.DataFrame:

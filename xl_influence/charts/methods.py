@@ -141,8 +141,8 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     )
     names = list(dict.fromkeys(part["similarity"]))
     chart = panel.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
-    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=26, grid="", legend=2)
-    return lay_out(chart, rule)
+    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=26, grid="")
+    return lay_out(chart, rule, legend=2)
 
 
 def _plot_dots(
@@ -154,7 +154,7 @@ def _plot_dots(
     description: str,
     offsets: Sequence[str] = (),
     percent: bool = False,
-    legend: int | None = None,
+    legend: int = 3,
 ) -> alt.FacetChart:
     """A point with its interval for each row, chance as a tick, one panel after another.
 
@@ -176,7 +176,7 @@ def _plot_dots(
     percent
         Whether values are shares.
     legend
-        As in `describe_panels`.
+        As in `lay_out`.
     """
     written = ".1%" if percent else ".2f"
     table = describe_rows(table, None if percent else "{:.2f}".format)
@@ -217,6 +217,5 @@ def _plot_dots(
         beside=extent + 18,
         apart=24,
         grid="",
-        legend=1 if extent > LONG else legend,
     )
-    return lay_out(chart, rule)
+    return lay_out(chart, rule, legend=1 if extent > LONG else legend)
