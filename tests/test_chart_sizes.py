@@ -176,6 +176,7 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
     labels = re.findall(r'aria-label="([^"]*)"', found)
     assert labels == 2 * [html.escape(spec["description"])] and len(labels[0]) > 20
     svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    assert vl_convert.vegalite_to_vega(spec)["description"] == spec["description"]
     natural = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
     assert natural <= still_charts.WIDTHS["wide"], "as a notebook shows it"
 
@@ -203,13 +204,6 @@ def find_all(name, part):
         return []
     own = part.get(name)
     return (own if isinstance(own, list) else []) + find_all(name, list(part.values()))
-
-
-def test_a_description_is_found_inside_a_chart():
-    inside = {"layer": [{"mark": "point"}, {"description": "Within."}]}
-    assert still_charts.find_description({"vconcat": [{"spec": inside}]}) == "Within."
-    assert still_charts.find_description(inside | {"description": "Its own."}) == "Its own."
-    assert still_charts.find_description({"mark": "point"}) == ""
 
 
 @pytest.mark.parametrize("top_k", [20, 100])

@@ -49,25 +49,8 @@ def adapt(spec: dict[str, Any]) -> dict[str, Any]:
     spec
         Of Vega-Lite, as a notebook shows it.
     """
-    described = {"description": find_description(spec)} | spec
     datasets = {name: _round(rows) for name, rows in spec.get("datasets", {}).items()}
-    return {**described, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
-
-
-def find_description(spec: dict[str, Any]) -> str:
-    """What a chart says of itself: its own description, or that of the first part that has one.
-
-    Parameters
-    ----------
-    spec
-        Of Vega-Lite; a facet has its `spec`, layers and charts side by side are lists.
-    """
-    if "description" in spec:
-        return str(spec["description"])
-    parts = [spec["spec"]] if "spec" in spec else []
-    for name in ("layer", "concat", "hconcat", "vconcat"):
-        parts += spec.get(name, [])
-    return next(filter(None, map(find_description, parts)), "")
+    return {**spec, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
 
 
 def _round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,7 +127,7 @@ def draw(spec: dict[str, Any], name: str, cache: Path) -> str:
         drawn = {kind: _draw_one(arrange(spec, width)) for kind, width in WIDTHS.items()}
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(drawn), encoding="utf-8")
-    label = html.escape(spec["description"])
+    label = html.escape(spec.get("description", ""))
     return "".join(_show(svg, kind, f"{name}-{kind}", label) for kind, svg in drawn.items())
 
 

@@ -79,16 +79,20 @@ def describe_panels(
 def lay_out(chart: Chart, *rules: Mapping[str, Any], legend: int = 3) -> Chart:
     """The chart with its layout, one or several results of `describe_panels`.
 
+    A facet is described as its panels are: Vega-Lite reads the description of the whole only.
+
     Parameters
     ----------
     chart
-        Any chart.
+        Any chart; the panel of a facet has a description.
     *rules
         From `describe_panels`.
     legend
         How many columns the legend has in a narrow page.
     """
     meta = {"layout": [dict(rule) for rule in rules], "legend": legend}
+    if isinstance(chart, alt.FacetChart):
+        chart = chart.properties(description=chart.spec.description)
     return chart.properties(usermeta=meta)
 
 
