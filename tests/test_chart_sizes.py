@@ -13,7 +13,7 @@ import vl_convert
 from conftest import ROOT
 
 from xl_influence import charts, methods, scale
-from xl_influence.charts import layout
+from xl_influence.charts import composition, layout
 from xl_influence.charts.training import CONTROLS, MODELS
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -208,14 +208,14 @@ def find_all(name, part):
 
 @pytest.mark.parametrize("top_k", [20, 100])
 def test_dots_of_single_samples_are_where_their_shares_are(top_k):
-    """Of 25 test samples each has its own share, k of the top k: no two dots in one stack."""
+    """Each of 20 test samples has a share of its own: no two dots in one stack or touching."""
     each = make_shares(test=range(20), test_lang=("en",), train_lang=("en",), sign=("positive",))
     each = each.assign(share=np.arange(20) / top_k)
     table = make_shares(test_lang=("en",), train_lang=("en",), sign=SIGNS).assign(checkpoint=0)
     spec = charts.plot_composition(table, each, top_k).to_dict()
     dots = max(spec["datasets"].values(), key=len)
     assert [dot["_bin"] for dot in dots] == pytest.approx([dot["share"] for dot in dots])
-    marks = [layer["mark"] for layer in spec["vconcat"][1]["spec"]["layer"]]
-    mark = next(mark for mark in marks if "size" in mark)
-    across = mark["size"] ** 0.5 + mark["strokeWidth"]
-    assert across <= 7
+    dot = next(layer for layer in spec["vconcat"][1]["spec"]["layer"] if "size" in layer["mark"])
+    across = dot["mark"]["size"] ** 0.5 + dot["mark"]["strokeWidth"]
+    end = dot["encoding"]["x"]["scale"]["domain"][1]
+    assert 0.19 <= end <= 1 and across <= composition.DOT_PLOT_WIDTH / (end * top_k)
