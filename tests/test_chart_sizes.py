@@ -13,7 +13,7 @@ import vl_convert
 from conftest import ROOT
 
 from xl_influence import charts, methods, scale
-from xl_influence.charts import layout
+from xl_influence.charts import composition, layout
 from xl_influence.charts.training import CONTROLS, MODELS
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -176,27 +176,46 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
     labels = re.findall(r'aria-label="([^"]*)"', found)
     assert labels == 2 * [html.escape(spec["description"])] and len(labels[0]) > 20
     svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    assert vl_convert.vegalite_to_vega(spec)["description"] == spec["description"]
     natural = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
     assert natural <= still_charts.WIDTHS["wide"], "as a notebook shows it"
 
 
-def test_a_description_is_found_inside_a_chart():
-    inside = {"layer": [{"mark": "point"}, {"description": "Within."}]}
-    assert still_charts.find_description({"vconcat": [{"spec": inside}]}) == "Within."
-    assert still_charts.find_description(inside | {"description": "Its own."}) == "Its own."
-    assert still_charts.find_description({"mark": "point"}) == ""
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_legend_that_says_so_can_be_clicked(specs, which):
+    """Where layers share a legend, Vega-Lite takes the selection of some layers only."""
+    said = json.dumps(specs[which]).count('"bind": "legend"')
+    drawn = find_all("legends", vl_convert.vegalite_to_vega(specs[which]))
+    symbols = [legend.get("encode", {}).get("symbols", {}) for legend in drawn]
+    assert sum(look.get("interactive", False) for look in symbols) == said
+
+
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_tooltip_names_no_column_as_the_code_does(specs, which):
+    titles = [line["title"] for line in find_all("tooltip", specs[which])]
+    assert titles and not [title for title in titles if "_" in title]
+
+
+def find_all(name, part):
+    """What the lists of this name in a specification hold, however deep they are."""
+    if isinstance(part, list):
+        return [found for each in part for found in find_all(name, each)]
+    if not isinstance(part, dict):
+        return []
+    own = part.get(name)
+    return (own if isinstance(own, list) else []) + find_all(name, list(part.values()))
 
 
 @pytest.mark.parametrize("top_k", [20, 100])
 def test_dots_of_single_samples_are_where_their_shares_are(top_k):
-    """Of 25 test samples each has its own share, k of the top k: no two dots in one stack."""
+    """Each of 20 test samples has a share of its own: no two dots in one stack or touching."""
     each = make_shares(test=range(20), test_lang=("en",), train_lang=("en",), sign=("positive",))
     each = each.assign(share=np.arange(20) / top_k)
     table = make_shares(test_lang=("en",), train_lang=("en",), sign=SIGNS).assign(checkpoint=0)
     spec = charts.plot_composition(table, each, top_k).to_dict()
     dots = max(spec["datasets"].values(), key=len)
     assert [dot["_bin"] for dot in dots] == pytest.approx([dot["share"] for dot in dots])
-    marks = [layer["mark"] for layer in spec["vconcat"][1]["spec"]["layer"]]
-    mark = next(mark for mark in marks if "size" in mark)
-    across = mark["size"] ** 0.5 + mark["strokeWidth"]
-    assert across <= 7
+    dot = next(layer for layer in spec["vconcat"][1]["spec"]["layer"] if "size" in layer["mark"])
+    across = dot["mark"]["size"] ** 0.5 + dot["mark"]["strokeWidth"]
+    end = dot["encoding"]["x"]["scale"]["domain"][1]
+    assert 0.19 <= end <= 1 and across <= composition.DOT_PLOT_WIDTH / (end * top_k)

@@ -189,7 +189,7 @@ def make_composition(test_lang, ci_low, ci_high, singles):
 
 
 @pytest.mark.parametrize(
-    ("ends", "singles", "significant"),
+    ("ends", "singles", "clear"),
     [
         ((0.3, 0.45), [0.4], True),
         ((0.3, 0.55), [0.4], False),
@@ -197,10 +197,10 @@ def make_composition(test_lang, ci_low, ci_high, singles):
         ((NONE, NONE), [0.3, 0.4, 0.5], False),
     ],
 )
-def test_a_cell_has_a_colour_if_it_can_be_told_from_chance(ends, singles, significant):
+def test_a_cell_has_a_colour_if_it_can_be_told_from_chance(ends, singles, clear):
     drawn = charts.plot_composition(*make_composition("en", *ends, singles), 20).to_dict()
     cells = [rows[0] for rows in drawn["datasets"].values() if rows and "difference" in rows[0]]
-    assert cells[0]["_is_significant"] is significant
+    assert cells[0]["_is_clear"] is clear
     assert cells[0]["difference"] == pytest.approx(-0.1)
 
 

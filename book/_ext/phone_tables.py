@@ -20,7 +20,6 @@ FEWEST = 3  # columns of a table that needs cards
 HEADS = TITLES | {
     "ci_low": "interval from",
     "ci_high": "to",
-    "n_train": "training samples",
     "n_test": "test samples",
     "peak_gb": "peak memory (GB)",
     "lang": "language",

@@ -18,7 +18,6 @@ from typing import Any
 import vl_convert
 
 NARROW = 600  # pixels; below, panels stand one below the other
-LEGEND = 3  # columns of a legend on a narrow page
 WIDTHS = {"wide": 708, "narrow": 358}  # of the text at 1440 and at 390 pixels
 TEXT = {"labelColor": "currentColor", "titleColor": "currentColor"}
 LOOK: dict[str, Any] = {
@@ -50,25 +49,8 @@ def adapt(spec: dict[str, Any]) -> dict[str, Any]:
     spec
         Of Vega-Lite, as a notebook shows it.
     """
-    described = {"description": find_description(spec)} | spec
     datasets = {name: _round(rows) for name, rows in spec.get("datasets", {}).items()}
-    return {**described, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
-
-
-def find_description(spec: dict[str, Any]) -> str:
-    """What a chart says of itself: its own description, or that of the first part that has one.
-
-    Parameters
-    ----------
-    spec
-        Of Vega-Lite; a facet has its `spec`, layers and charts side by side are lists.
-    """
-    if "description" in spec:
-        return str(spec["description"])
-    parts = [spec["spec"]] if "spec" in spec else []
-    for name in ("layer", "concat", "hconcat", "vconcat"):
-        parts += spec.get(name, [])
-    return next(filter(None, map(find_description, parts)), "")
+    return {**spec, "datasets": datasets, "config": _merge(spec.get("config", {}), LOOK)}
 
 
 def _round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -97,13 +79,13 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
     Parameters
     ----------
     spec
-        Of Vega-Lite; what `usermeta.layout` says is followed.
+        Of Vega-Lite; what `usermeta` says is followed.
     width
         Pixels.
     """
     spec, narrow = copy.deepcopy(spec), width < NARROW
-    rules = spec.get("usermeta", {}).get("layout", [])
-    for rule in rules:
+    meta = spec.get("usermeta", {})
+    for rule in meta.get("layout", []):
         columns = rule["columns"][narrow]
         inner = (width - rule["beside"] + rule["apart"]) // columns - rule["apart"]
         for path in rule["panels"]:
@@ -113,9 +95,9 @@ def arrange(spec: dict[str, Any], width: float) -> dict[str, Any]:
         if narrow and rule.get("swap"):
             facet = spec["facet"]
             spec["facet"] = {"row": facet["column"], "column": facet["row"]}
-    if narrow:
-        columns = min((rule.get("legend", LEGEND) for rule in rules), default=LEGEND)
-        spec["config"] = _merge(spec.get("config", {}), {"legend": {"columns": columns}})
+    if narrow and "legend" in meta:
+        columns = {"legend": {"columns": meta["legend"]}}
+        spec["config"] = _merge(spec.get("config", {}), columns)
     return spec
 
 
@@ -145,7 +127,7 @@ def draw(spec: dict[str, Any], name: str, cache: Path) -> str:
         drawn = {kind: _draw_one(arrange(spec, width)) for kind, width in WIDTHS.items()}
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(drawn), encoding="utf-8")
-    label = html.escape(spec["description"])
+    label = html.escape(spec.get("description", ""))
     return "".join(_show(svg, kind, f"{name}-{kind}", label) for kind, svg in drawn.items())
 
 

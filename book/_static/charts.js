@@ -4,9 +4,7 @@
 (() => {
   "use strict";
 
-  // `still_charts.py` has the same two numbers, and the same `arrange`
-  const NARROW = 600; // pixels
-  const LEGEND = 3; // columns of a legend on a narrow page
+  const NARROW = 600; // pixels; `still_charts.py` has the same number, and the same `arrange`
   const NEAR = 24; // pixels between a finger or pointer and the mark that answers
   const SOURCE_WIDTH = 708; // of a saved picture
   const script = document.currentScript;
@@ -31,8 +29,8 @@
   const arrange = (original, width) => {
     const spec = structuredClone(original);
     const narrow = width < NARROW;
-    const rules = spec.usermeta?.layout ?? [];
-    for (const rule of rules) {
+    const meta = spec.usermeta ?? {};
+    for (const rule of meta.layout ?? []) {
       const columns = rule.columns[narrow ? 1 : 0];
       const inner = Math.floor((width - rule.beside + rule.apart) / columns) - rule.apart;
       for (const path of rule.panels) find(spec, path).width = inner;
@@ -41,8 +39,9 @@
         spec.facet = { row: spec.facet.column, column: spec.facet.row };
       }
     }
-    const columns = Math.min(LEGEND, ...rules.map((rule) => rule.legend ?? LEGEND));
-    if (narrow) spec.config.legend = { ...spec.config.legend, columns };
+    if (narrow && "legend" in meta) {
+      spec.config.legend = { ...spec.config.legend, columns: meta.legend };
+    }
     return spec;
   };
 

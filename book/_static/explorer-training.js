@@ -39,7 +39,7 @@
     return xl.makeTable("Its mean score for the test samples in each language", rows);
   };
 
-  // What a training sample sways; `sample` is as its part has it.
+  // What a training sample influences; `sample` is as its part has it.
   xl.makeWayBack = (sample) => {
     const { top_k: k, tests } = xl.data;
     const counts = `It is among the ${k} most helpful training samples for ` +

@@ -73,6 +73,9 @@ TITLES = {
     "source": "samples in",
     "what": "shared with the test sample",
     "percent": "additional samples (%)",
+    "n_train": "training samples",
+    "test_uid": "test sample",
+    "way": "method",
 }
 
 

@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 COLUMNS = {  # of `speed.make_comparison` and `speed.make_paper_scale`
     "case": Column("case", "{}"),
-    "way": Column("way", "{}"),
+    "way": Column("method", "{}"),
     "rate": Column("samples/s", _three_digits),
     "ratio": Column("× slower", _three_digits),
     "of_bound": Column("of the limit", "{:.2%}"),
@@ -98,7 +98,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     lines = "split(datum.label, ', ')"  # one below the other
     axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=lines)
     ticks = alt.Axis(format="~g", tickCount=4)
-    title = ["training samples per second", "(next: the next exact way)"]
+    title = ["training samples per second", "(next: the next exact method)"]
     limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
     middle = math.sqrt(limits[0] * limits[1])  # of a logarithmic axis
     scale = alt.Scale(type="log", domain=limits, nice=False)
@@ -126,9 +126,9 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
     header = alt.Header(labelAngle=0, labelAnchor="start", labelFontWeight=600)
     cases = list(dict.fromkeys(table["case"]))
     chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
-    return lay_out(
-        chart.resolve_scale(y="independent"), describe_panels("spec", beside=128, legend=1)
-    ).properties(spacing=14)
+    rule = describe_panels("spec", beside=128)
+    chart = lay_out(chart.resolve_scale(y="independent"), rule, legend=1)
+    return chart.properties(spacing=14)
 
 
 def _label_rates(table: pd.DataFrame) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def _has_names(languages: Mapping[str, str]) -> bool:
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
-    """Add `difference` from chance, and `_is_significant`: whether the cell differs from chance.
+    """Add `difference` from chance, and `_is_clear`: whether the cell can be told from chance.
 
     Its interval must not cover chance. Where there is none, all values must lie on one side.
     """
@@ -107,9 +107,9 @@ def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(sides, on=keys, how="left")
     by_interval = (table["ci_low"] > table["chance"]) | (table["ci_high"] < table["chance"])
     by_values = (table["min"] > 0) | (table["max"] < 0)
-    is_significant = by_interval.where(table["ci_low"].notna(), by_values)
+    is_clear = by_interval.where(table["ci_low"].notna(), by_values)
     return table.drop(columns=["min", "max"]).assign(
-        difference=table["share"] - table["chance"], _is_significant=is_significant
+        difference=table["share"] - table["chance"], _is_clear=is_clear
     )
 
 
@@ -127,10 +127,10 @@ def _plot_heat_map(
     y = alt.Y("test_lang:N", sort=list(languages), title="test language", axis=blank)
     base = alt.Chart(part).encode(x=x, y=y)
     # the selection does not fade other rows, it outlines its own
-    clear = alt.value("transparent")
+    uncoloured = alt.value("transparent")
     outline = alt.condition(chosen, alt.value("#D55E00"), alt.value("#8A8A8A40"), empty=False)
     cells = base.mark_rect(strokeWidth=2, cursor="pointer").encode(
-        color=alt.condition("datum._is_significant", _color_differences(), clear),
+        color=alt.condition("datum._is_clear", _color_differences(), uncoloured),
         tooltip=make_share_tooltip("test_lang", "train_lang", "sign"),
         stroke=outline,
     )
@@ -169,9 +169,9 @@ def _write_shares(base: alt.Chart, numbers: alt.Text) -> list[alt.Chart]:
     """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
     dark = "abs(datum.difference) > 0.22"
     kinds: dict[str, dict[str, Any]] = {
-        f"datum._is_significant && {dark}": {"color": "white"},
-        f"datum._is_significant && !({dark})": {"color": "black"},
-        "!datum._is_significant": {"opacity": 0.75},
+        f"datum._is_clear && {dark}": {"color": "white"},
+        f"datum._is_clear && !({dark})": {"color": "black"},
+        "!datum._is_clear": {"opacity": 0.75},
     }
     return [
         base.transform_filter(test)
@@ -203,7 +203,7 @@ def _plot_single_samples(
     line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     dots = _stack_dots(base, series, across).encode(x=share, y=place)
-    # altair wants the parameter in the first layer, and a click on the legend in that of the points
+    # altair wants the parameter in the first layer of a facet beside other charts
     layers = [
         dots.add_params(series.focus),
         line,

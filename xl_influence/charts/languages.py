@@ -118,7 +118,7 @@ def plot_shares(
         layer=[
             mark_chance(base),
             plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(1)),
-            dots.add_params(series.focus),  # a click on the legend needs it in the first points
+            dots.add_params(series.focus),
             mark_points(base, size=75).encode(x=x, opacity=fade(1), **series.point),
         ]
     )

@@ -54,7 +54,6 @@ def describe_panels(
     apart: int = PANEL_GAP,
     grid: str | None = None,
     swap: bool = False,
-    legend: int | None = None,
 ) -> dict[str, Any]:
     """One rule of a layout: how wide some panels of a chart are.
 
@@ -72,25 +71,29 @@ def describe_panels(
         Where in the specification the number of columns stands; None if nowhere.
     swap
         Whether rows and columns of a facet change places in a narrow page.
-    legend
-        How many columns the legend has in a narrow page; by default as the page says.
     """
     rule = {"panels": list(panels), "columns": list(columns), "beside": beside, "apart": apart}
-    further = {"grid": grid, "swap": swap or None, "legend": legend}
-    return rule | {name: value for name, value in further.items() if value is not None}
+    return rule | ({} if grid is None else {"grid": grid}) | ({"swap": True} if swap else {})
 
 
-def lay_out(chart: Chart, *rules: Mapping[str, Any]) -> Chart:
+def lay_out(chart: Chart, *rules: Mapping[str, Any], legend: int = 3) -> Chart:
     """The chart with its layout, one or several results of `describe_panels`.
+
+    A facet is described as its panels are: Vega-Lite reads the description of the whole only.
 
     Parameters
     ----------
     chart
-        Any chart.
+        Any chart; the panel of a facet has a description.
     *rules
         From `describe_panels`.
+    legend
+        How many columns the legend has in a narrow page.
     """
-    return chart.properties(usermeta={"layout": [dict(rule) for rule in rules]})
+    meta = {"layout": [dict(rule) for rule in rules], "legend": legend}
+    if isinstance(chart, alt.FacetChart):
+        chart = chart.properties(description=chart.spec.description)
+    return chart.properties(usermeta=meta)
 
 
 def fill_width(chart: Chart) -> Chart:

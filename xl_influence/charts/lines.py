@@ -15,6 +15,7 @@ from .marks import (
     DASHED,
     GRAY,
     PAIR,
+    PERCENT,
     SIGN_ORDER,
     Series,
     describe_rows,
@@ -29,7 +30,6 @@ from .marks import (
     plot_intervals,
 )
 
-PERCENT = alt.Axis(format="%", tickCount=5, minExtent=34, maxExtent=34)
 SOURCES = {"own": "the test language", "other": "other languages"}
 SOURCE_LOOKS = dict(zip(SOURCES.values(), PAIR, strict=True))
 
@@ -257,7 +257,7 @@ def _label_lines(
     """The name of each line above its first point, to the left of the smallest, right of others."""
     first = table[table["group"] == order[0]].sort_values("share")
     return [
-        alt.Chart(first[first[series.field[:-2]] == name])
+        alt.Chart(first[first[series.column] == name])
         .mark_text(align="left" if place else "right", dy=-9, fontSize=11, aria=False)
         .encode(
             y=alt.Y("group:N", sort=order, title="from input to output"),
@@ -265,5 +265,5 @@ def _label_lines(
             text=alt.value(name),
             color=alt.value(series.colors[name]),
         )
-        for place, name in enumerate(first[series.field[:-2]])
+        for place, name in enumerate(first[series.column])
     ]

@@ -26,6 +26,7 @@ PAIR = (("#3D67F3", "circle"), ("#C58800", "square"))  # two series that are no 
 DASH = "M-1,-0.15L1,-0.15L1,0.15L-1,0.15Z"  # chance in the legend of a chart with lines
 TICK = "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z"  # and of a chart with rows
 DASHED = [4, 4]
+PERCENT = alt.Axis(format="%", tickCount=5, minExtent=34, maxExtent=34)  # a y axis of shares
 INSET = alt.Scale(padding=7, nice=False)  # no mark reaches over an end of its axis
 
 
@@ -73,6 +74,10 @@ class Series:
         Series that are drawn as outlines.
     title
         The title of the legend.
+
+    One layer of the chart must add `focus`, the selection of a click on the legend. Vega-Lite makes
+    the legend clickable only in some layers, such as the first of two with points: the tests say
+    when it is in the wrong one.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class Series:
         title: str | None = None,
     ) -> None:
         looks = dict(looks) | ({} if chance is None else {CHANCE: (GRAY, chance)})
-        self.field, names = f"{field}:N", list(looks)
+        self.column, self.field, names = field, f"{field}:N", list(looks)
         self.focus = alt.selection_point(
             name=f"focus_{field}", fields=[field], bind="legend", toggle="true"
         )
@@ -203,16 +208,25 @@ def make_tooltip(*columns: str, suffix: str = "", **options: Any) -> list[alt.To
     ]
 
 
-def make_share_tooltip(*columns: str) -> list[alt.Tooltip]:
+def make_share_tooltip(
+    *columns: str, value: str = "share", format: str = ".1%"
+) -> list[alt.Tooltip]:
     """A tooltip of these columns and of a share: its interval, chance, and how many test samples.
 
-    The table is one of `describe_rows`.
+    Parameters
+    ----------
+    *columns
+        Names of columns of a table of `describe_rows`.
+    value
+        The column of the shares, or of another value that has chance.
+    format
+        How they are written.
     """
     return [
         *make_tooltip(*columns, suffix=":N"),
-        *make_tooltip("share", suffix=":Q", format=".1%"),
+        *make_tooltip(value, suffix=":Q", format=format),
         *make_tooltip("_interval", suffix=":N"),
-        *make_tooltip("chance", suffix=":Q", format=".1%"),
+        *make_tooltip(CHANCE, suffix=":Q", format=format),
         *make_tooltip("_samples", suffix=":N"),
     ]
 

@@ -14,11 +14,13 @@ from .marks import (
     GRAY,
     INSET,
     PAIR,
+    PERCENT,
     SIGN_ORDER,
     TICK,
     Series,
+    describe_rows,
+    make_share_tooltip,
     make_signs,
-    make_tooltip,
     mark_points,
     name_signs,
     plot_intervals,
@@ -37,6 +39,7 @@ KINDS = {  # of methods → colour and shape
     "control": ("#A153AD", "diamond"),
 }
 WIDEST = 180  # pixels for the names of the rows
+LONG = 124  # with more, a narrow page has room for one column of the legend
 
 
 def plot_methods(
@@ -117,14 +120,12 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     looks = dict(zip(("own language", "other languages"), PAIR, strict=True))
     series, title = Series("source", looks, title="samples in"), "share of the top k found"
     axis = alt.Axis(format="%", tickCount=5, labelFlush=12)
-    percents = make_tooltip("share", "ci_low", "ci_high", "chance", suffix=":Q", format=".1%")
-    base = alt.Chart(part).encode(
+    base = alt.Chart(describe_rows(part)).encode(
         x=alt.X("fraction:Q", title="nearest samples looked at", axis=axis, scale=INSET),
         opacity=series.fade(1),
-        tooltip=[*make_tooltip("similarity", "source"), *percents, *_counts()],
+        tooltip=make_share_tooltip("similarity", "source"),
     )
-    percent = alt.Axis(format="%", tickCount=5, minExtent=34, maxExtent=34)
-    share = alt.Y("share:Q", title=title, axis=percent, scale=alt.Scale(domain=[0, 1]))
+    share = alt.Y("share:Q", title=title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
     chance = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     points = mark_points(base, size=45).encode(y=share, **series.point).add_params(series.focus)
     layers = [
@@ -140,8 +141,8 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     )
     names = list(dict.fromkeys(part["similarity"]))
     chart = panel.facet(alt.Facet("similarity:N", title=None, sort=names), columns=2)
-    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=26, grid="", legend=2)
-    return lay_out(chart, rule)
+    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=26, grid="")
+    return lay_out(chart, rule, legend=2)
 
 
 def _plot_dots(
@@ -153,7 +154,7 @@ def _plot_dots(
     description: str,
     offsets: Sequence[str] = (),
     percent: bool = False,
-    legend: int | None = None,
+    legend: int = 3,
 ) -> alt.FacetChart:
     """A point with its interval for each row, chance as a tick, one panel after another.
 
@@ -175,18 +176,18 @@ def _plot_dots(
     percent
         Whether values are shares.
     legend
-        As in `describe_panels`.
+        As in `lay_out`.
     """
     written = ".1%" if percent else ".2f"
-    numbers = make_tooltip("value", "ci_low", "ci_high", "chance", suffix=":Q", format=written)
-    names = dict.fromkeys((row, series.field.removesuffix(":N")))
+    table = describe_rows(table, None if percent else "{:.2f}".format)
+    names = dict.fromkeys((row, series.column))
     rows = list(dict.fromkeys(table[row]))
     extent = min(WIDEST, 16 + 6 * max(map(len, rows)))
     axis = alt.Axis(minExtent=extent, maxExtent=extent, labelLimit=extent - 6)
     base = alt.Chart(table).encode(
         y=alt.Y(f"{row}:N", sort=rows, title=None, axis=axis),
         opacity=series.fade(1),
-        tooltip=[*make_tooltip(*names), *numbers, *_counts()],
+        tooltip=make_share_tooltip(*names, value="value", format=written),
     )
     if offsets:
         base = base.encode(yOffset=alt.YOffset(series.field, sort=list(offsets)))
@@ -205,7 +206,7 @@ def _plot_dots(
     sized = alt.LayerChart(layer=layers).properties(
         width=150, height={"step": 12 if offsets else 18}, description=description
     )
-    columns, wide = (2 if len(panels) == 4 else min(3, len(panels))), extent > 124
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
     facet = alt.Facet(
         "panel:N", title=None, sort=list(panels), header=alt.Header(labelAnchor="end")
     )
@@ -216,11 +217,5 @@ def _plot_dots(
         beside=extent + 18,
         apart=24,
         grid="",
-        legend=1 if wide else legend,
     )
-    return lay_out(chart, rule)
-
-
-def _counts() -> list[alt.Tooltip]:
-    """The end of a tooltip: how many test samples and items are behind a value."""
-    return make_tooltip("test_samples", "items", suffix=":Q")
+    return lay_out(chart, rule, legend=1 if extent > LONG else legend)
