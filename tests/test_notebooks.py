@@ -307,7 +307,7 @@ def test_pages_about_methods_say_what_one_language_cannot_tell(tmp_path):
     _, shown = run_pages_about_methods("languages=[en]", "top_k=20", f"runs_root={tmp_path}")
     assert "This run has one language, so nothing can come from other languages." in shown
     assert "fewer than three languages make too few pairs" in shown
-    assert "the top k is more than all training samples of a label" in shown
+    assert "Not applicable: top_k=20, but one label has only" in shown
 
 
 def test_pages_about_methods_pair_the_languages_that_are_trained_on(tmp_path):
