@@ -83,6 +83,8 @@ prepare: .venv/installed
 	@for task in $(TASK); do $(BIN)/python -m xl_influence.prepare study="$(STUDY)" task=$$task \
 	  $(DATA) $(SETTINGS) || exit 1; done
 
+# Processes of `make test`. What they share, the smoke study and the book, is made once.
+WORKERS ?= 2
 # Tests without a marker need no study, no book, no browser, no GPU and no data (pyproject.toml)
 FAST = not (slow or book or browser or gpu or data or cluster)
 
@@ -91,7 +93,7 @@ quick: lint
 
 test: lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not cluster"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" -n $(WORKERS) --dist loadfile
 
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster

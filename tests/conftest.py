@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fake_hub
+import filelock
 import nbformat
 import numpy as np
 import pandas as pd
@@ -114,14 +115,22 @@ def run_python(*arguments, check=True, **environment):
     return done
 
 
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """The runs folder of the smoke study of all tasks, run by Snakemake as `make study` does.
+def make_once(tmp_path_factory, name, make):
+    """A folder that `make` fills, once for all processes of `pytest -n`; returns its path."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / name, shared / f"{name}.done"
+    with filelock.FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            done.touch()
+    return folder
 
-    The environment variable SMOKE_RUNS names a folder to keep it in, so that finished steps are
-    not repeated.
-    """
-    folder = Path(os.environ.get("SMOKE_RUNS") or tmp_path_factory.mktemp("smoke"))
+
+def run_smoke(folder):
+    """Run the smoke study of all tasks by Snakemake, as `make study` does."""
     run_python(
         "-m",
         "snakemake",
@@ -137,7 +146,19 @@ def smoke(tmp_path_factory):
         f"runs_root={folder}",
         "threads=1",
     )
-    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The runs folder of the smoke study of all tasks.
+
+    The environment variable SMOKE_RUNS names a folder to keep it in, so that finished steps are
+    not repeated.
+    """
+    if kept := os.environ.get("SMOKE_RUNS"):
+        run_smoke(Path(kept))
+        return Path(kept)
+    return make_once(tmp_path_factory, "smoke", run_smoke)
 
 
 def write_own_task(folder, **changes):
@@ -165,10 +186,8 @@ def write_own_task(folder, **changes):
     return params.merge(given)
 
 
-@pytest.fixture(scope="session")
-def hostile(tmp_path_factory):
-    """The folder of a run of MARC on reviews that begin with `HOSTILE`."""
-    folder = tmp_path_factory.mktemp("hostile")
+def run_hostile(folder):
+    """Run MARC up to notebook 02, on reviews that begin with `HOSTILE`."""
     fake_hub.write_datasets(folder / "hub", begin=HOSTILE + " ")
     run_python(
         "-m",
@@ -181,13 +200,17 @@ def hostile(tmp_path_factory):
         f"data_root={folder / 'hub' / 'datasets'}",
         f"runs_root={folder / 'runs'}",
     )
-    return folder / "runs" / "smoke" / "marc" / "base"
 
 
 @pytest.fixture(scope="session")
-def site(smoke, hostile, tmp_path_factory):
-    """The book's HTML with the notebooks of the smoke study; the reviews it shows are hostile."""
-    source = tmp_path_factory.mktemp("book")
+def hostile(tmp_path_factory):
+    """The folder of a run of MARC on reviews that begin with `HOSTILE`."""
+    folder = make_once(tmp_path_factory, "hostile", run_hostile)
+    return folder / "runs" / "smoke" / "marc" / "base"
+
+
+def build_site(source, smoke, hostile):
+    """Build the book in the folder `source`, from the smoke study and the hostile reviews."""
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("runs"))
@@ -201,4 +224,10 @@ def site(smoke, hostile, tmp_path_factory):
     pages.write_explorer(hostile / "explorer.json", target / "explorer" / "marc.js")
     script = str(Path(sys.executable).parent / "jupyter-book")
     run_python(script, "build", str(source), "-n", "-W", "--keep-going")
+
+
+@pytest.fixture(scope="session")
+def site(smoke, hostile, tmp_path_factory):
+    """The book's HTML with the notebooks of the smoke study; the reviews it shows are hostile."""
+    source = make_once(tmp_path_factory, "site", lambda folder: build_site(folder, smoke, hostile))
     return source / "_build" / "html"
