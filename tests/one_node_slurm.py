@@ -45,13 +45,20 @@ class Cluster:
         self.running = {}
 
     def __enter__(self):
+        try:
+            self._start_all()
+        except (AssertionError, OSError):  # a machine on which its daemons cannot work
+            self.__exit__()
+            raise
+        return self
+
+    def _start_all(self):
         self._write_files()
         FALLBACK.parent.mkdir(parents=True, exist_ok=True)
         FALLBACK.symlink_to(self.folder, target_is_directory=True)
         for name in DAEMONS:
             self.start(name)
         wait_for(lambda: self.call("sinfo", "-h", "-o", "%T") == "idle", "an idle node", 30)
-        return self
 
     def __exit__(self, *_):
         if "slurmctld" in self.running:
@@ -61,7 +68,7 @@ class Cluster:
                 wait_for(lambda: not self.call("squeue", "-h", "-o", "%A"), "no job", 30)
         for name in reversed(DAEMONS):
             self.stop(name)
-        FALLBACK.unlink()
+        FALLBACK.unlink(missing_ok=True)
 
     def _write_files(self):
         for name in ("munge", "state", "spool"):
