@@ -28,6 +28,10 @@ PARTS = {
     "brittleness": ("brittleness", ["flipped", "smallest"]),
 }
 DIGITS = 6  # of numbers in a file
+# names in the tables: kinds of subsets; samples of a step; what stands for several languages
+HALVES, BY_LANGUAGE = "random halves", "by language"
+TOP, RANDOM, SAME_LABEL, BEYOND = "most helpful", "random", "random, same label", "difference"
+OWN, OTHER = "the test language", "other languages"
 
 
 class Found(NamedTuple):

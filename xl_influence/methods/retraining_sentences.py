@@ -1,23 +1,23 @@
-"""What the results on retraining say: a sentence, a table in Markdown, and where they come from.
-
-Where nothing has been computed, all of them say that.
-"""
+"""What the results on retraining say, in sentences; where nothing is computed, they say that."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
 from ..prose import interval, percent
-from ..tasks import name_language
 from .catalogue import PAPER, kind_of
-from .evidence import Evidence
+from .evidence import (
+    BEYOND,
+    BY_LANGUAGE,
+    HALVES,
+    OTHER,
+    OWN,
+    TOP,
+    Evidence,
+)
 from .sentences import NONE, number
-from .subsets import BY_LANGUAGE, HALVES
-from .tail_patch import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP
 
 MISSING = "not computed yet."
 CONTROL = "random scores"
@@ -57,11 +57,11 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
     compared = rows[[kind_of(name) != "control" for name in rows.index]]
     best, start = compared["lds"].idxmax(), SUBSETS[kind]
     highest, cosine, control = rows.loc[best], rows.loc[PAPER], rows.loc[CONTROL]
-    ceiling = f"{_of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
+    ceiling = f"{of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
     if not highest["ceiling"]:
         ceiling = "and the ceiling is 0, since the seeds do not agree at all"
-    named = f"{best} with an LDS of {_with_ends(highest)}, {ceiling}"
-    others = "" if best == PAPER else f" The paper's cosine has {_with_ends(cosine)}."
+    named = f"{best} with an LDS of {lds_with_ends(highest)}, {ceiling}"
+    others = "" if best == PAPER else f" The paper's cosine has {lds_with_ends(cosine)}."
     if pd.isna(highest["ci_low"]):
         return (
             f"{start}, the highest of {len(compared)} methods is {named}.{others} Random scores "
@@ -94,22 +94,23 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
     rows = table[table["test_lang"] == "all"].set_index(["train_lang", "samples"])
     text = f"One step on the {k} most helpful samples"
     parts = [
-        f"{_change(rows.loc[source, TOP])} with samples in {name}"
+        f"{change(rows.loc[source, TOP])} with samples in {name}"
         for source, name in ((OWN, OWN), (OTHER, "another language"))
         if (source, TOP) in rows.index
     ]
     text += f" changes the log-odds of the right class by {' and '.join(parts)}."
     source = OTHER if (OTHER, BEYOND) in rows.index else OWN
     beyond, where = rows.loc[source, BEYOND], "another" if source == OTHER else "the test"
-    text += f" In {where} language, this is {_change(beyond)} more than k random samples of the "
+    counts = f"{beyond['test_samples']} test samples of {beyond['items']} items"
     text += (
-        f"same label give, over {beyond['test_samples']} test samples of {beyond['items']} items"
+        f" In {where} language, this is {change(beyond)} more than {k} random samples of the same "
+        f"label give"
     )
     if pd.isna(beyond["ci_low"]):
-        return f"{text}, too few for an interval."
+        return f"{text}. There are {counts}, too few for an interval."
     if beyond["ci_low"] <= 0 <= beyond["ci_high"]:
-        return f"{text}. The interval of this difference includes 0."
-    return f"{text}."
+        return f"{text} ({counts}). The interval of this difference includes 0."
+    return f"{text} ({counts})."
 
 
 def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
@@ -124,181 +125,35 @@ def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
     """
     k = table["k"].max()
     rows = table[table["k"] == k].set_index("method")
-    *first, last = [f"{_share(row)} if {_chosen(name)}" for name, row in rows.iterrows()]
+    *first, last = [f"for {share(row)} if they are {chosen(name)}" for name, row in rows.iterrows()]
     counts = f"{rows['test_samples'].iloc[0]} test samples of {rows['items'].iloc[0]} items"
     return (
-        f"Without {k} of {n_train:,} training samples, the prediction flips for "
-        f"{', '.join(first)}{' and ' * bool(first)}{last} ({counts})."
+        f"Without {k} of {n_train:,} training samples, the prediction flips "
+        f"{', '.join(first)}{', and ' * bool(first)}{last} ({counts})."
     )
 
 
-def write_table(part: str, found: Evidence | None) -> str:
-    """Write the results of a part as a table in Markdown, with a line on what they rest on.
-
-    Parameters
-    ----------
-    part : str
-        One of `evidence.PARTS`.
-    found : Evidence, optional
-        From `evidence.read`; None if there are no results.
-    """
-    if found is None:
-        return f"*{MISSING.capitalize()}*"
-    makers = {"subsets": _write_lds, "tail-patch": _write_changes, "brittleness": _write_flipped}
-    return f"{makers[part](found)}\n\n{say_source(found.about)}"
-
-
-def say_source(about: Mapping[str, Any]) -> str:
-    """Say what results rest on, and on what and how long they were computed.
-
-    Parameters
-    ----------
-    about : mapping
-        `Evidence.about`.
-    """
-    settings = ", ".join(
-        f"{_plain(key)} {_listed(value)}" for key, value in about["settings"].items()
-    )
-    samples, used = about["samples"], about["environment"]
-    text = (
-        f"Study `{about['study']}`: {samples['train']:,} training and {samples['test']} test "
-        f"samples; {settings}."
-    )
-    if about["trainings"]:
-        text += f" {about['trainings']} trainings"
-        if about["minutes"] is not None:
-            text += f", of which the last call did {about['trained']} in {about['minutes']} minutes"
-        text += "."
-    device = used["processor"] if used["device"] == "cpu" else used["device"]
-    return f"{text} {device}, torch {used['packages']['torch']}."
-
-
-def glue_values(found: Mapping[str, Mapping[str, Evidence | None]]) -> dict[str, str]:
-    """Return all sentences and tables for the book's page, by keys such as `xnli_subsets_lead`.
-
-    Parameters
-    ----------
-    found : mapping
-        Task → part → results.
-    """
-    texts = {}
-    for task, parts in found.items():
-        for part, results in parts.items():
-            start = f"{task}_{part.replace('-', '_')}"
-            texts[f"{start}_lead"] = say(part, results)
-            texts[f"{start}_table"] = write_table(part, results)
-    return texts
-
-
-def _write_lds(found: Evidence) -> str:
-    table = found.tables["lds"]
-    heads = ["method", *(f"{kind}: {what}" for kind in SUBSETS for what in ("LDS", "of ceiling"))]
-    kinds = [table[table["kind"] == kind].set_index("method") for kind in SUBSETS]
-    rows = []
-    for name in kinds[0].index:
-        control = "control: " if kind_of(name) == "control" else ""
-        cells = [cell for rows_of in kinds for cell in _lds_cells(rows_of.loc[name])]
-        rows.append([f"{control}{name}", *cells])
-    ceilings = [number(rows_of["ceiling"].iloc[0]) for rows_of in kinds]
-    rows.append(["**ceiling**", ceilings[0], "", ceilings[1], ""])
-    rows.append(["**chance**", "0", "", "0", ""])
-    return f"{_write_rows(heads, rows)}\n\n{_say_brackets(table)}"
-
-
-def _lds_cells(row: pd.Series) -> list[str]:
-    return [_with_ends(row), _of_ceiling(row)]
-
-
-def _write_changes(found: Evidence) -> str:
-    table = found.tables["change"]
-    names = [lang for lang in dict.fromkeys(table["train_lang"]) if lang not in (OWN, OTHER)]
-    columns = [*names, OWN, OTHER]
-    blocks = []
-    for kind in (TOP, BEYOND, RANDOM, SAME_LABEL):
-        part = table[table["samples"] == kind].set_index(["test_lang", "train_lang"])
-        rows = []
-        for lang in dict.fromkeys(table["test_lang"]):
-            cells = [
-                _change(part.loc[lang, column]) if (lang, column) in part.index else NONE
-                for column in columns
-            ]
-            rows.append(["**all**" if lang == "all" else name_language(lang), *cells])
-        heads = ["test language", *map(_name_source, columns)]
-        blocks.append(f"*{_TITLES[kind]}*\n\n{_write_rows(heads, rows)}")
-    return "\n\n".join([*blocks, _say_brackets(table[table["test_lang"] == "all"])])
-
-
-_TITLES = {
-    TOP: "Most helpful samples",
-    BEYOND: "Most helpful samples, minus random samples of the same label",
-    RANDOM: "Control: random samples",
-    SAME_LABEL: "Control: random samples of the same label",
-}
-
-
-def _name_source(source: str) -> str:
-    return source if source in (OWN, OTHER) else name_language(source)
-
-
-def _write_flipped(found: Evidence) -> str:
-    table, smallest = found.tables["flipped"], found.tables["smallest"]
-    ks = list(dict.fromkeys(table["k"]))
-    shares, by_k = table.set_index(["method", "k"]), smallest.set_index(["method", "k"])
-    methods = list(dict.fromkeys(table["method"]))
-    first = [[_chosen(name), *(_share(shares.loc[name, k]) for k in ks)] for name in methods]
-    second = [
-        [
-            _chosen(name),
-            *(percent(by_k.loc[(name, k), "by_k"]) for k in ks),
-            str(int(by_k.loc[(name, 0), "samples"])),
-        ]
-        for name in methods
-    ]
-    removed = [f"without {k}" for k in ks]
-    return "\n\n".join(
-        [
-            "*Predictions that flip*",
-            _write_rows(["samples removed", *removed], first),
-            _say_brackets(table),
-            "*Predictions that this many or fewer flip*",
-            _write_rows(["samples removed", *(f"{k} or fewer" for k in ks), "never"], second),
-        ]
-    )
-
-
-def _say_brackets(table: pd.DataFrame) -> str:
-    """Say what is in brackets, and on how many test samples a value rests."""
-    row = table.iloc[0]
-    what = "the interval over items"
-    if table["ci_low"].isna().all():
-        what = "the lowest and the highest item, which are too few for an interval"
-    return f"In brackets: {what}. {row['test_samples']} test samples of {row['items']} items."
-
-
-def _write_rows(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(heads)]
-    lines.append(["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [*lines, *map(list, rows)])
-
-
-def _ends(row: pd.Series) -> tuple[float, float]:
-    """Return the interval or, where there is none, the lowest and the highest item."""
+def ends(row: pd.Series) -> tuple[float, float]:
+    """Return a row's interval or, where it has none, its lowest and highest item."""
     names = ("least", "most") if pd.isna(row["ci_low"]) else ("ci_low", "ci_high")
     return float(row[names[0]]), float(row[names[1]])
 
 
-def _with_ends(row: pd.Series) -> str:
-    low, high = _ends(row)
+def lds_with_ends(row: pd.Series) -> str:
+    """Write the LDS in a `row` with what `ends` returns in brackets."""
+    low, high = ends(row)
     return f"{number(row['lds'])} ({number(low)} to {number(high)})"
 
 
-def _of_ceiling(row: pd.Series) -> str:
+def of_ceiling(row: pd.Series) -> str:
+    """Write a row's share of the ceiling, from column `of_ceiling` of `row`; a dash for none."""
     share = row["of_ceiling"]
     return NONE if share is None or math.isnan(share) else percent(share).replace("-", "\u2212")
 
 
-def _change(row: pd.Series) -> str:
-    low, high = _ends(row)
+def change(row: pd.Series) -> str:
+    """Write the change of log-odds in a `row` with what `ends` returns in brackets."""
+    low, high = ends(row)
     if row["items"] == 1:
         return _signed(row["change"])
     return f"{_signed(row['change'])} ({_signed(low)} to {_signed(high)})"
@@ -308,17 +163,15 @@ def _signed(value: float) -> str:
     return f"{value + 0.0:+.2g}".replace("-", "\u2212")
 
 
-def _share(row: pd.Series) -> str:
-    return f"{percent(row['flipped'])} ({interval(*_ends(row))})"
+def share(row: pd.Series) -> str:
+    """Write the share of flipped predictions in a `row` with what `ends` returns in brackets."""
+    return f"{percent(row['flipped'])} ({interval(*ends(row))})"
 
 
-def _chosen(method: str) -> str:
-    return "chosen at random" if method == "random" else f"most helpful by the {method}"
+def chosen(method: str) -> str:
+    """Say which samples are removed by a `method`.
 
-
-def _plain(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    >>> chosen("random")
+    'chosen at random'
+    """
+    return "chosen at random" if method == "random" else f"the most helpful by the {method}"

@@ -23,10 +23,10 @@ from ..sharing import Bootstrap
 from . import evidence
 from .catalogue import compute_all
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
+from .evidence import BY_LANGUAGE, HALVES
 from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
-HALVES, BY_LANGUAGE = "random halves", "by language"
 OPTIONS = {"subsets": evidence.Option(SUBSETS, 4), "seeds": evidence.Option(SEEDS, 2)}
 
 

@@ -4,7 +4,7 @@
 
 The model at the run's last checkpoint takes one step on the k most helpful samples of one training
 language. How much do the log-odds of the test sample's right class change? Averaged over test
-samples, this is a causal matrix: test language × training language (Chang et al. 2024).
+samples, this is a causal matrix: test language × training language (Chang et al. 2025).
 
 The step is one of plain gradient descent, on the mean loss of the k samples, at the run's learning
 rate, and without dropout. It is the step that influence is derived from (equation 2), and it needs
@@ -36,6 +36,7 @@ from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of, with_all
 from . import evidence
 from .base import MethodInput, range_of_items
+from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP
 from .gradients import cosine
 from .study import read_given
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 K = 10  # samples of one step, at most
-TOP, RANDOM, SAME_LABEL, BEYOND = "most helpful", "random", "random, same label", "difference"
-OWN, OTHER = "the test language", "other languages"  # in place of a training language
 KEYS = ["test_lang", "train_lang", "samples"]
 Choice = dict[tuple[int, str, str], np.ndarray]  # test row, language, kind → training rows (k,)
 
@@ -130,7 +129,8 @@ def choose(
     ValueError
         A language has fewer than k samples of a test sample's label.
     """
-    if not 1 <= k <= (most := largest_k(train, test)):
+    most = largest_k(train, test)
+    if not 1 <= k <= most:
         raise ValueError(
             f"k={k}: allowed are 1 to {most}, the samples of a language's rarest label in training"
         )
@@ -203,7 +203,7 @@ def changes_by_sample(
     wide = table.pivot(index=["row", "train_lang"], columns="samples", values="change")
     wide[BEYOND] = wide[TOP] - wide[SAME_LABEL]
     long = wide.reset_index().melt(["row", "train_lang"], value_name="change")
-    long = long.sort_values("row", kind="stable")
+    long = long.sort_values("row", kind="stable", ignore_index=True)
     samples = samples_of(test)
     return samples.loc[long["row"]].reset_index(drop=True).assign(**long.drop(columns="row"))
 
