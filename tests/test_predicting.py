@@ -1,6 +1,7 @@
 """Whether scores predict retraining: the tail patch, brittleness, their files and sentences."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -422,7 +423,8 @@ def test_the_lead_makes_no_claim_without_an_interval():
     rows = [["cosine", 0.2, np.nan, np.nan], ["random scores", 0.0, np.nan, np.nan]]
     assert plain(sentences.lds_lead(both_kinds(rows), evidence.HALVES)) == (
         "For random halves, the highest of 1 methods is cosine with an LDS of 0.20 (0.10 to 0.30), "
-        "40 % of the ceiling of 0.50. Random scores have 0.00. 5 items are too few for an interval."
+        "40 % of the ceiling of 0.50. Random scores have 0.00. 5 items are too few for "
+        "an interval, so brackets show their range."
     )
     no_ceiling = sentences.lds_lead(both_kinds(rows, ceiling=0), evidence.HALVES)
     assert "the ceiling is 0, since the seeds do not agree at all" in no_ceiling
@@ -456,7 +458,10 @@ def test_the_lead_of_the_tail_patch_compares_with_random_samples_of_the_label():
     unsure = sentences.tail_lead(change_table(-0.01), k=10)
     assert unsure.endswith("The interval of this difference includes 0.")
     few = sentences.tail_lead(change_table(np.nan), k=10)
-    assert few.endswith("too few for an interval.") and "(−0.5 to +0.5)" in few
+    assert (
+        few.endswith("too few for an interval, so brackets show their range.")
+        and "(−0.5 to +0.5)" in few
+    )
 
 
 def flipped_table():
@@ -479,6 +484,8 @@ def test_the_lead_of_brittleness_has_the_largest_k_and_the_control():
         "are the most helpful by the cosine, and for 20 % (10 to 30 %) if they are chosen at "
         "random (25 test samples of 25 items)."
     )
+    few = sentences.flipped_lead(flipped_table().assign(ci_low=np.nan, items=5), 500)
+    assert "40 % (0 to 100 %)" in plain(few) and "too few for an interval" in few
 
 
 def about(part, settings):
@@ -560,7 +567,10 @@ def test_a_second_call_trains_nothing_and_gives_the_same_files(
 ):
     from xl_influence import retraining
 
-    run = ["study=smoke", "task=marc", f"runs_root={smoke}", f"to={tmp_path}"]
+    root, out = tmp_path / "runs", tmp_path / "out"
+    shutil.copytree(smoke / "smoke" / "marc" / "base", root / "smoke" / "marc" / "base")
+    shutil.rmtree(root / "smoke" / "marc" / "base" / "retrainings", ignore_errors=True)
+    run = ["study=smoke", "task=marc", f"runs_root={root}", f"to={out}"]
     commands = {
         "subsets": (["subsets=4", "seeds=2"], subsets.OPTIONS, subsets.compute),
         "tail-patch": ([], {"k": evidence.Option(0, 0)}, tail_patch.compute),
@@ -570,11 +580,11 @@ def test_a_second_call_trains_nothing_and_gives_the_same_files(
     def run_all():
         for part, (more, options, compute) in commands.items():
             assert evidence.run([*run, *more], part, options, compute) == 0, part
-        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        return {path.name: path.read_bytes() for path in out.iterdir()}
 
     first = run_all()
     assert sorted(first) == sorted(f"smoke-marc-{part}.json" for part in evidence.PARTS)
-    found = {part: evidence.read(part, "marc", "smoke", tmp_path) for part in evidence.PARTS}
+    found = {part: evidence.read(part, "marc", "smoke", out) for part in evidence.PARTS}
     assert found["subsets"].about["trained"] == found["subsets"].about["trainings"] == 16
     # 2 test samples, 2 values of k, 3 methods; equal sets are trained once
     assert found["brittleness"].about["trained"] == found["brittleness"].about["trainings"] <= 12

@@ -20,6 +20,7 @@ from .evidence import (
 from .sentences import NONE, number
 
 MISSING = "not computed yet."
+FEW = "too few for an interval, so brackets show their range"
 CONTROL = "random scores"
 SUBSETS = {HALVES: "For random halves", BY_LANGUAGE: "For subsets that lack a part of one language"}
 
@@ -65,7 +66,7 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
     if pd.isna(highest["ci_low"]):
         return (
             f"{start}, the highest of {len(compared)} methods is {named}.{others} Random scores "
-            f"have {number(control['lds'])}. {highest['items']} items are too few for an interval."
+            f"have {number(control['lds'])}. {highest['items']} items are {FEW}."
         )
     threshold = max(0, control["ci_high"])
     above = int((compared["ci_low"] > threshold).sum())
@@ -107,7 +108,7 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
         f"label give"
     )
     if pd.isna(beyond["ci_low"]):
-        return f"{text}. There are {counts}, too few for an interval."
+        return f"{text}. There are {counts}, {FEW}."
     if beyond["ci_low"] <= 0 <= beyond["ci_high"]:
         return f"{text} ({counts}). The interval of this difference includes 0."
     return f"{text} ({counts})."
@@ -127,6 +128,7 @@ def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
     rows = table[table["k"] == k].set_index("method")
     *first, last = [f"for {share(row)} if they are {chosen(name)}" for name, row in rows.iterrows()]
     counts = f"{rows['test_samples'].iloc[0]} test samples of {rows['items'].iloc[0]} items"
+    counts += f", {FEW}" if rows["ci_low"].isna().all() else ""
     return (
         f"Without {k} of {n_train:,} training samples, the prediction flips "
         f"{', '.join(first)}{', and ' * bool(first)}{last} ({counts})."
