@@ -290,8 +290,8 @@ def test_the_files_of_the_book_are_for_the_studys_own_runs(changed):
 
 
 LDS_COLUMNS = [
-    *("kind", "method", "lds", "ci_low", "ci_high", "least", "most", "chance", "ceiling"),
-    *("of_ceiling", "subsets", "seeds", "test_samples", "items"),
+    *("kind", "method", "lds", "ci_low", "ci_high", "least", "most", "draw_low", "draw_high"),
+    *("chance", "ceiling", "of_ceiling", "subsets", "seeds", "test_samples", "items"),
 ]
 
 
@@ -300,8 +300,9 @@ def lds_table(rows):
     return pd.DataFrame(
         [
             [
-                *(kind, name, value, low, high, value - 0.1, value + 0.1, 0, ceiling),
-                *(value / ceiling if ceiling else np.nan, 100, 2, 25),
+                *(kind, name, value, low, high, value - 0.1, value + 0.1),
+                *((-0.06, 0.06) if name == "random scores" else (value, value)),
+                *(0, ceiling, value / ceiling if ceiling else np.nan, 100, 2, 25),
                 5 if np.isnan(low) else 25,
             ]
             for kind, name, value, low, high, ceiling in rows
@@ -400,31 +401,33 @@ def plain(text):
     return text.replace("\u00a0", " ")
 
 
+RANDOM = "The highest of 20 draws of random scores has 0.06."
+
+
 def test_the_lead_names_the_best_method_with_interval_and_ceiling():
     assert plain(sentences.lds_lead(BETTER, evidence.BY_LANGUAGE)) == (
         "For subsets that lack a part of one language, 1 of 2 methods predicts retraining better "
-        "than random scores. The best is BM25 with an LDS of 0.20 (0.10 to 0.30), 40 % of the "
-        "ceiling of 0.50. The paper's cosine has 0.10 (−0.05 to 0.20)."
+        "than random scores. The highest LDS is 0.20 (0.10 to 0.30), by BM25, 40 % of the ceiling "
+        f"of 0.50. The paper's cosine has 0.10 (−0.05 to 0.20). {RANDOM}"
     )
 
 
 def test_the_lead_says_so_if_no_method_is_better_than_random():
-    table = BETTER.assign(ci_low=-0.01)
-    assert plain(sentences.lds_lead(table, evidence.HALVES)) == (
+    assert plain(sentences.lds_lead(BETTER.assign(ci_low=-0.01), evidence.HALVES)) == (
         "For random halves, none of 2 methods predicts retraining better than random scores. The "
-        "highest is BM25 with an LDS of 0.20 (−0.01 to 0.30), 40 % of the ceiling of 0.50. The "
-        "paper's cosine has 0.10 (−0.01 to 0.20)."
+        "highest LDS is 0.20 (−0.01 to 0.30), by BM25, 40 % of the ceiling of 0.50. The paper's "
+        f"cosine has 0.10 (−0.01 to 0.20). {RANDOM}"
     )
-    above_zero_but_not_above_random = BETTER.assign(ci_low=0.005)
-    assert "none of 2" in sentences.lds_lead(above_zero_but_not_above_random, evidence.HALVES)
+    as_high_as_a_draw = BETTER.assign(lds=0.06, ci_low=0.01)
+    assert "none of 2 methods" in sentences.lds_lead(as_high_as_a_draw, evidence.HALVES)
 
 
 def test_the_lead_makes_no_claim_without_an_interval():
     rows = [["cosine", 0.2, np.nan, np.nan], ["random scores", 0.0, np.nan, np.nan]]
     assert plain(sentences.lds_lead(both_kinds(rows), evidence.HALVES)) == (
-        "For random halves, the highest of 1 methods is cosine with an LDS of 0.20 (0.10 to 0.30), "
-        "40 % of the ceiling of 0.50. Random scores have 0.00. 5 items are too few for "
-        "an interval, so brackets show their range."
+        "For random halves, the highest LDS of 1 methods is 0.20 (0.10 to 0.30), by cosine, 40 % "
+        f"of the ceiling of 0.50. {RANDOM} 5 items are too few for an interval, so brackets show "
+        "their range."
     )
     no_ceiling = sentences.lds_lead(both_kinds(rows, ceiling=0), evidence.HALVES)
     assert "the ceiling is 0, since the seeds do not agree at all" in no_ceiling
@@ -450,17 +453,17 @@ def change_table(low):
 def test_the_lead_of_the_tail_patch_compares_with_random_samples_of_the_label():
     text = sentences.tail_lead(change_table(0.001), k=10)
     assert text == (
-        "One step on the 10 most helpful samples changes the log-odds of the right class by +0.03 "
-        "(+0.001 to +0.05) with samples in the test language and +0.02 (+0.001 to +0.05) with "
-        "samples in another language. In another language, this is +0.01 (+0.001 to +0.05) more "
-        "than 10 random samples of the same label give (25 test samples of 25 items)."
+        "One step on the 10 most helpful samples changes the log-odds of the right class by "
+        "+0.030 (+0.001 to +0.050) with samples in the test language and +0.020 (+0.001 to +0.050) "
+        "with samples in another language. In another language, this is +0.010 (+0.001 to +0.050) "
+        "more than 10 random samples of the same label give (25 test samples of 25 items)."
     )
     unsure = sentences.tail_lead(change_table(-0.01), k=10)
     assert unsure.endswith("The interval of this difference includes 0.")
     few = sentences.tail_lead(change_table(np.nan), k=10)
     assert (
         few.endswith("too few for an interval, so brackets show their range.")
-        and "(−0.5 to +0.5)" in few
+        and "(−0.500 to +0.500)" in few
     )
 
 
@@ -538,8 +541,8 @@ def test_every_table_has_equally_long_rows_and_its_source(results):
 def test_the_table_of_methods_has_controls_ceiling_and_chance(results):
     text = plain(retraining_tables.write_table("subsets", results["subsets"]))
     assert "| BM25 | 0.20 (0.10 to 0.30) | 40 % | 0.20 (0.10 to 0.30) | 40 % |" in text
-    assert "| control: random scores | 0.00 (−0.01 to 0.01) | 0 % |" in text
-    assert "| control: shuffled samples |" in text
+    assert "| control: random scores | 0.00 (draws −0.06 to 0.06) | 0 % |" in text
+    assert "| control: shuffled samples |" in text and "highest of 20 draws" in text
     assert "| **ceiling** | 0.50 |" in text and "| **chance** | 0 |" in text
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..prose import interval, percent
 from .catalogue import PAPER, kind_of
+from .controls import DRAWS
 from .evidence import (
     BEYOND,
     BY_LANGUAGE,
@@ -53,33 +54,32 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
         From `subsets.measure`.
     kind : str
         The kind of subsets.
+
+    Returns
+    -------
+    str
+        A method counts as better than random scores if its interval lies above 0 and its LDS above
+        that of every draw of random scores.
     """
     rows = table[table["kind"] == kind].set_index("method")
     compared = rows[[kind_of(name) != "control" for name in rows.index]]
-    best, start = compared["lds"].idxmax(), SUBSETS[kind]
-    highest, cosine, control = rows.loc[best], rows.loc[PAPER], rows.loc[CONTROL]
+    best, n = compared["lds"].idxmax(), len(compared)
+    highest, random = rows.loc[best], rows.loc[CONTROL, "draw_high"]
     ceiling = f"{of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
     if not highest["ceiling"]:
         ceiling = "and the ceiling is 0, since the seeds do not agree at all"
-    named = f"{best} with an LDS of {lds_with_ends(highest)}, {ceiling}"
-    others = "" if best == PAPER else f" The paper's cosine has {lds_with_ends(cosine)}."
+    text = f"is {lds_with_ends(highest)}, by {best}, {ceiling}."
+    if best != PAPER:
+        text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}."
+    text += f" The highest of {DRAWS} draws of random scores has {number(random)}."
+    start = f"{SUBSETS[kind]},"
     if pd.isna(highest["ci_low"]):
-        return (
-            f"{start}, the highest of {len(compared)} methods is {named}.{others} Random scores "
-            f"have {number(control['lds'])}. {highest['items']} items are {FEW}."
-        )
-    threshold = max(0, control["ci_high"])
-    above = int((compared["ci_low"] > threshold).sum())
-    if not above:
-        return (
-            f"{start}, none of {len(compared)} methods predicts retraining better than random "
-            f"scores. The highest is {named}.{others}"
-        )
-    are = "predicts" if above == 1 else "predict"
-    return (
-        f"{start}, {above} of {len(compared)} methods {are} retraining better than random scores. "
-        f"The best is {named}.{others}"
-    )
+        few = f"{_count(int(highest['items']), 'item')} are {FEW}."
+        return f"{start} the highest LDS of {n} methods {text} {few}"
+    above = int(((compared["ci_low"] > 0) & (compared["lds"] > random)).sum())
+    which = f"{above} of {n} methods {'predicts' if above == 1 else 'predict'}"
+    which = which if above else f"none of {n} methods predicts"
+    return f"{start} {which} retraining better than random scores. The highest LDS {text}"
 
 
 def tail_lead(table: pd.DataFrame, k: int) -> str:
@@ -94,19 +94,18 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
     """
     rows = table[table["test_lang"] == "all"].set_index(["train_lang", "samples"])
     text = f"One step on the {k} most helpful samples"
+    digits = count_digits(table)
     parts = [
-        f"{change(rows.loc[source, TOP])} with samples in {name}"
+        f"{change(rows.loc[source, TOP], digits)} with samples in {name}"
         for source, name in ((OWN, OWN), (OTHER, "another language"))
         if (source, TOP) in rows.index
     ]
     text += f" changes the log-odds of the right class by {' and '.join(parts)}."
     source = OTHER if (OTHER, BEYOND) in rows.index else OWN
     beyond, where = rows.loc[source, BEYOND], "another" if source == OTHER else "the test"
-    counts = f"{beyond['test_samples']} test samples of {beyond['items']} items"
-    text += (
-        f" In {where} language, this is {change(beyond)} more than {k} random samples of the same "
-        f"label give"
-    )
+    counts = count_samples(beyond)
+    text += f" In {where} language, this is {change(beyond, digits)} more than "
+    text += f"{k} random samples of the same label give"
     if pd.isna(beyond["ci_low"]):
         return f"{text}. There are {counts}, {FEW}."
     if beyond["ci_low"] <= 0 <= beyond["ci_high"]:
@@ -127,7 +126,7 @@ def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
     k = table["k"].max()
     rows = table[table["k"] == k].set_index("method")
     *first, last = [f"for {share(row)} if they are {chosen(name)}" for name, row in rows.iterrows()]
-    counts = f"{rows['test_samples'].iloc[0]} test samples of {rows['items'].iloc[0]} items"
+    counts = count_samples(rows.iloc[0])
     counts += f", {FEW}" if rows["ci_low"].isna().all() else ""
     return (
         f"Without {k} of {n_train:,} training samples, the prediction flips "
@@ -153,16 +152,40 @@ def of_ceiling(row: pd.Series) -> str:
     return NONE if share is None or math.isnan(share) else percent(share).replace("-", "\u2212")
 
 
-def change(row: pd.Series) -> str:
-    """Write the change of log-odds in a `row` with what `ends` returns in brackets."""
+def change(row: pd.Series, digits: int) -> str:
+    """Write the change of log-odds in a `row` with what `ends` returns in brackets.
+
+    `digits` is the number of decimals, see `count_digits`.
+    """
     low, high = ends(row)
-    if row["items"] == 1:
-        return _signed(row["change"])
-    return f"{_signed(row['change'])} ({_signed(low)} to {_signed(high)})"
+    return f"{signed(row['change'], digits)} ({signed(low, digits)} to {signed(high, digits)})"
 
 
-def _signed(value: float) -> str:
-    return f"{value + 0.0:+.2g}".replace("-", "\u2212")
+def count_digits(table: pd.DataFrame) -> int:
+    """Return how many decimals show two digits of the largest change by the most helpful samples.
+
+    `table` comes from `tail_patch.average`.
+    """
+    largest = table.loc[table["samples"] == TOP, "change"].abs().max()
+    return min(max(1 - math.floor(math.log10(largest)), 2), 8) if largest else 2
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a number, `value`, with its sign and this many `digits` after the point.
+
+    >>> signed(-0.0123, 3), signed(0.5, 2)
+    ('−0.012', '+0.50')
+    """
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\u2212")
+
+
+def count_samples(row: pd.Series) -> str:
+    """Say how many test samples and items are behind a `row`."""
+    return f"{int(row['test_samples'])} test samples of {_count(int(row['items']), 'item')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def share(row: pd.Series) -> str:

@@ -10,17 +10,21 @@ from IPython.display import Markdown
 
 from ..prose import percent
 from ..tasks import name_language
-from .catalogue import kind_of
+from .catalogue import AVERAGED, kind_of
+from .controls import DRAWS
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP, Evidence
 from .retraining_sentences import (
     MISSING,
     SUBSETS,
     change,
     chosen,
+    count_digits,
+    count_samples,
     lds_with_ends,
     of_ceiling,
     say,
     share,
+    signed,
 )
 from .sentences import NONE, number
 
@@ -57,8 +61,8 @@ def say_source(about: Mapping[str, Any]) -> str:
     about : mapping
         `Evidence.about`.
     """
-    settings = ", ".join(
-        f"{_plain(key)} {_listed(value)}" for key, value in about["settings"].items()
+    settings = "; ".join(
+        f"{_plain(key)}: {_listed(value)}" for key, value in about["settings"].items()
     )
     samples, used = about["samples"], about["environment"]
     text = (
@@ -131,16 +135,21 @@ def _write_lds(found: Evidence) -> str:
     kinds = [table[table["kind"] == kind].set_index("method") for kind in SUBSETS]
     rows = []
     for name in kinds[0].index:
-        control = "control: " if kind_of(name) == "control" else ""
-        cells = [cell for rows_of in kinds for cell in _lds_cells(rows_of.loc[name])]
-        rows.append([f"{control}{name}", *cells])
+        drawn = name in AVERAGED
+        cells = [cell for rows_of in kinds for cell in _lds_cells(rows_of.loc[name], drawn)]
+        start = "control: " if kind_of(name) == "control" else ""
+        rows.append([f"{start}{name}", *cells])
     ceilings = [number(rows_of["ceiling"].iloc[0]) for rows_of in kinds]
     rows.append(["**ceiling**", ceilings[0], "", ceilings[1], ""])
     rows.append(["**chance**", "0", "", "0", ""])
-    return f"{_write_rows(heads, rows)}\n\n{_say_brackets(table)}"
+    draws = f"Of the random controls: the lowest and the highest of {DRAWS} draws."
+    return f"{_write_rows(heads, rows)}\n\n{_say_brackets(table)} {draws}"
 
 
-def _lds_cells(row: pd.Series) -> list[str]:
+def _lds_cells(row: pd.Series, control: bool) -> list[str]:
+    if control:
+        draws = f"{number(row['draw_low'])} to {number(row['draw_high'])}"
+        return [f"{number(row['lds'])} (draws {draws})", of_ceiling(row)]
     return [lds_with_ends(row), of_ceiling(row)]
 
 
@@ -149,19 +158,31 @@ def _write_changes(found: Evidence) -> str:
     order = list(dict.fromkeys([*table["test_lang"], *table["train_lang"]]))
     names = sorted(set(table["train_lang"]) - {OWN, OTHER}, key=order.index)
     columns = [*names, OWN, OTHER]
-    blocks = []
+    digits, blocks = count_digits(table), []
     for kind in (TOP, BEYOND, RANDOM, SAME_LABEL):
         part = table[table["samples"] == kind].set_index(["test_lang", "train_lang"])
         rows = []
         for lang in dict.fromkeys(table["test_lang"]):
-            cells = [
-                change(part.loc[lang, column]) if (lang, column) in part.index else NONE
+            found = [
+                _change_cell(part.loc[lang, column], digits)
+                if (lang, column) in part.index
+                else NONE
                 for column in columns
             ]
-            rows.append(["**all**" if lang == "all" else name_language(lang), *cells])
+            rows.append(["**all**" if lang == "all" else name_language(lang), *found])
         heads = ["test language", *map(_name_source, columns)]
         blocks.append(f"*{TITLES[kind]}*\n\n{_write_rows(heads, rows)}")
-    return "\n\n".join([*blocks, _say_brackets(table[table["test_lang"] == "all"])])
+    each = table.loc[table["test_lang"] != "all", ["test_samples", "items"]].drop_duplicates()
+    counts = " or ".join(count_samples(row) for _, row in each.iterrows())
+    note = f"{_say_brackets(table[table['test_lang'] == 'all'])} Each test language: {counts}."
+    return "\n\n".join([*blocks, note])
+
+
+def _change_cell(row: pd.Series, digits: int) -> str:
+    """Return a cell of the matrix; a single test language has no brackets without an interval."""
+    if row.name[0] != "all" and pd.isna(row["ci_low"]):
+        return signed(row["change"], digits)
+    return change(row, digits)
 
 
 def _name_source(source: str) -> str:
@@ -196,11 +217,10 @@ def _write_flipped(found: Evidence) -> str:
 
 def _say_brackets(table: pd.DataFrame) -> str:
     """Say what is in brackets, and on how many test samples a value rests."""
-    row = table.iloc[0]
     what = "the interval over items"
     if table["ci_low"].isna().all():
-        what = "the lowest and the highest item, which are too few for an interval"
-    return f"In brackets: {what}. {row['test_samples']} test samples of {row['items']} items."
+        what = "the lowest and the highest item, since they are too few for an interval"
+    return f"{count_samples(table.iloc[0])}. In brackets: {what}."
 
 
 def _write_rows(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
