@@ -289,6 +289,10 @@ def test_the_files_of_the_book_are_for_the_studys_own_runs(changed):
     assert folder.name == "elsewhere"
 
 
+def test_a_run_with_other_languages_is_not_the_studys_own():
+    assert "languages=['en', 'de']: the files of the book" in refused("languages=[en,de]")
+
+
 LDS_COLUMNS = [
     *("kind", "method", "lds", "ci_low", "ci_high", "least", "most", "draw_low", "draw_high"),
     *("chance", "ceiling", "of_ceiling", "subsets", "seeds", "test_samples", "items"),

@@ -253,15 +253,23 @@ def read_command(
         for name, option in options.items()
     }
     config = params.merge(given)
-    own = params.study_defaults(config) | {"variant": "base"}
-    keys = (*experiments.KEYS, *tables.ANALYSIS)
-    changed = [f"{key}={config[key]}" for key in keys if key in own and config[key] != own[key]]
+    changed = _find_changes(config)
     if changed and not folder:
         raise params.ParameterError(
             f"{', '.join(changed)}: the files of the book hold results of the study's own runs "
             "only; for others name a folder, as in to=elsewhere"
         )
     return config, chosen, Path(folder).expanduser() if folder else None
+
+
+def _find_changes(config: dict[str, Any]) -> list[str]:
+    """List what makes a run another than the study's own, as key=value."""
+    if config["task"] == "own":  # which no study has
+        return ["task=own"]
+    own = params.study_defaults(config) | {"variant": "base"}
+    own["languages"] = params.merge({key: config[key] for key in ("task", "study")})["languages"]
+    keys = (*experiments.KEYS, *tables.ANALYSIS)
+    return [f"{key}={config[key]}" for key in keys if config[key] != own[key]]
 
 
 def _check_option(name: str, value: Any, option: Option) -> Any:
@@ -274,9 +282,8 @@ def _check_option(name: str, value: Any, option: Option) -> Any:
     if several:
         allowed = f"whole numbers from {option.least} in ascending order, as in 20,60"
     whole = all(type(number) is int and number >= option.least for number in values)
-    if not whole or len(values) < 1 or (len(values) > 1 and not several):
-        raise params.ParameterError(f"{name}={value} (command line): allowed: {allowed}")
-    if values != sorted(set(values)):
+    count = len(values) >= 1 if several else len(values) == 1
+    if not whole or not count or values != sorted(set(values)):
         raise params.ParameterError(f"{name}={value} (command line): allowed: {allowed}")
     return values if several else values[0]
 
