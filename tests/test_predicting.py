@@ -550,6 +550,29 @@ def test_the_table_of_methods_has_controls_ceiling_and_chance(results):
     assert "| **ceiling** | 0.50 |" in text and "| **chance** | 0 |" in text
 
 
+def test_the_tail_patch_has_its_controls_and_a_matrix_of_languages():
+    each = pd.DataFrame(
+        [
+            [f"{test}{item}", str(item), test, train, kind, 0.1 * (kind == evidence.TOP)]
+            for item in range(3)
+            for test in LANGUAGES
+            for train in LANGUAGES
+            for kind in (evidence.TOP, evidence.RANDOM, evidence.SAME_LABEL, evidence.BEYOND)
+        ],
+        columns=["test", "item", "test_lang", "train_lang", "samples", "change"],
+    )
+    found = evidence.Evidence(
+        about("tail-patch", {"k": 10}), {"change": tail_patch.average(each, FEW)}
+    )
+    text = retraining_tables.write_table("tail-patch", found)
+    assert "| the most helpful samples | +0.10 (+0.10 to +0.10) | +0.10 (+0.10 to +0.10) |" in text
+    assert "| control: random samples | +0.00 (+0.00 to +0.00) |" in text
+    assert "| test language | on English | on German |" in text
+    assert "| German | +0.10 | +0.10 |" in text, "no interval, so no brackets"
+    assert "6 test samples of 3 items. In brackets: the lowest and the highest item" in text
+    assert "One test language: 3 test samples of 3 items, too few for an interval." in text
+
+
 def test_what_is_not_computed_is_said_to_be(results):
     found = {"xnli": results, "marc": dict.fromkeys(results)}
     values = retraining_tables.glue_values(found)

@@ -30,11 +30,12 @@ from .sentences import NONE, number
 
 NAMES = {"subsets": "LDS", "tail-patch": "tail patch", "brittleness": "brittleness"}
 TITLES = {
-    TOP: "Most helpful samples",
-    BEYOND: "Most helpful samples, minus random samples of the same label",
-    RANDOM: "Control: random samples",
-    SAME_LABEL: "Control: random samples of the same label",
+    TOP: "the most helpful samples",
+    BEYOND: "the same, minus random samples of the same label",
+    SAME_LABEL: "control: random samples of the same label",
+    RANDOM: "control: random samples",
 }
+IN_MATRIX = (TOP, BEYOND)
 
 
 def write_table(part: str, found: Evidence | None) -> str:
@@ -131,7 +132,9 @@ def glue_values(found: Mapping[str, Mapping[str, Evidence | None]]) -> dict[str,
 
 def _write_lds(found: Evidence) -> str:
     table = found.tables["lds"]
-    heads = ["method", *(f"{kind}: {what}" for kind in SUBSETS for what in ("LDS", "of ceiling"))]
+    heads = ["method"]
+    for kind in SUBSETS:
+        heads += [f"LDS, {kind}", "of ceiling"]
     kinds = [table[table["kind"] == kind].set_index("method") for kind in SUBSETS]
     rows = []
     for name in kinds[0].index:
@@ -154,39 +157,56 @@ def _lds_cells(row: pd.Series, control: bool) -> list[str]:
 
 
 def _write_changes(found: Evidence) -> str:
-    table = found.tables["change"]
+    """Write a table of all test samples with the controls, then a matrix of languages for two."""
+    table, overall = found.tables["change"], found.tables["change"].query("test_lang == 'all'")
+    digits, rows = count_digits(table), []
+    cells = overall.set_index(["samples", "train_lang"])
+    sources = [source for source in (OWN, OTHER) if source in set(overall["train_lang"])]
+    for kind, title in TITLES.items():
+        each = [
+            change(cells.loc[kind, source], digits) if (kind, source) in cells.index else NONE
+            for source in sources
+        ]
+        rows.append([title, *each])
+    return "\n\n".join(
+        [
+            _write_rows(["one step on", *(f"in {source}" for source in sources)], rows),
+            _say_brackets(overall),
+            *(
+                f"*{TITLES[kind].capitalize()}*\n\n{_write_matrix(table, kind, digits)}"
+                for kind in IN_MATRIX
+            ),
+            _say_cells(table),
+        ]
+    )
+
+
+def _write_matrix(table: pd.DataFrame, kind: str, digits: int) -> str:
+    """Write a matrix test × training language, with brackets only where there is an interval."""
+    part = table[table["samples"] == kind].set_index(["test_lang", "train_lang"])
     order = list(dict.fromkeys([*table["test_lang"], *table["train_lang"]]))
     names = sorted(set(table["train_lang"]) - {OWN, OTHER}, key=order.index)
-    columns = [*names, OWN, OTHER]
-    digits, blocks = count_digits(table), []
-    for kind in (TOP, BEYOND, RANDOM, SAME_LABEL):
-        part = table[table["samples"] == kind].set_index(["test_lang", "train_lang"])
-        rows = []
-        for lang in dict.fromkeys(table["test_lang"]):
-            found = [
-                _change_cell(part.loc[lang, column], digits)
-                if (lang, column) in part.index
-                else NONE
-                for column in columns
-            ]
-            rows.append(["**all**" if lang == "all" else name_language(lang), *found])
-        heads = ["test language", *map(_name_source, columns)]
-        blocks.append(f"*{TITLES[kind]}*\n\n{_write_rows(heads, rows)}")
-    each = table.loc[table["test_lang"] != "all", ["test_samples", "items"]].drop_duplicates()
-    counts = " or ".join(count_samples(row) for _, row in each.iterrows())
-    note = f"{_say_brackets(table[table['test_lang'] == 'all'])} Each test language: {counts}."
-    return "\n\n".join([*blocks, note])
+    rows = []
+    for lang in dict.fromkeys(table["test_lang"]):
+        cells = [part.loc[lang, name] if (lang, name) in part.index else None for name in names]
+        title = "**all**" if lang == "all" else name_language(lang)
+        rows.append([title, *(_write_cell(cell, digits) for cell in cells)])
+    return _write_rows(["test language", *(f"on {name_language(name)}" for name in names)], rows)
 
 
-def _change_cell(row: pd.Series, digits: int) -> str:
-    """Return a cell of the matrix; a single test language has no brackets without an interval."""
-    if row.name[0] != "all" and pd.isna(row["ci_low"]):
-        return signed(row["change"], digits)
-    return change(row, digits)
+def _write_cell(row: pd.Series | None, digits: int) -> str:
+    if row is None:
+        return NONE
+    return signed(row["change"], digits) if pd.isna(row["ci_low"]) else change(row, digits)
 
 
-def _name_source(source: str) -> str:
-    return source if source in (OWN, OTHER) else name_language(source)
+def _say_cells(table: pd.DataFrame) -> str:
+    """Say on how many test samples a cell of the matrix rests."""
+    each = table[table["test_lang"] != "all"]
+    counts = each[["test_samples", "items"]].drop_duplicates()
+    text = " or ".join(count_samples(row) for _, row in counts.iterrows())
+    few = ", too few for an interval" if each["ci_low"].isna().all() else ""
+    return f"One test language: {text}{few}." if text else ""
 
 
 def _write_flipped(found: Evidence) -> str:
