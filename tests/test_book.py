@@ -83,7 +83,9 @@ def find_references():
     """Each number in the prose: (page, folder of the run, start of the notebook's name, key)."""
     for path in sorted((ROOT / "book").glob("*.md")):
         text = path.read_text(encoding="utf-8")
-        for where, key in re.findall(r"\{(?:number|lead)\}`(\S+) (\S+)`", text):
+        pasted = r"\{(?:number|lead)\}`(\S+) (\S+)`|\{glued-table\} (\S+) (\S+)"
+        for pair in re.findall(pasted, text):
+            where, key = filter(None, pair)
             folder, _, notebook = where.rpartition("/")
             yield path.stem, folder, notebook, key
         for default, body in re.findall(r"```\{task-numbers\} (\S+)\n(.*?)```", text, re.DOTALL):

@@ -51,6 +51,12 @@ def test_lds_is_one_for_the_truth_and_zero_for_random_scores(outcomes):
     found = found.set_index("method")
     assert abs(found.loc["random", "lds"]) < 0.05
     assert found.loc["truth", "ci_low"] > 0.6
+    low, high = found.loc["random", ["draw_low", "draw_high"]]
+    assert -0.3 < low < found.loc["random", "lds"] < high < 0.3, "single draws vary more"
+    assert found.loc["truth", "draw_low"] == found.loc["truth", "draw_high"]
+    least, most = found.loc["truth", ["least", "most"]]
+    each = lds.lds_by_sample(values, masks, noisy.mean(0))  # each sample is its own item
+    assert [least, most] == pytest.approx([each.min(), each.max()])
     assert found.loc["truth", ["subsets", "seeds", "test_samples", "items"]].tolist() == [
         *(80, 2),
         *(8, 8),

@@ -35,7 +35,7 @@ def test_plan_removes_the_top_and_matches_its_controls():
 
 def test_test_samples_come_from_the_languages_in_turn():
     test = pd.DataFrame({"lang": ["en", "en", "de", "de", "fr", "fr"]})
-    assert retraining._in_turn(test, 4) == [0, 2, 4, 1]
+    assert retraining.take_in_turn(test, 4) == [0, 2, 4, 1]
 
 
 def test_removing_all_is_refused():

@@ -12,7 +12,8 @@ import copy
 import itertools
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def plan(
             f"removal_ks={list(ks)}: allowed are 1 to {len(train) - 1}; "
             f"there are {len(train)} training samples"
         )
-    seeds, chosen, found = list(seeds), _in_turn(test, samples), []
+    seeds, chosen, found = list(seeds), take_in_turn(test, samples), []
     tops = most_influential(cube.isel(test=chosen), max(ks))
     for number, row in enumerate(chosen):
         uid = test["uid"].iloc[row]
@@ -137,8 +138,8 @@ def _choose(
     return sets
 
 
-def _in_turn(test: pd.DataFrame, samples: int) -> list[int]:
-    """Return row numbers of the first `samples` test samples, taking the languages in turn."""
+def take_in_turn(test: pd.DataFrame, samples: int) -> list[int]:
+    """Return row numbers of the first `samples` rows of `test`, taking the languages in turn."""
     turn = test.groupby("lang", sort=False).cumcount()
     return list(turn.reset_index(drop=True).sort_values(kind="stable").index[:samples])
 
@@ -244,6 +245,7 @@ class Retrainer:
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
         self.test_ids = runs.read_inputs(self.run, "test", test["uid"])["input_ids"].tolist()
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
+        self.seconds: list[float] = []  # of each training done by this object
 
     def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
         """Map test uids to the probability of the gold class, trained without rows `removed`.
@@ -258,12 +260,28 @@ class Retrainer:
         """
         if not removed and seed == self.params["seed"]:  # the run itself
             return dict(zip(self.test["uid"], self.test["confidence"], strict=True))
-        mark = runs.fingerprint(
-            "removal", self.mark, self.epochs, seed, removed, list(self.test["uid"])
-        )
+        found: dict[str, float] = self._find("removal", self._train, seed, removed)
+        return found
+
+    def probabilities(self, seed: int, removed: tuple[int, ...]) -> dict[str, list[float]]:
+        """Map test uids to the probability of each class, trained without rows `removed`.
+
+        Parameters
+        ----------
+        seed, removed
+            As for `confidence`, whose results are kept in other files.
+        """
+        found: dict[str, list[float]] = self._find("classes", self._predict, seed, removed)
+        return found
+
+    def _find(
+        self, kind: str, train: Callable[..., np.ndarray], seed: int, removed: tuple[int, ...]
+    ) -> Any:
+        """Read what was kept of a training, which is done first if there is nothing."""
+        mark = runs.fingerprint(kind, self.mark, self.epochs, seed, removed, list(self.test["uid"]))
         path = self.run / "retrainings" / f"{mark}.json"
         if not path.exists():
-            self._keep(path, seed, removed)
+            self._keep(path, train, seed, removed)
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -271,19 +289,27 @@ class Retrainer:
                 f"{path} is damaged ({error}). Remove it, and that model is trained again"
             ) from error
 
-    def _keep(self, path: Path, seed: int, removed: tuple[int, ...]) -> None:
-        """Train without the rows `removed` and keep the confidences, unless another process did."""
+    def _keep(
+        self, path: Path, train: Callable[..., np.ndarray], seed: int, removed: tuple[int, ...]
+    ) -> None:
+        """Train without the rows `removed` and keep the result, unless another process did."""
         name = f".{path.stem}.lock"
         with runs.lock(path.parent, "retraining", name):
             if not path.exists():
-                found = map(float, self._train(seed, removed))
+                start = time.monotonic()
+                found = train(seed, removed).tolist()
                 with runs.write_atomically(path) as partial:
                     named = dict(zip(self.test["uid"], found, strict=True))
                     partial.write_text(json.dumps(named), encoding="utf-8")
+                self.seconds.append(time.monotonic() - start)
             runs.remove(path.with_name(name))  # whoever waited sees that all is done
 
     def _train(self, seed: int, removed: tuple[int, ...]) -> np.ndarray:
         """Train without the rows `removed`; return the gold class's probability, (test,)."""
+        return self._predict(seed, removed)[np.arange(len(self.test)), self.test["label"]]
+
+    def _predict(self, seed: int, removed: tuple[int, ...]) -> np.ndarray:
+        """Train without the rows `removed`; return each class's probability, (test, class)."""
         from .finetune import pick_device
         from .selection import predict
         from .trainer import build
@@ -303,8 +329,7 @@ class Retrainer:
                 stop_after=self.epochs,
             )
             trainer.train()
-        probability = predict(model.eval(), self.test_ids, self.params["max_tokens"])
-        return probability[np.arange(len(self.test)), self.test["label"]]
+        return predict(model.eval(), self.test_ids, self.params["max_tokens"])
 
     def _new(self, seed: int) -> transformers.PreTrainedModel:
         """Return the encoder with a new head, as at the start of fine-tuning."""

@@ -1,6 +1,7 @@
 """What the runs found, in the text of the book.
 
-`{number}` is a number in a sentence, `{lead}` a whole sentence, `{task-numbers}` a table by task:
+`{number}` is a number in a sentence, `{lead}` a whole sentence, `{task-numbers}` a table by task,
+`{glued-table}` a table that a notebook has glued as Markdown:
 
     On XNLI it is {number}`xnli/04 cross_positive`. In words: {lead}`xnli/04 cross_lead`
 
@@ -174,6 +175,17 @@ class TaskNumbers(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class GluedTable(SphinxDirective):
+    """A table that a notebook has glued as Markdown; the arguments are the notebook and the key."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        """The table, or that there is none yet."""
+        text = _lookup_reference(self.env, " ".join(self.arguments))
+        return self.parse_text_to_nodes("Not computed yet." if text == MISSING else text)
+
+
 def _table_row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -213,5 +225,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("lead", Lead())
     app.add_role("task", DataName())
     app.add_directive("task-numbers", TaskNumbers)
+    app.add_directive("glued-table", GluedTable)
     app.add_directive("data-band", DataBand)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

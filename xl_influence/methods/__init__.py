@@ -6,7 +6,8 @@ of every method that can be computed for it. `compare` puts the same questions t
 (`remove_language`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what
 agrees with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
 (`nearest_first`). `lds` says how well a method predicts retraining on subsets, `find_flipped` how
-well a score finds changed labels; `subsets` does the trainings.
+well a score finds changed labels. The modules `subsets`, `tail_patch` and `brittleness` are
+commands that train models, or take a step with one, and leave files for the book.
 """
 
 from .base import MethodInput, NotAvailableError

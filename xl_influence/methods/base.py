@@ -122,3 +122,22 @@ def cosines(test: np.ndarray, train: np.ndarray) -> np.ndarray:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units.append(vectors / np.where(lengths == 0, 1, lengths))
     return units[0] @ units[1].T
+
+
+def range_of_items(values: np.ndarray | pd.Series, items: pd.Series) -> tuple[float, float]:
+    """Return the lowest and the highest mean of an item, shown where items are few.
+
+    Parameters
+    ----------
+    values : array_like
+        One value per test sample.
+    items : pandas.Series
+        The item of each.
+
+    Examples
+    --------
+    >>> range_of_items(np.array([0.0, 0.5, 0.75]), pd.Series(["a", "a", "b"]))
+    (0.25, 0.75)
+    """
+    means = pd.Series(np.asarray(values, dtype=float)).groupby(np.asarray(items)).mean()
+    return float(means.min()), float(means.max())

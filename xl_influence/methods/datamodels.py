@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
+from .base import range_of_items
 from .comparison import correlate_ranks
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
@@ -220,17 +221,22 @@ def lds(
     Returns
     -------
     pandas.DataFrame
-        `method`, `lds` (mean over test samples), `ci_low`, `ci_high`, `chance` (0), `ceiling`,
-        `of_ceiling` (NaN where the ceiling is 0), `subsets`, `seeds`, `test_samples`, `items`.
+        `method`, `lds` (mean over test samples), `ci_low`, `ci_high`, `least`, `most` (the lowest
+        and the highest mean of an item), `draw_low`, `draw_high` (the lowest and the highest mean
+        of a draw), `chance` (0), `ceiling`, `of_ceiling` (NaN where the ceiling is 0), `subsets`,
+        `seeds`, `test_samples`, `items`.
     """
     ceiling, mean, rows = float(split_half_ceiling(outcomes).mean()), outcomes.mean(0), []
     for name, found in values.items():
         draws = found if found.ndim == 3 else found[None]
-        each = np.mean([lds_by_sample(draw, masks, mean) for draw in draws], axis=0)
+        by_draw = np.stack([lds_by_sample(draw, masks, mean) for draw in draws])  # (draw, test)
+        each, means = by_draw.mean(0), by_draw.mean(1)
         low, high = interval_of_mean(each, bootstrap, items)
         value = float(each.mean())
         share = value / ceiling if ceiling else np.nan
         counts = [len(masks), len(outcomes), len(each), items.nunique()]
-        rows.append([name, value, low, high, 0.0, ceiling, share, *counts])
-    columns = ["method", "lds", "ci_low", "ci_high", "chance", "ceiling", "of_ceiling"]
-    return pd.DataFrame(rows, columns=[*columns, "subsets", "seeds", "test_samples", "items"])
+        ends = [low, high, *range_of_items(each, items), means.min(), means.max()]
+        rows.append([name, value, *ends, 0.0, ceiling, share, *counts])
+    columns = ["method", "lds", "ci_low", "ci_high", "least", "most", "draw_low", "draw_high"]
+    columns += ["chance", "ceiling", "of_ceiling", "subsets", "seeds", "test_samples", "items"]
+    return pd.DataFrame(rows, columns=columns)

@@ -267,12 +267,12 @@ def _value(row: pd.Series, is_share: bool) -> str:
     if is_share:
         ends = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
         return f"{percent(row['value'])}{ends}"
-    value, low, high = (_number(row[name]) for name in ("value", "ci_low", "ci_high"))
+    value, low, high = (number(row[name]) for name in ("value", "ci_low", "ci_high"))
     return value if pd.isna(row["ci_low"]) else f"{value} ({low} to {high})"
 
 
-def _number(value: float) -> str:
-    """Write a number with two decimals and a real minus; zero has none."""
+def number(value: float) -> str:
+    """Write a number, `value`, with two decimals and a real minus; zero has none."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
 
 

@@ -1,9 +1,10 @@
 """Training on subsets, for `lds`. Resumes after a kill.
 
-    python -m xl_influence.methods.subsets study=demo-small task=pawsx
+    python -m xl_influence.methods.subsets study=demo-small task=pawsx subsets=100 seeds=2
 
 Each training is kept in the run's folder under `retrainings/`, by what was removed and by seed, so
-one that was killed continues, and a second run gives the same numbers without training.
+one that was killed continues, and a second run gives the same numbers without training. The result
+goes to a small file for the book, see `evidence`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .. import params, scores
+from .. import scores
 from ..retraining import Retrainer
 from ..sharing import Bootstrap
+from . import evidence
 from .catalogue import compute_all
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
+from .evidence import BY_LANGUAGE, HALVES
 from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
+OPTIONS = {"subsets": evidence.Option(SUBSETS, 4), "seeds": evidence.Option(SEEDS, 2)}
 
 
 def train_subsets(
@@ -32,6 +36,7 @@ def train_subsets(
     *,
     seeds: Iterable[int],
     progress: bool = True,
+    trainer: Retrainer | None = None,
 ) -> np.ndarray:
     """Train on every subset with every seed.
 
@@ -45,14 +50,15 @@ def train_subsets(
         Seeds of the training.
     progress : bool
         Whether to show a bar.
+    trainer : Retrainer, optional
+        Who trains; default: a new one.
 
     Returns
     -------
     numpy.ndarray
         Log-odds of the right class, (seed, subset, test).
     """
-    _, train, test, manifest = scores.read(config)
-    trainer = Retrainer(config, train, test, manifest["chosen_epoch"])
+    trainer = trainer or make_trainer(config)
     bar = tqdm(
         [(seed, mask) for seed in seeds for mask in masks],
         desc=f"{config['task']}: subsets",
@@ -62,14 +68,50 @@ def train_subsets(
     )
     found = []
     for seed, mask in bar:
-        removed = tuple(int(row) for row in np.flatnonzero(~mask))
-        confidence = trainer.confidence(seed, removed)
-        found.append([confidence[uid] for uid in test["uid"]])
-    return log_odds(np.array(found)).reshape(-1, len(masks), len(test))
+        confidence = trainer.confidence(seed, _find_removed(mask))
+        found.append([confidence[uid] for uid in trainer.test["uid"]])
+    return log_odds(np.array(found)).reshape(-1, len(masks), len(trainer.test))
+
+
+def make_trainer(config: dict[str, Any]) -> Retrainer:
+    """Return what trains the model of a finished run again, with parameters `config`."""
+    _, train, test, manifest = scores.read(config)
+    return Retrainer(config, train, test, manifest["chosen_epoch"])
+
+
+def _find_removed(mask: np.ndarray) -> tuple[int, ...]:
+    """Return the rows that a subset lacks."""
+    return tuple(int(row) for row in np.flatnonzero(~mask))
+
+
+def draw_all(train: pd.DataFrame, n: int) -> dict[str, np.ndarray]:
+    """Draw the subsets of each kind.
+
+    Parameters
+    ----------
+    train : pandas.DataFrame
+        The training samples.
+    n : int
+        Number of subsets of each kind.
+
+    Returns
+    -------
+    dict
+        Kind → masks (subset, train).
+    """
+    return {
+        HALVES: draw_subsets(len(train), n),
+        BY_LANGUAGE: draw_language_subsets(train["lang"], n),
+    }
 
 
 def measure(
-    config: dict[str, Any], *, n: int = SUBSETS, n_seeds: int = SEEDS, progress: bool = True
+    config: dict[str, Any],
+    *,
+    n: int = SUBSETS,
+    n_seeds: int = SEEDS,
+    progress: bool = True,
+    trainer: Retrainer | None = None,
 ) -> pd.DataFrame:
     """Compute the LDS of every method for random halves and for subsets by language.
 
@@ -83,6 +125,8 @@ def measure(
         Seeds of each training: the run's own and the next ones.
     progress : bool
         Whether to show bars.
+    trainer : Retrainer, optional
+        Who trains; default: a new one.
 
     Returns
     -------
@@ -92,13 +136,9 @@ def measure(
     given = read_given(config)
     values, _ = compute_all(given)
     seeds = range(config["seed"], config["seed"] + n_seeds)
-    kinds = {
-        "random halves": draw_subsets(len(given.train), n),
-        "by language": draw_language_subsets(given.train["lang"], n),
-    }
-    tables = []
-    for kind, masks in kinds.items():
-        outcomes = train_subsets(config, masks, seeds=seeds, progress=progress)
+    trainer, tables = trainer or make_trainer(config), []
+    for kind, masks in draw_all(given.train, n).items():
+        outcomes = train_subsets(config, masks, seeds=seeds, progress=progress, trainer=trainer)
         items = given.test["item"].astype(str)
         table = lds(values, masks, outcomes, items, bootstrap=Bootstrap.of(config))
         table.insert(0, "kind", kind)
@@ -106,5 +146,22 @@ def measure(
     return pd.concat(tables, ignore_index=True)
 
 
+def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
+    """Compute the file's content.
+
+    Parameters
+    ----------
+    config, options : dict
+        From `evidence.read_command`.
+    """
+    trainer = make_trainer(config)
+    table = measure(config, n=options["subsets"], n_seeds=options["seeds"], trainer=trainer)
+    masks = np.concatenate(list(draw_all(trainer.train, options["subsets"]).values()))
+    seeds = [config["seed"] + number for number in range(options["seeds"])]
+    trainings = len(np.unique(masks, axis=0)) * len(seeds)
+    settings = {"subsets": options["subsets"], "seeds": seeds}
+    return evidence.Found({"lds": table}, settings, trainings, trainer.seconds)
+
+
 if __name__ == "__main__":
-    print(measure(params.merge(params.parse(sys.argv[1:]))).round(3).to_string(index=False))
+    sys.exit(evidence.run(sys.argv[1:], "subsets", OPTIONS, compute))

@@ -1,0 +1,202 @@
+"""What the results on retraining say, in sentences; where nothing is computed, they say that."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..prose import interval, percent
+from .catalogue import PAPER, kind_of
+from .controls import DRAWS
+from .evidence import (
+    BEYOND,
+    BY_LANGUAGE,
+    HALVES,
+    OTHER,
+    OWN,
+    TOP,
+    Evidence,
+)
+from .sentences import NONE, number
+
+MISSING = "not computed yet."
+FEW = "too few for an interval, so brackets show their range"
+CONTROL = "random scores"
+SUBSETS = {HALVES: "For random halves", BY_LANGUAGE: "For subsets that lack a part of one language"}
+
+
+def say(part: str, found: Evidence | None) -> str:
+    """Say what the results of a part show, in sentences that follow a name and a colon.
+
+    Parameters
+    ----------
+    part : str
+        One of `evidence.PARTS`.
+    found : Evidence, optional
+        From `evidence.read`; None if there are no results.
+    """
+    if found is None:
+        return MISSING
+    if part == "subsets":
+        return " ".join(lds_lead(found.tables["lds"], kind) for kind in SUBSETS)
+    if part == "tail-patch":
+        return tail_lead(found.tables["change"], found.about["settings"]["k"])
+    return flipped_lead(found.tables["flipped"], found.about["samples"]["train"])
+
+
+def lds_lead(table: pd.DataFrame, kind: str) -> str:
+    """Say how well the best method and the paper's predict retraining on subsets.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `subsets.measure`.
+    kind : str
+        The kind of subsets.
+
+    Returns
+    -------
+    str
+        A method counts as better than random scores if its interval lies above 0 and its LDS above
+        that of every draw of random scores.
+    """
+    rows = table[table["kind"] == kind].set_index("method")
+    compared = rows[[kind_of(name) != "control" for name in rows.index]]
+    best, n = compared["lds"].idxmax(), len(compared)
+    highest, random = rows.loc[best], rows.loc[CONTROL, "draw_high"]
+    ceiling = f"{of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
+    if not highest["ceiling"]:
+        ceiling = "and the ceiling is 0, since the seeds do not agree at all"
+    text = f"is {lds_with_ends(highest)}, by {best}, {ceiling}."
+    if best != PAPER:
+        text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}."
+    text += f" The highest of {DRAWS} draws of random scores has {number(random)}."
+    start = f"{SUBSETS[kind]},"
+    if pd.isna(highest["ci_low"]):
+        few = f"{_count(int(highest['items']), 'item')} are {FEW}."
+        return f"{start} the highest LDS of {n} methods {text} {few}"
+    above = int(((compared["ci_low"] > 0) & (compared["lds"] > random)).sum())
+    which = f"{above} of {n} methods {'predicts' if above == 1 else 'predict'}"
+    which = which if above else f"none of {n} methods predicts"
+    return f"{start} {which} retraining better than random scores. The highest LDS {text}"
+
+
+def tail_lead(table: pd.DataFrame, k: int) -> str:
+    """Say what one step on the most helpful samples changes, beside random ones with that label.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `tail_patch.average`.
+    k : int
+        How many samples a step is made of.
+    """
+    rows = table[table["test_lang"] == "all"].set_index(["train_lang", "samples"])
+    text = f"One step on the {k} most helpful samples"
+    digits = count_digits(table)
+    parts = [
+        f"{change(rows.loc[source, TOP], digits)} with samples in {name}"
+        for source, name in ((OWN, OWN), (OTHER, "another language"))
+        if (source, TOP) in rows.index
+    ]
+    text += f" changes the log-odds of the right class by {' and '.join(parts)}."
+    source = OTHER if (OTHER, BEYOND) in rows.index else OWN
+    beyond, where = rows.loc[source, BEYOND], "another" if source == OTHER else "the test"
+    counts = count_samples(beyond)
+    text += f" In {where} language, this is {change(beyond, digits)} more than "
+    text += f"{k} random samples of the same label give"
+    if pd.isna(beyond["ci_low"]):
+        return f"{text}. There are {counts}, {FEW}."
+    if beyond["ci_low"] <= 0 <= beyond["ci_high"]:
+        return f"{text} ({counts}). The interval of this difference includes 0."
+    return f"{text} ({counts})."
+
+
+def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
+    """Say how many predictions flip without the most helpful samples, at the largest k.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `brittleness.count_flipped`.
+    n_train : int
+        The number of training samples.
+    """
+    k = table["k"].max()
+    rows = table[table["k"] == k].set_index("method")
+    *first, last = [f"for {share(row)} if they are {chosen(name)}" for name, row in rows.iterrows()]
+    counts = count_samples(rows.iloc[0])
+    counts += f", {FEW}" if rows["ci_low"].isna().all() else ""
+    return (
+        f"Without {k} of {n_train:,} training samples, the prediction flips "
+        f"{', '.join(first)}{', and ' * bool(first)}{last} ({counts})."
+    )
+
+
+def ends(row: pd.Series) -> tuple[float, float]:
+    """Return a row's interval or, where it has none, its lowest and highest item."""
+    names = ("least", "most") if pd.isna(row["ci_low"]) else ("ci_low", "ci_high")
+    return float(row[names[0]]), float(row[names[1]])
+
+
+def lds_with_ends(row: pd.Series) -> str:
+    """Write the LDS in a `row` with what `ends` returns in brackets."""
+    low, high = ends(row)
+    return f"{number(row['lds'])} ({number(low)} to {number(high)})"
+
+
+def of_ceiling(row: pd.Series) -> str:
+    """Write a row's share of the ceiling, from column `of_ceiling` of `row`; a dash for none."""
+    share = row["of_ceiling"]
+    return NONE if share is None or math.isnan(share) else percent(share).replace("-", "\u2212")
+
+
+def change(row: pd.Series, digits: int) -> str:
+    """Write the change of log-odds in a `row` with what `ends` returns in brackets.
+
+    `digits` is the number of decimals, see `count_digits`.
+    """
+    low, high = ends(row)
+    return f"{signed(row['change'], digits)} ({signed(low, digits)} to {signed(high, digits)})"
+
+
+def count_digits(table: pd.DataFrame) -> int:
+    """Return how many decimals show two digits of the largest change by the most helpful samples.
+
+    `table` comes from `tail_patch.average`.
+    """
+    largest = table.loc[table["samples"] == TOP, "change"].abs().max()
+    return min(max(1 - math.floor(math.log10(largest)), 2), 8) if largest else 2
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a number, `value`, with its sign and this many `digits` after the point.
+
+    >>> signed(-0.0123, 3), signed(0.5, 2)
+    ('−0.012', '+0.50')
+    """
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\u2212")
+
+
+def count_samples(row: pd.Series) -> str:
+    """Say how many test samples and items are behind a `row`."""
+    return f"{int(row['test_samples'])} test samples of {_count(int(row['items']), 'item')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def share(row: pd.Series) -> str:
+    """Write the share of flipped predictions in a `row` with what `ends` returns in brackets."""
+    return f"{percent(row['flipped'])} ({interval(*ends(row))})"
+
+
+def chosen(method: str) -> str:
+    """Say which samples are removed by a `method`.
+
+    >>> chosen("random")
+    'chosen at random'
+    """
+    return "chosen at random" if method == "random" else f"the most helpful by the {method}"
