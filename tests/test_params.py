@@ -89,7 +89,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
             {"variant": "without"},
             [
                 "variant='without'",
-                "base, without-<language>, plus-<percent>-<language> and seed-<number>",
+                "base, without-<language>, plus-<percent>-<language>, seed-<number>, flipped-",
             ],
         ),
         (
