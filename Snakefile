@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 from xl_influence import leftovers, literals, params, runs, steps, tables, uses
 from xl_influence import workflow as notebooks  # Snakemake itself uses the name `workflow`
@@ -140,6 +141,8 @@ def needed_once(wildcards):
     """What a notebook needs that runs once for the whole book."""
     if wildcards.name == "11-how-fast":
         return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning", "scale")]
+    if wildcards.name == "17-who-hurts-whom":
+        return sorted(map(str, Path("results/who-hurts-whom").glob("*.json")))
     if wildcards.name == notebooks.ASK:
         return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":

@@ -293,7 +293,7 @@ def test_what_was_not_computed_is_said(tmp_path):
     assert set(sentences.page_numbers(None).values()) == {"–"}
     assert sentences.data_note({"xnli": None}) == "Nothing has been computed yet."
     note = sentences.data_note({"xnli": None, "marc": result()})
-    assert note.startswith("**Synthetic.**") and "demo-reviews (study smoke)" in note
+    assert note.startswith("Synthetic: ") and "demo-reviews (study smoke)" in note
     assert "On real data this has not been computed yet." in note
 
 

@@ -140,14 +140,11 @@ def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
     if not there:
         return "Nothing has been computed yet."
     titles = ", ".join(f"{each['title']} (study {each['parameters']['study']})" for each in there)
-    kind = "**Real data.** The numbers come from"
+    kind = "Real data: the numbers come from"
     if all(each["synthetic"] for each in there):
-        kind = "**Synthetic.** The numbers come from texts written for this project:"
+        kind = "Synthetic: the numbers come from texts written for this project,"
     elif any(each["synthetic"] for each in there):
-        kind = (
-            "**Partly synthetic**: names that begin with *demo* are texts written for this project."
-        )
-        kind += " The numbers come from"
+        kind = "Partly synthetic (demo: texts written for this project): the numbers come from"
     text = f"{kind} {titles}."
     if any(each["synthetic"] for each in there):
         text += " On real data this has not been computed yet."
