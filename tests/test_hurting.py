@@ -170,6 +170,10 @@ def test_every_score_is_high_where_it_should_be():
     assert values[suspicion.CONFIDENCE] == pytest.approx(1 - given_label[1])
     assert values[suspicion.LOSS] == pytest.approx(-np.log(given_label).sum(0))
     assert suspicion.losses(np.array([0.0]))[0] < np.inf
+    streams = [np.random.default_rng([0, stream]).random(n) for stream in range(9)]
+    assert not any((values[suspicion.RANDOM] == each).any() for each in streams), (
+        "which samples are changed is drawn with these"
+    )
 
 
 def test_cleanlab_is_used_if_it_is_installed(monkeypatch):
@@ -236,8 +240,8 @@ def test_a_draw_whose_model_is_at_chance_does_not_count():
 
 def result(**changes):
     """A result of planted numbers."""
-    names = [suspicion.NORM, suspicion.COSINE_SELF, suspicion.COSINE, suspicion.RANDOM]
-    areas = pd.DataFrame({"score": names, "auroc": [0.8, 0.5, 0.55, 0.51]})
+    names = [suspicion.NORM, suspicion.COSINE_SELF, suspicion.COSINE, *sentences.CONTROLS[:2]]
+    areas = pd.DataFrame({"score": names, "auroc": [0.8, 0.5, 0.55, 0.6, 0.51]})
     areas = areas.assign(ci_low=areas["auroc"] - 0.1, ci_high=areas["auroc"] + 0.1, chance=0.5)
     areas = areas.assign(language="all", corruption=hurting.FLIPPED, marked=50, samples=500)
     harmed = {"train_lang": ["all"], "test_lang": ["all"], "share": [0.4], "chance": [0.1]}
@@ -265,13 +269,17 @@ def test_the_sentences_say_what_the_numbers_say():
     said = sentences.detection_lead(result())
     assert said.startswith("1 of 2 models learned the task. Of the scores, squared gradient norm")
     assert "0.80 (0.70 to 0.90)" in said and "random scores reach 0.51" in said
+    assert "the rarity of the label 0.60 (0.50 to 0.70)" in said
     assert said.endswith("No better than chance: negative influence, cosine.")
     hurt = sentences.harm_lead(result())
     assert "40\u00a0% (interval 30 to 50\u00a0%) of the 20 most harmful" in hurt
     assert "chance is 10\u00a0% (50 test samples of 12 items)" in hurt
-    assert hurt.endswith("hurts other languages as much as its own.")
-    clear = result()["pairs"].assign(ci_low=0.01)
-    assert sentences.harm_lead(result(pairs=clear)).endswith("hurts its own language more.")
+    ends = "the difference is +2.0 points (interval \u22121.0 to +5.0)."
+    assert hurt.endswith(f"That is no clear difference: {ends}")
+    clear = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=0.01)))
+    assert "So a wrong label hurts its own language more than each other one: the diff" in clear
+    less = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
+    assert "hurts each other language more than its own:" in less
     assert sentences.swapped_lead(result()) == "not possible: it is not parallel."
     numbers = sentences.page_numbers(result())
     assert numbers["flipped_norm"] == "0.80 (0.70 to 0.90)" and numbers["wrong_norm"] == "–"

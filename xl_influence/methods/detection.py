@@ -192,7 +192,7 @@ def _interval(
 
 def _count(drawn: np.ndarray, size: int) -> np.ndarray:
     """Count how often each row was drawn: (resample, drawn) → (resample, size)."""
-    counts = np.zeros((*drawn.shape[:-1], size))
-    places = np.indices(drawn.shape)[:-1]
-    np.add.at(counts, (*places, drawn), 1)
-    return counts
+    rows = drawn.reshape(-1, drawn.shape[-1])
+    places = rows + size * np.arange(len(rows))[:, None]  # each resample has numbers of its own
+    counts = np.bincount(places.ravel(), minlength=len(rows) * size)
+    return counts.reshape(*drawn.shape[:-1], size).astype(np.float64)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +115,6 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
         raise ResultError(
             "keep='sum': the lengths of gradients are needed; allowed are groups and checkpoints"
         )
-    start = time.time()
     found: dict[str, Any] = {"title": tasks.title(config), "synthetic": config["data"] == "demo"}
     found |= {"percent": PERCENT, "draws": draws, "parameters": runs.select_keys(config, SETTINGS)}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
@@ -133,8 +131,7 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
         for name, table in make_tables(used, kind, Bootstrap.of(config), config["top_k"]).items():
             tables[name].append(table)
     joined = {name: to_rows(pd.concat(parts)) for name, parts in tables.items()}
-    found |= {"at_chance": at_chance, "not_computed": not_computed, "seconds": time.time() - start}
-    found["seconds"] = round(found["seconds"])
+    found |= {"at_chance": at_chance, "not_computed": not_computed}
     return found | {"made_with": _describe_machine(config)} | joined | {"runs": abouts}
 
 
@@ -170,6 +167,7 @@ def _train(config: dict[str, Any], variant: str, progress: bool) -> Trained:
         "label_wrong": int((found.train["label"] != found.train[corruption.TRUE_LABEL]).sum()),
         "test": len(found.test),
         "fingerprint": manifest["scores_fingerprint"],
+        "seconds": sum(manifest[f"{key}_cost"]["wall_seconds"] for key in ("finetune", "scores")),
     }
     harmed = Harmed(given.cosine[kept], found.train, found.test[kept], marked)
     return Trained(values, harmed, [] if never else at_chance, about, reasons)

@@ -1,4 +1,4 @@
-"""Sentences and numbers about samples that are wrong on purpose, from the results of `hurting`."""
+"""Sentences and numbers about samples that are wrong on purpose: the results of `hurting`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from .. import corruption
-from ..prose import interval, percent
+from ..prose import interval, percent, points
 from .detection import ALL
 from .harm import OTHER, OWN
 from .hurting import FLIPPED, RIGHT, WRONG
 from .sentences import NONE
-from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM
+from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM, RARITY
 
 NOT_COMPUTED = "not computed yet."
 SLUGS = {  # score → the part of a key on the book's page
@@ -23,8 +23,10 @@ SLUGS = {  # score → the part of a key on the book's page
     DOT: "dot",
     LOSS: "loss",
     CONFIDENCE: "confidence",
+    RARITY: "rarity",
     RANDOM: "random",
 }
+CONTROLS = [RARITY, RANDOM, COSINE_SELF]
 KINDS = {FLIPPED: "flipped", WRONG: "wrong", RIGHT: "right"}
 NOT_CLEAR = "not distinguishable from chance"
 
@@ -45,19 +47,15 @@ def detection_lead(result: Mapping[str, Any] | None) -> str:
             "score finds these labels says nothing, and we make no claim."
         )
     rows = _areas(result, FLIPPED)
-    found = rows.drop(index=[RANDOM, COSINE_SELF]).sort_values("auroc", ascending=False)
+    found = rows.drop(index=CONTROLS).sort_values("auroc", ascending=False)
     best = found.index[0]
+    influence = "" if best == COSINE else f", and {_area(rows.loc[COSINE])} for {COSINE}"
     text = (
         f"{_used(result, corruption.FLIPPED)} Of the scores, {best} finds changed labels best: "
-        f"the AUROC within a language is {_area(found.iloc[0])}, and {_area(rows.loc[COSINE])} for "
-        f"{COSINE}. Chance is 0.50; random scores reach {_area(rows.loc[RANDOM])}."
+        f"the AUROC within a language is {_area(found.iloc[0])}{influence}. Chance is 0.50; random "
+        f"scores reach {_area(rows.loc[RANDOM])}, the rarity of the label "
+        f"{_area(rows.loc[RARITY])}."
     )
-    if best == COSINE:
-        text = (
-            f"{_used(result, corruption.FLIPPED)} Of the scores, {best} finds changed labels "
-            f"best: the AUROC within a language is {_area(found.iloc[0])}. Chance is 0.50; random "
-            f"scores reach {_area(rows.loc[RANDOM])}."
-        )
     missed = [name for name, row in found.iterrows() if not row["ci_low"] > row["chance"]]
     return f"{text} No better than chance: {', '.join(missed)}." if missed else text
 
@@ -88,17 +86,22 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
     own, other = pairs.loc[OWN], pairs.loc[OTHER]
     return (
         f"{text} Those in {OWN} make up {_share(own)}, those in {OTHER} {_share(other)}, where "
-        f"chance is {percent(own['chance'])}: {_verdict(pairs.loc['difference'])}."
+        f"chance is {percent(own['chance'])}. {_verdict(pairs.loc['difference'])}."
     )
 
 
 def _verdict(difference: pd.Series) -> str:
     """Say whether wrong labels hurt their own language more."""
-    if pd.isna(difference["ci_low"]) or difference["ci_low"] <= 0 <= difference["ci_high"]:
-        return "no clear difference, so a wrong label hurts other languages as much as its own"
-    if difference["ci_low"] > 0:
-        return "a wrong label hurts its own language more"
-    return "a wrong label hurts other languages more than its own"
+    if pd.isna(difference["ci_low"]):
+        return "The test items are too few to tell whether these differ"
+    low, high = points(difference["ci_low"]), points(difference["ci_high"])
+    ends = f"the difference is {points(difference['share'])} points (interval {low} to {high})"
+    if difference["ci_low"] <= 0 <= difference["ci_high"]:
+        return f"That is no clear difference: {ends}"
+    more, less = "its own language", "each other one"
+    if difference["ci_high"] < 0:
+        more, less = "each other language", "its own"
+    return f"So a wrong label hurts {more} more than {less}: {ends}"
 
 
 def swapped_lead(result: Mapping[str, Any] | None) -> str:
@@ -117,15 +120,14 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
         return "no claim: every model is at chance."
     parts = []
     for kind, words in ((WRONG, "belongs to another class"), (RIGHT, "belongs to the same class")):
-        rows = _areas(result, kind).drop(index=[RANDOM, COSINE_SELF], errors="ignore")
+        rows = _areas(result, kind).drop(index=CONTROLS, errors="ignore")
         if len(rows):
             best = rows.sort_values("auroc", ascending=False).iloc[0]
-            clear = "" if best["ci_low"] > best["chance"] else f", {NOT_CLEAR}"
-            parts.append(f"where the text {words}, at most {_area(best)} ({best.name}{clear})")
-    return (
-        f"{_used(result, corruption.SWAPPED)} The AUROC of the best score is, {'; '.join(parts)}. "
-        "Chance is 0.50."
-    )
+            clear = "" if best["ci_low"] > best["chance"] else f", which is {NOT_CLEAR}"
+            reached = f"the best score ({best.name}) reaches an AUROC of {_area(best)}{clear}"
+            parts.append(f"where the new text {words}, {reached}")
+    found = "; ".join(parts)
+    return f"{_used(result, corruption.SWAPPED)} {found[:1].upper()}{found[1:]}. Chance is 0.50."
 
 
 def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:

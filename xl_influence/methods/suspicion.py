@@ -16,8 +16,9 @@ from .detection import squared_lengths
 NORM, COSINE_SELF = "squared gradient norm", "self-influence, cosine"
 COSINE, DOT = "negative influence, cosine", "negative influence, dot product"
 LOSS, CONFIDENCE = "training loss, all epochs", "1 − confidence"
-CLEANLAB, RANDOM = "cleanlab label quality", "random scores"
+CLEANLAB, RARITY, RANDOM = "cleanlab label quality", "rarity of the label", "random scores"
 NOT_INSTALLED = "not installed"
+STREAM = 10_000  # of the random scores, as no draw of samples to change must have their numbers
 SCORES = {  # what each is, for readers; higher is more suspect
     NORM: "TracIn's self-influence: the squared length of the sample's gradient, over all epochs",
     COSINE_SELF: "a gradient's cosine with itself is 1, so it is the same for every sample",
@@ -27,6 +28,7 @@ SCORES = {  # what each is, for readers; higher is more suspect
     CONFIDENCE: "one minus the probability of the given label after the last epoch; it ranks as "
     "the loss at that epoch does",
     CLEANLAB: "one minus cleanlab's score of label quality, from the same probabilities",
+    RARITY: "control without a model: a changed label is more often that of the rarer class",
     RANDOM: "control: numbers drawn at random",
 }
 
@@ -95,6 +97,23 @@ def losses(confidence: np.ndarray) -> np.ndarray:
     return -np.log(np.maximum(confidence, np.finfo(np.float64).tiny)) + 0.0
 
 
+def rarity(labels: pd.Series, lang: pd.Series) -> np.ndarray:
+    """Return one minus the share of each sample's label in its language: (train,).
+
+    Parameters
+    ----------
+    labels, lang : pandas.Series
+        Given label and language of each training sample.
+
+    Examples
+    --------
+    >>> rarity(pd.Series([0, 0, 0, 1]), pd.Series(["en"] * 4)).tolist()
+    [0.25, 0.25, 0.25, 0.75]
+    """
+    same = labels.groupby([lang.to_numpy(), labels.to_numpy()]).transform("size")
+    return (1 - same / labels.groupby(lang.to_numpy()).transform("size")).to_numpy()
+
+
 def suspicion(
     given: MethodInput, probabilities: np.ndarray, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -137,7 +156,8 @@ def suspicion(
         scores[CLEANLAB] = _label_quality(labels.to_numpy(), probabilities[-1])
     else:
         reasons[CLEANLAB] = NOT_INSTALLED
-    scores[RANDOM] = np.random.default_rng(seed).random(len(labels))
+    scores[RARITY] = rarity(labels, given.train["lang"])
+    scores[RANDOM] = np.random.default_rng([seed, STREAM]).random(len(labels))
     return scores, reasons
 
 
