@@ -143,11 +143,18 @@ def test_one_draw_gives_the_auroc_by_hand():
     ].tolist() == [1, 1]
 
 
+def test_repeated_random_scores_count_by_their_mean():
+    lang, marked = pd.Series(["en"] * 4), np.array([True, True, False, False])
+    twice = np.array([[4.0, 3.0, 2.0, 1.0], [4.0, 1.0, 3.0, 2.0]])  # 1, and (2 + 0) / 4
+    draw = detection.Draw({"x": twice}, lang, marked)
+    assert detection.find_marked([draw])["auroc"].tolist() == [0.75, 0.75]
+
+
 def test_the_counted_bootstrap_is_the_plain_one():
     draw = draws_at_random(1, 1.0)[0]
     above, below = detection._split(draw, "known", "en")
-    low, high = detection._interval([(above, below)], FEW)
-    wins = (above[:, None] > below) + 0.5 * (above[:, None] == below)
+    low, high = detection._interval([detection._compare(above, below)], FEW)
+    wins = (above[0][:, None] > below[0]) + 0.5 * (above[0][:, None] == below[0])
 
     def plain(a, b, axis):
         return np.array([wins[np.ix_(x, y)].mean() for x, y in zip(a, b, strict=True)])
@@ -171,6 +178,7 @@ def test_every_score_is_high_where_it_should_be():
     assert values[suspicion.LOSS] == pytest.approx(-np.log(given_label).sum(0))
     assert suspicion.losses(np.array([0.0]))[0] < np.inf
     streams = [np.random.default_rng([0, stream]).random(n) for stream in range(9)]
+    assert values[suspicion.RANDOM].shape[1] == n
     assert not any((values[suspicion.RANDOM] == each).any() for each in streams), (
         "which samples are changed is drawn with these"
     )
@@ -232,7 +240,10 @@ def test_a_draw_whose_model_is_at_chance_does_not_count():
         hurting.Trained({}, None, [], {"at_chance": never}, {}) for never in (False, True, False)
     ]
     assert hurting.choose_used(trained) == [trained[0], trained[2]]
-    assert hurting.choose_used(trained[1:2]) == trained[1:2], "the result says at_chance"
+    assert hurting.has_learned(trained) and not hurting.has_learned(trained[1:2])
+    few = [trained[0], trained[1], trained[1]]
+    assert not hurting.has_learned(few), "one of three may have been lucky"
+    assert hurting.choose_used(few) == few, "the result says at_chance"
 
 
 # ------------------------------------------------------------------------- what is said
@@ -293,6 +304,7 @@ def test_models_at_chance_make_no_claim():
     never = result(at_chance={"flipped": True, "swapped": True}, not_computed={})
     for said in (sentences.detection_lead, sentences.harm_lead, sentences.swapped_lead):
         assert "at chance" in said(never) and "claim" in said(never) and "0." not in said(never)
+    assert sentences.page_numbers(never)["flipped_norm"] == "at chance"
 
 
 def test_what_was_not_computed_is_said(tmp_path):

@@ -51,7 +51,8 @@ class Draw(NamedTuple):
     Attributes
     ----------
     scores : mapping of str to numpy.ndarray
-        Name → (train,), higher where a sample is more suspect.
+        Name → (train,), higher where a sample is more suspect; or (repeat, train), of which the
+        mean AUROC counts, for scores drawn at random.
     lang : pandas.Series
         The language of each training sample.
     marked : numpy.ndarray
@@ -124,9 +125,10 @@ def find_marked(draws: Sequence[Draw], *, bootstrap: Bootstrap = BOOTSTRAP) -> p
         pairs = {lang: part for lang, each in found.items() if (part := _drop_small(each))}
         every = [pair for of_language in pairs.values() for pair in of_language]
         for language, of_language in {ALL: every, **pairs}.items():
-            wrong, other = (sum(map(len, part)) for part in zip(*of_language, strict=True))
-            ends = _interval(of_language, bootstrap)
-            area = np.mean([_area(*pair) for pair in of_language])
+            wins = [_compare(*pair) for pair in of_language]  # (wrong, other) each
+            wrong, other = np.sum([won.shape for won in wins], axis=0)
+            ends = _interval(wins, bootstrap)
+            area = np.mean([won.mean() for won in wins])
             counts = [wrong, wrong + other, len(draws)]
             rows.append([name, language, area, *ends, 0.5, *counts])
     columns = ["score", "language", "auroc", "ci_low", "ci_high", "chance"]
@@ -134,27 +136,32 @@ def find_marked(draws: Sequence[Draw], *, bootstrap: Bootstrap = BOOTSTRAP) -> p
 
 
 def _split(draw: Draw, name: str, language: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a score of the samples made wrong in a language, and of its other samples."""
+    """Return a score of the samples made wrong in a language, and of its others: (repeat, …)."""
     part = (draw.lang == language).to_numpy()
     if draw.ignored is not None:
         part = part & ~draw.ignored
-    values = np.asarray(draw.scores[name], dtype=np.float64)
-    return values[part & draw.marked], values[part & ~draw.marked]
+    values = np.atleast_2d(np.asarray(draw.scores[name], dtype=np.float64))
+    return values[:, part & draw.marked], values[:, part & ~draw.marked]
 
 
 def _drop_small(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Drop pairs of groups of which one cannot be resampled; if all are such, only empty ones."""
-    smallest = [min(map(len, pair)) for pair in pairs]
+    smallest = [min(values.shape[1] for values in pair) for pair in pairs]
     least = 2 if max(smallest) > 1 else 1
     return [pair for pair, size in zip(pairs, smallest, strict=True) if size >= least]
 
 
-def _area(above: np.ndarray, below: np.ndarray) -> float:
-    """Return the AUROC of the scores of two groups."""
-    marked = np.repeat([True, False], [len(above), len(below)])
-    return auroc(np.concatenate([above, below]), marked)
+def _compare(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return how often each score is above each other one, ties half: (wrong, other).
+
+    Its mean is the AUROC.
+    """
+    wins = np.zeros((above.shape[1], below.shape[1]))
+    for a, b in zip(above, below, strict=True):  # repeats
+        wins += (a[:, None] > b) + 0.5 * (a[:, None] == b)
+    return wins / len(above)
 
 
 def squared_lengths(cube: xr.Dataset) -> np.ndarray:
@@ -172,11 +179,8 @@ def squared_lengths(cube: xr.Dataset) -> np.ndarray:
     return lengths.sum([dim for dim in lengths.dims if dim != "train"]).to_numpy()
 
 
-def _interval(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], bootstrap: Bootstrap
-) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean AUROC of several pairs of groups."""
-    wins = [(a[:, None] > b) + 0.5 * (a[:, None] == b) for a, b in pairs]  # (wrong, other) each
+def _interval(wins: Sequence[np.ndarray], bootstrap: Bootstrap) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean AUROC; each of `wins` is from `_compare`."""
     if not all(each.size for each in wins):
         return np.nan, np.nan
 

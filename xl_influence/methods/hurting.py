@@ -99,8 +99,8 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
     dict
         `auroc` (rows of `find_marked`, with `corruption`), `harm` (of `harm_matrix`), `pairs` (of
         `own_and_other`), `runs` (one row per training), `not_computed` (score or corruption →
-        why), `at_chance` (corruption → whether no model learned the task; then nothing can be
-        claimed), and what the result was made with.
+        why), `at_chance` (corruption → whether fewer than half of the models learned the task; then
+        nothing can be claimed), and what the result was made with.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
             continue
         trained = [_train(config, f"{kind}-{PERCENT}-{n}", progress) for n in range(draws)]
         used = choose_used(trained)
-        at_chance[kind] = all(each.about["at_chance"] for each in trained)
+        at_chance[kind] = not has_learned(trained)
         not_computed |= trained[0].reasons
         abouts += [each.about for each in trained]
         for name, table in make_tables(used, kind, Bootstrap.of(config), config["top_k"]).items():
@@ -135,9 +135,16 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
     return found | {"made_with": _describe_machine(config)} | joined | {"runs": abouts}
 
 
+def has_learned(trained: Sequence[Trained]) -> bool:
+    """Whether at least half of the models learned the task; fewer may have seemed to by luck."""
+    return 2 * sum(not each.about["at_chance"] for each in trained) >= len(trained)
+
+
 def choose_used(trained: Sequence[Trained]) -> list[Trained]:
-    """Choose the draws whose model learned the task; all of them if none did."""
-    return [each for each in trained if not each.about["at_chance"]] or list(trained)
+    """Choose the draws whose model learned the task; all of them if fewer than half did."""
+    if not has_learned(trained):
+        return list(trained)
+    return [each for each in trained if not each.about["at_chance"]]
 
 
 def _train(config: dict[str, Any], variant: str, progress: bool) -> Trained:

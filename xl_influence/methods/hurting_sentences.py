@@ -16,6 +16,10 @@ from .sentences import NONE
 from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM, RARITY
 
 NOT_COMPUTED = "not computed yet."
+AT_CHANCE = "at chance"
+NO_CLAIM = (
+    "Models at chance have learned nothing that a wrong label could disturb, so we make no claim."
+)
 SLUGS = {  # score → the part of a key on the book's page
     NORM: "norm",
     COSINE_SELF: "self",
@@ -42,10 +46,7 @@ def detection_lead(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return NOT_COMPUTED
     if result["at_chance"]["flipped"]:
-        return (
-            f"All {result['draws']} models trained on changed labels are at chance, so whether a "
-            "score finds these labels says nothing, and we make no claim."
-        )
+        return f"{_used(result, corruption.FLIPPED)} {NO_CLAIM}"
     rows = _areas(result, FLIPPED)
     found = rows.drop(index=CONTROLS).sort_values("auroc", ascending=False)
     best = found.index[0]
@@ -71,7 +72,7 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return NOT_COMPUTED
     if result["at_chance"]["flipped"]:
-        return "no claim: every model is at chance."
+        return f"{_used(result, corruption.FLIPPED)} {NO_CLAIM}"
     harm = result["harm"]
     flipped = harm[harm["corruption"] == "flipped"].set_index(["train_lang", "test_lang"])
     row, pairs = flipped.loc[(ALL, ALL)], _pairs(result, corruption.FLIPPED)
@@ -117,7 +118,7 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
     if corruption.SWAPPED in result["not_computed"]:
         return f"not possible: {result['not_computed'][corruption.SWAPPED]}."
     if result["at_chance"]["swapped"]:
-        return "no claim: every model is at chance."
+        return f"{_used(result, corruption.SWAPPED)} {NO_CLAIM}"
     parts = []
     for kind, words in ((WRONG, "belongs to another class"), (RIGHT, "belongs to the same class")):
         rows = _areas(result, kind).drop(index=CONTROLS, errors="ignore")
@@ -154,7 +155,9 @@ def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
 
 
 def page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
-    """Write the numbers of the page's tables, by keys such as `flipped_norm`; dashes for missing.
+    """Write the numbers of the page's tables, by keys such as `flipped_norm`.
+
+    A dash stands for a missing number, 'at chance' for one that no claim can be based on.
 
     Parameters
     ----------
@@ -170,6 +173,9 @@ def page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
         return found
     for kind, start in KINDS.items():
         rows = _areas(result, kind)
+        if len(rows) and result["at_chance"]["flipped" if kind == FLIPPED else "swapped"]:
+            found |= {key: AT_CHANCE for key in found if key.startswith(f"{start}_")}
+            continue
         for name, slug in SLUGS.items():
             if name in rows.index:
                 found[f"{start}_{slug}"] = _area(rows.loc[name])

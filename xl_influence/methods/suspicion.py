@@ -11,6 +11,7 @@ import pandas as pd
 from .. import runs
 from ..influence import influence
 from .base import MethodInput
+from .controls import DRAWS
 from .detection import squared_lengths
 
 NORM, COSINE_SELF = "squared gradient norm", "self-influence, cosine"
@@ -29,7 +30,7 @@ SCORES = {  # what each is, for readers; higher is more suspect
     "the loss at that epoch does",
     CLEANLAB: "one minus cleanlab's score of label quality, from the same probabilities",
     RARITY: "control without a model: a changed label is more often that of the rarer class",
-    RANDOM: "control: numbers drawn at random",
+    RANDOM: f"control: numbers drawn at random, mean of {DRAWS} draws",
 }
 
 
@@ -131,7 +132,7 @@ def suspicion(
     Returns
     -------
     scores : dict
-        Name → (train,), high where a sample is suspect.
+        Name → (train,), high where a sample is suspect; the random ones (draw, train).
     reasons : dict
         Name → why it could not be computed: cleanlab is optional.
 
@@ -157,7 +158,7 @@ def suspicion(
     else:
         reasons[CLEANLAB] = NOT_INSTALLED
     scores[RARITY] = rarity(labels, given.train["lang"])
-    scores[RANDOM] = np.random.default_rng([seed, STREAM]).random(len(labels))
+    scores[RANDOM] = np.random.default_rng([seed, STREAM]).random((DRAWS, len(labels)))
     return scores, reasons
 
 
