@@ -281,14 +281,17 @@ def test_the_sentences_say_what_the_numbers_say():
     assert said.startswith("1 of 2 models learned the task. Of the scores, squared gradient norm")
     assert "0.80 (0.70 to 0.90)" in said and "random scores reach 0.51" in said
     assert "the rarity of the label 0.60 (0.50 to 0.70)" in said
-    assert said.endswith("No better than chance: negative influence, cosine.")
+    assert said.endswith("No better than chance: negative influence (cosine).")
     hurt = sentences.harm_lead(result())
     assert "40\u00a0% (interval 30 to 50\u00a0%) of the 20 most harmful" in hurt
     assert "chance is 10\u00a0% (50 test samples of 12 items)" in hurt
     ends = "the difference is +2.0 points (interval \u22121.0 to +5.0)."
     assert hurt.endswith(f"That is no clear difference: {ends}")
     clear = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=0.01)))
-    assert "So a wrong label hurts its own language more than each other one: the diff" in clear
+    assert (
+        "By this measure, a wrong label hurts its own language more than each other one: the"
+        in clear
+    )
     less = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
     assert "hurts each other language more than its own:" in less
     assert sentences.swapped_lead(result()) == "not possible: it is not parallel."

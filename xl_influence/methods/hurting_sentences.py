@@ -17,9 +17,7 @@ from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM,
 
 NOT_COMPUTED = "not computed yet."
 AT_CHANCE = "at chance"
-NO_CLAIM = (
-    "Models at chance have learned nothing that a wrong label could disturb, so we make no claim."
-)
+NO_CLAIM = "What a model at chance does with a wrong label means nothing, so we make no claim."
 SLUGS = {  # score → the part of a key on the book's page
     NORM: "norm",
     COSINE_SELF: "self",
@@ -102,7 +100,7 @@ def _verdict(difference: pd.Series) -> str:
     more, less = "its own language", "each other one"
     if difference["ci_high"] < 0:
         more, less = "each other language", "its own"
-    return f"So a wrong label hurts {more} more than {less}: {ends}"
+    return f"By this measure, a wrong label hurts {more} more than {less}: {ends}"
 
 
 def swapped_lead(result: Mapping[str, Any] | None) -> str:

@@ -14,9 +14,9 @@ from .base import MethodInput
 from .controls import DRAWS
 from .detection import squared_lengths
 
-NORM, COSINE_SELF = "squared gradient norm", "self-influence, cosine"
-COSINE, DOT = "negative influence, cosine", "negative influence, dot product"
-LOSS, CONFIDENCE = "training loss, all epochs", "1 − confidence"
+NORM, COSINE_SELF = "squared gradient norm", "self-influence (cosine)"
+COSINE, DOT = "negative influence (cosine)", "negative influence (dot product)"
+LOSS, CONFIDENCE = "training loss (all epochs)", "1 − confidence"
 CLEANLAB, RARITY, RANDOM = "cleanlab label quality", "rarity of the label", "random scores"
 NOT_INSTALLED = "not installed"
 STREAM = 10_000  # of the random scores, as no draw of samples to change must have their numbers
