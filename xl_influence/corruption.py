@@ -71,9 +71,9 @@ def corrupt(params: dict[str, Any], train: pd.DataFrame) -> tuple[pd.DataFrame, 
             order = order[exchange_rows(train["lang"], lang, share=share, seed=seeds[lang])]
         texts = [column for column in train if column not in NAMES]
         moved = train[texts].iloc[order].reset_index(drop=True)
-        added = {SWAPPED: order != np.arange(len(train))}
-        labels = train["label"].to_numpy()[order]
-        return train.reset_index(drop=True).assign(**moved, **added, **{TRUE_LABEL: labels}), order
+        changed = {SWAPPED: order != np.arange(len(train))}
+        changed[TRUE_LABEL] = train["label"].to_numpy()[order]
+        return train.reset_index(drop=True).assign(**moved, **changed), order
     return train, order
 
 

@@ -118,7 +118,9 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
     found: dict[str, Any] = {"title": tasks.title(config), "synthetic": config["data"] == "demo"}
     found |= {"percent": PERCENT, "draws": draws, "parameters": runs.select_keys(config, SETTINGS)}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    abouts, at_chance, not_computed = [], {}, {}
+    abouts: list[dict[str, Any]] = []
+    at_chance: dict[str, bool] = {}
+    not_computed: dict[str, str] = {}
     for kind in (corruption.FLIPPED, corruption.SWAPPED):
         if kind == corruption.SWAPPED and not tasks.find(config).parallel:
             not_computed[kind] = NOT_PARALLEL
@@ -299,7 +301,9 @@ def read(study: str, task: str, target: str | Path = FOLDER) -> dict[str, Any] |
     return found | frames | {name: frames[name].astype(ends) for name in TABLES}
 
 
-def read_first(studies: Sequence[str], task: str, target: str | Path = FOLDER) -> dict | None:
+def read_first(
+    studies: Sequence[str], task: str, target: str | Path = FOLDER
+) -> dict[str, Any] | None:
     """Read the result of the first study that has one for this task.
 
     Parameters
