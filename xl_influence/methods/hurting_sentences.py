@@ -123,7 +123,7 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
         if len(rows):
             best = rows.sort_values("auroc", ascending=False).iloc[0]
             clear = "" if best["ci_low"] > best["chance"] else f", which is {NOT_CLEAR}"
-            reached = f"the best score ({best.name}) reaches an AUROC of {_area(best)}{clear}"
+            reached = f"the best score, {best.name}, reaches an AUROC of {_area(best)}{clear}"
             parts.append(f"where the new text {words}, {reached}")
     found = "; ".join(parts)
     return f"{_used(result, corruption.SWAPPED)} {found[:1].upper()}{found[1:]}. Chance is 0.50."
