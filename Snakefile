@@ -143,6 +143,8 @@ def needed_once(wildcards):
         return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning", "scale")]
     if wildcards.name == "16-predicting-retraining":  # made by hand, so perhaps not there yet
         return sorted(map(str, Path("results/predicting-retraining").glob("*.json")))
+    if wildcards.name == "17-who-hurts-whom":
+        return sorted(map(str, Path("results/who-hurts-whom").glob("*.json")))
     if wildcards.name == notebooks.ASK:
         return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":

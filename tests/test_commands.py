@@ -81,6 +81,7 @@ REDUCED = {
     r"\.venv/bin/torchrun\b": f"{{}} {SMALL} variant=seed-3 device=cpu",  # one process, not four
     r"\.venv/bin/python -m xl_influence\.scores\b": "{}",  # the study is the small one
     r"\.venv/bin/python -m xl_influence\.scale\b": "{}",
+    r"\.venv/bin/python -m xl_influence\.methods\.suspects\b": f"{{}} {SMALL} out=suspects.csv",
     r"pip install\b": "{} --no-index --dry-run",
 }
 AS_PRINTED = (  # on the cluster page, in its order, and the README's second line

@@ -11,6 +11,7 @@ from xl_influence.manifest import write_manifest
 STEP = (
     "sources",
     "data",
+    "corruption",
     "inputs",
     "encoders",
     "trainer",
@@ -71,6 +72,9 @@ def test_there_is_no_exception_too_many():
         ({"random_weights": True}, True),
         ({"test_size": 1}, True),
         ({"keep": "sum"}, True),
+        ({"flip_share": 0.1}, False),
+        ({"swap_share": 0.1}, False),
+        ({"flip_share": 0.0, "swap_share": 0.0, "corruption_seed": 0}, True),
     ],
 )
 def test_a_fingerprint_changes_with_what_it_depends_on(changed, same):

@@ -46,6 +46,16 @@ def test_variants_change_what_they_say_and_go_back():
     assert (more["left_out"], more["extra_language"], more["extra_percent"]) == ("", "de", 50)
 
 
+def test_a_corrupted_variant_says_how_many_and_which_and_goes_back():
+    merged = params.merge({"task": "pawsx", "variant": "flipped-10-3"})
+    assert (merged["flip_share"], merged["swap_share"], merged["corruption_seed"]) == (0.1, 0, 3)
+    assert params.with_variant(merged, "base") == params.merge({"task": "pawsx"})
+    other = params.with_variant(merged, "swapped-20-0")
+    assert (other["flip_share"], other["swap_share"], other["corruption_seed"]) == (0, 0.2, 0)
+    given = params.merge({"task": "pawsx", "flip_share": 0.3})
+    assert params.with_variant(given, "without-ko")["flip_share"] == 0.3, "what is given stays"
+
+
 def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
     given = params.merge_with_source({"task": "marc", "removal_ks": [3], "train_size": 50})
     small = params.switch_study(*given, "removal_study")
@@ -89,7 +99,7 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
             {"variant": "without"},
             [
                 "variant='without'",
-                "base, without-<language>, plus-<percent>-<language> and seed-<number>",
+                "base, without-<language>, plus-<percent>-<language>, seed-<number>, flipped-",
             ],
         ),
         (
@@ -100,6 +110,13 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"variant": "without-en", "languages": ["en"]}, ["nothing is left to train on"]),
         ({"extra_percent": 50}, ["extra_language and extra_percent go together"]),
         ({"zero_shot_languages": ["xx"]}, ["zero_shot_languages=['xx']", "xx is not in the study"]),
+        ({"flip_share": 1}, ["flip_share=1 (given)", "from 0, less than 1"]),
+        ({"swap_share": "some"}, ["swap_share='some'", "from 0, less than 1"]),
+        ({"variant": "flipped-100-0"}, ["flip_share=1.0 (the variant flipped-100-0)"]),
+        ({"variant": "flipped-10"}, ["variant='flipped-10'", "flipped-<percent>-<seed>"]),
+        ({"flip_share": 0.1, "swap_share": 0.2}, ["swap_share=0.2", "flip_share=0.1", "is 0"]),
+        ({"corruption_seed": 2}, ["corruption_seed=2 (given)", "without flip_share"]),
+        ({"corruption_seed": -1}, ["corruption_seed=-1 (given)", "from 0"]),
         ({"removal_ks": [0]}, ["removal_ks=[0]", "whole numbers from 1"]),
         ({"removal_study": "huge"}, ["removal_study='huge'", "demo-small"]),
     ],

@@ -12,6 +12,7 @@ prepared   a folder that holds all that fine-tuning and scoring need
 own_task   your own task: columns, languages, classes, rows left out
 tasks      the three tasks of section 3, and your own
 schema     parameters: types, ranges, valid combinations
+variants   variants of a run by name: what each changes
 literals   parameters as people write them, such as on a command line
 params     parameters: files, variants, merging
 notebook_cells  parameters cells, written from params/base.yaml
@@ -25,6 +26,7 @@ translations  rows that were never translated, and rows in the wrong place
 sources    where samples come from: the hub, clones, the demo corpora, your own files
 items      checks of the items that languages share
 data       the samples of a task, drawn from their source
+corruption training samples that are wrong on purpose, to see which scores find them
 sizes      whether your own files have enough rows for a run
 fingerprints  what each step of a run depends on
 experiments  runs with other parameter values, which never replace a run of the study

@@ -27,7 +27,16 @@ from .tasks import SPLITS, Task
 
 # What a draw depends on, and what changes it further (no effect if empty or 0).
 KEYS = ("task", "data", "languages", "train_size", "dev_size", "data_seed")
-CHANGES = ("left_out", "extra_language", "extra_percent", "planted", *COLUMNS)
+CHANGES = (
+    "left_out",
+    "extra_language",
+    "extra_percent",
+    "planted",
+    "flip_share",
+    "swap_share",
+    "corruption_seed",
+    *COLUMNS,
+)
 
 
 def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:

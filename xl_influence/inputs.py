@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import data, encoders, prepared, tasks, vocabulary
+from . import corruption, data, encoders, prepared, tasks, vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,7 +38,7 @@ class Inputs:
     untranslated: dict[str, data.Untranslated]  # by split
     pad: int  # row of the padding token, which is also its id
     class_names: tuple[str, ...]
-    data_fingerprint: str
+    data_fingerprint: str  # of the samples as drawn, before any were changed on purpose
     revision: str | None  # of the encoder's hub repository
 
 
@@ -48,6 +48,8 @@ def load(params: dict[str, Any]) -> Inputs:
     Warns of languages that the encoder's tokenizer hardly knows.
     """
     found = _load_prepared(params) if params["prepared"] else _load_data(params)
+    found.samples["train"], order = corruption.corrupt(params, found.samples["train"])
+    found.sequences["train"] = [found.sequences["train"][row] for row in order]
     many = {lang: share for lang, share in found.unknown.items() if share > UNKNOWN}
     if many:
         shares = ", ".join(f"{100 * share:.0f} % in {lang}" for lang, share in many.items())

@@ -204,6 +204,15 @@ def _git_commit() -> str | None:
     return None
 
 
+def processor_name() -> str:
+    """Return the CPU's model name, from Linux where it is known there."""
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()
+
+
 class Stopwatch:
     """Measures what a step costs, from its creation to `read`."""
 

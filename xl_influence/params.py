@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from . import own_files, own_task, prepared
-from .languages import TAG
 from .literals import load_yaml, read_given, read_lists
 from .schema import KEYS as KEYS  # callers have it from here
 from .schema import SEED, ParameterError, check, check_names, check_together
 from .tasks import TASKS
+from .variants import CORRUPTION, FORMS, check_corruption, is_corrupted, parse_variant
 
 CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
 VARIANT_KEYS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
@@ -35,6 +35,7 @@ KEPT = (
     "data_name",
     "files",
     *own_task.COLUMNS,
+    *CORRUPTION,
     "device",
 )
 # parameters that `switch_study` passes on, where they are given, to the study that is retrained
@@ -140,19 +141,12 @@ def _fit_languages(merged: dict[str, Any], source: Mapping[str, str]) -> None:
 def read_variant(name: str) -> tuple[dict[str, Any], str]:
     """Return what a variant changes, and where this is defined: (values, source).
 
-    A variant is `without-<language>` (section 8.3), `plus-<percent>-<language>` (section 8.4),
-    `seed-<number>` (base with another random seed in training), or a file in `params/variants`. All
-    but the last are tested on the test samples of `base`.
+    A variant is a name that `variants.parse_variant` reads, or a file in `params/variants`.
     """
     if not isinstance(name, str):
         raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
-    if without := re.fullmatch(rf"without-({TAG})", name):
-        return {"left_out": without[1], "test_from": "base"}, f"the variant {name}"
-    if plus := re.fullmatch(rf"plus-(\d+)-({TAG})", name):
-        extra = {"extra_language": plus[2], "extra_percent": int(plus[1])}
-        return extra | {"test_from": "base"}, f"the variant {name}"
-    if seed := re.fullmatch(SEED, name):
-        return {"seed": int(seed[1]), "test_from": "base"}, f"the variant {name}"
+    if (found := parse_variant(name)) is not None:
+        return found, f"the variant {name}"
     if name not in names("variants"):
         raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
     path = root() / "params" / "variants" / f"{name}.yaml"
@@ -161,7 +155,7 @@ def read_variant(name: str) -> tuple[dict[str, Any], str]:
 
 def _allowed_variants() -> str:
     files = ", ".join(names("variants"))
-    return f"allowed are {files}, without-<language>, plus-<percent>-<language> and seed-<number>"
+    return f"allowed are {files}, {FORMS}"
 
 
 def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -178,6 +172,8 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
     changed = dict(merged) | {key: neutral[key] for key in VARIANT_KEYS}
     if re.fullmatch(SEED, merged["variant"]):
         changed["seed"] = _read_files(merged)[0]["seed"]
+    if is_corrupted(merged["variant"]):
+        changed |= {key: neutral[key] for key in CORRUPTION}
     layer, source = read_variant(name)
     changed |= layer | {"variant": name}
     check_together(changed, dict.fromkeys(changed, source))
@@ -345,4 +341,5 @@ def _check(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, An
         if checked[key] and checked[key] not in names("studies"):
             allowed = f"empty, {', '.join(names('studies'))}"
             raise ParameterError(f"{key}={checked[key]!r} ({source[key]}): allowed are {allowed}")
+    check_corruption(checked, source)
     return checked

@@ -114,6 +114,9 @@ class Data(Section):
     left_out: Language
     extra_language: Language
     extra_percent: FromZero
+    flip_share: Share
+    swap_share: Share
+    corruption_seed: FromZero
 
 
 class FineTuning(Section):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, runs
+from . import corruption, data, runs
 
 TEXTS = ["text_a", "text_b"]
 
@@ -27,7 +27,7 @@ def redraw(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.Dat
     Returns
     -------
     dict of pandas.DataFrame
-        By split, as from `data.load`.
+        By split, as from `data.load`; training samples as the model learned them.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def redraw(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.Dat
             f"(its fingerprint is {wanted}, that of the samples drawn here {found}). "
             "Leave data_root empty to see a published run without texts"
         )
-    return samples
+    return samples | {"train": corruption.corrupt(params, samples["train"])[0]}
 
 
 def insert(frame: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:

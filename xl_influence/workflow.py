@@ -30,7 +30,13 @@ PER_TASK = {  # notebook → the notebooks whose results it needs
     "15-language-and-label": ["02-influence"],
 }
 TRAINED_AGAIN = ("07-zero-shot", "08-imbalance")  # these compare models, so need more than one
-ONCE = ("00-the-answer", "11-how-fast", "12-what-ran", "16-predicting-retraining")
+ONCE = (
+    "00-the-answer",
+    "11-how-fast",
+    "12-what-ran",
+    "16-predicting-retraining",
+    "17-who-hurts-whom",
+)
 ASK = "13-ask"  # of one run, see `is_asked`
 
 

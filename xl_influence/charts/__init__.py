@@ -7,6 +7,7 @@ a description for screen readers. A `show_` function returns a styled table, HTM
 from .base import COLORS, choose_colors, name_languages, set_up
 from .benchmarks import plot_growth, plot_rates, plot_steps, show_methods
 from .composition import plot_composition
+from .hurting import show_auroc, show_harm
 from .languages import plot_distribution, plot_shares
 from .lines import (
     plot_contributions,
@@ -58,6 +59,8 @@ __all__ = [
     "plot_zero_shot",
     "set_up",
     "show_at_chance",
+    "show_auroc",
+    "show_harm",
     "show_influential",
     "show_matrix",
     "show_methods",

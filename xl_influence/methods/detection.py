@@ -1,58 +1,19 @@
-"""Label noise: how well a score finds the training samples whose labels were changed."""
+"""How well a score finds the training samples that were made wrong, such as by another label."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..corruption import flip_labels as flip_labels  # callers have it from here
 from ..sharing import BOOTSTRAP, Bootstrap
 from ..sharing.base import interval_of
 
-
-def flip_labels(
-    labels: pd.Series, lang: pd.Series, language: str, *, share: float = 0.1, seed: int = 0
-) -> tuple[pd.Series, np.ndarray]:
-    """Change some labels of one language to another class.
-
-    Parameters
-    ----------
-    labels, lang : pandas.Series
-        Label and language of each training sample.
-    language : str
-        The language.
-    share : float
-        Share of its samples that get another label, drawn from the other classes.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    labels : pandas.Series
-        The new labels.
-    flipped : numpy.ndarray
-        (train,), bool: whether a label was changed.
-
-    Raises
-    ------
-    ValueError
-        No sample is in the language, or no label would change.
-    """
-    rows, classes = np.flatnonzero((lang == language).to_numpy()), np.unique(labels)
-    size = round(share * len(rows))
-    if not 0 < size <= len(rows) or len(classes) < 2:
-        raise ValueError(
-            f"{size} of {len(rows)} samples in {language!r}, {len(classes)} classes: allowed are "
-            "one sample or more, and two classes or more"
-        )
-    rng = np.random.default_rng(seed)
-    flipped, new = np.zeros(len(labels), bool), labels.to_numpy().copy()
-    flipped[rng.choice(rows, size, replace=False)] = True
-    for row in np.flatnonzero(flipped):
-        new[row] = rng.choice(classes[classes != new[row]])
-    return pd.Series(new, index=labels.index, name=labels.name), flipped
+ALL = "all"  # in place of a language: the mean over languages
 
 
 def auroc(scores: np.ndarray, marked: np.ndarray) -> float:
@@ -84,6 +45,28 @@ def auroc(scores: np.ndarray, marked: np.ndarray) -> float:
     return float(wins / (len(above) * len(below)))
 
 
+class Draw(NamedTuple):
+    """One training on samples of which some were made wrong.
+
+    Attributes
+    ----------
+    scores : mapping of str to numpy.ndarray
+        Name → (train,), higher where a sample is more suspect; or (repeat, train), of which the
+        mean AUROC counts, for scores drawn at random.
+    lang : pandas.Series
+        The language of each training sample.
+    marked : numpy.ndarray
+        (train,), bool: the samples to find.
+    ignored : numpy.ndarray, optional
+        (train,), bool: samples that count neither as right nor as wrong.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    lang: pd.Series
+    marked: np.ndarray
+    ignored: np.ndarray | None = None
+
+
 def find_flipped(
     scores: Mapping[str, np.ndarray],
     lang: pd.Series,
@@ -110,16 +93,75 @@ def find_flipped(
         `score`, `language` (those with flipped samples), `auroc`, `ci_low`, `ci_high`, `chance`
         (0.5), `flipped`, `samples`. A constant score has an AUROC of 0.5.
     """
+    found = find_marked([Draw(scores, lang, flipped)], bootstrap=bootstrap)
+    found = found[found["language"] != ALL].drop(columns="draws")
+    return found.rename(columns={"marked": "flipped"}).reset_index(drop=True)
+
+
+def find_marked(draws: Sequence[Draw], *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
+    """Measure how well each score finds the samples made wrong, within each language.
+
+    Parameters
+    ----------
+    draws : sequence of Draw
+        Trainings that differ in which samples were made wrong.
+    bootstrap : Bootstrap
+        How the intervals are computed. Within each draw and language, samples made wrong and other
+        samples are resampled separately; draws are not resampled.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `score`, `language` ('all': the mean over languages), `auroc` (mean over draws), `ci_low`,
+        `ci_high`, `chance` (0.5), `marked` and `samples` (of all draws together), `draws`. A
+        constant score has an AUROC of 0.5. A draw with a single sample to find in a language is
+        left out there if other draws have more.
+    """
     rows = []
-    for name, values in scores.items():
-        for language in dict.fromkeys(lang[flipped]):
-            part = (lang == language).to_numpy()
-            found, marked = values[part], flipped[part]
-            ends = _interval(found[marked], found[~marked], bootstrap)
-            counts = [int(marked.sum()), len(marked)]
-            rows.append([name, language, auroc(found, marked), *ends, 0.5, *counts])
-    columns = ["score", "language", "auroc", "ci_low", "ci_high", "chance", "flipped", "samples"]
-    return pd.DataFrame(rows, columns=columns)
+    for name in draws[0].scores:
+        found = {}  # language → each draw's (wrong, other) scores
+        for language in dict.fromkeys(lang for draw in draws for lang in draw.lang[draw.marked]):
+            found[language] = [_split(draw, name, language) for draw in draws]
+        pairs = {lang: part for lang, each in found.items() if (part := _drop_small(each))}
+        every = [pair for of_language in pairs.values() for pair in of_language]
+        for language, of_language in {ALL: every, **pairs}.items():
+            wins = [_compare(*pair) for pair in of_language]  # (wrong, other) each
+            wrong, other = np.sum([won.shape for won in wins], axis=0)
+            ends = _interval(wins, bootstrap)
+            area = np.mean([won.mean() for won in wins])
+            counts = [wrong, wrong + other, len(draws)]
+            rows.append([name, language, area, *ends, 0.5, *counts])
+    columns = ["score", "language", "auroc", "ci_low", "ci_high", "chance"]
+    return pd.DataFrame(rows, columns=[*columns, "marked", "samples", "draws"])
+
+
+def _split(draw: Draw, name: str, language: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a score of the samples made wrong in a language, and of its others: (repeat, …)."""
+    part = (draw.lang == language).to_numpy()
+    if draw.ignored is not None:
+        part = part & ~draw.ignored
+    values = np.atleast_2d(np.asarray(draw.scores[name], dtype=np.float64))
+    return values[:, part & draw.marked], values[:, part & ~draw.marked]
+
+
+def _drop_small(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Drop pairs of groups of which one cannot be resampled; if all are such, only empty ones."""
+    smallest = [min(values.shape[1] for values in pair) for pair in pairs]
+    least = 2 if max(smallest) > 1 else 1
+    return [pair for pair, size in zip(pairs, smallest, strict=True) if size >= least]
+
+
+def _compare(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return how often each score is above each other one, ties half: (wrong, other).
+
+    Its mean is the AUROC.
+    """
+    wins = np.zeros((above.shape[1], below.shape[1]))
+    for a, b in zip(above, below, strict=True):  # repeats
+        wins += (a[:, None] > b) + 0.5 * (a[:, None] == b)
+    return wins / len(above)
 
 
 def squared_lengths(cube: xr.Dataset) -> np.ndarray:
@@ -137,13 +179,24 @@ def squared_lengths(cube: xr.Dataset) -> np.ndarray:
     return lengths.sum([dim for dim in lengths.dims if dim != "train"]).to_numpy()
 
 
-def _interval(above: np.ndarray, below: np.ndarray, bootstrap: Bootstrap) -> tuple[float, float]:
-    """Return the bootstrap interval of the AUROC."""
-    wins = (above[:, None] > below) + 0.5 * (above[:, None] == below)  # (flipped, other)
-    if not wins.size:
+def _interval(wins: Sequence[np.ndarray], bootstrap: Bootstrap) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean AUROC; each of `wins` is from `_compare`."""
+    if not all(each.size for each in wins):
         return np.nan, np.nan
 
-    def areas(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
-        return np.array([wins[np.ix_(x, y)].mean() for x, y in zip(a, b, strict=True)])
+    def mean_area(*drawn: np.ndarray, axis: int) -> np.ndarray:
+        areas = [
+            ((_count(a, len(won)) @ won) * _count(b, won.shape[1])).sum(axis) / won.size
+            for won, a, b in zip(wins, drawn[::2], drawn[1::2], strict=True)
+        ]
+        return np.mean(areas, axis=0)
 
-    return interval_of(areas, list(wins.shape), bootstrap)
+    return interval_of(mean_area, [size for won in wins for size in won.shape], bootstrap)
+
+
+def _count(drawn: np.ndarray, size: int) -> np.ndarray:
+    """Count how often each row was drawn: (resample, drawn) → (resample, size)."""
+    rows = drawn.reshape(-1, drawn.shape[-1])
+    places = rows + size * np.arange(len(rows))[:, None]  # each resample has numbers of its own
+    counts = np.bincount(places.ravel(), minlength=len(rows) * size)
+    return counts.reshape(*drawn.shape[:-1], size).astype(np.float64)

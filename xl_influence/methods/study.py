@@ -25,11 +25,19 @@ def read_given(config: Mapping[str, Any]) -> MethodInput:
     ScoreError
         The run is missing or incomplete.
     """
-    return _as_given(scores.read(dict(config)), config)
+    return as_given(scores.read(dict(config)), config)
 
 
-def _as_given(found: scores.Scored, config: Mapping[str, Any]) -> MethodInput:
-    """A run that has been read, as methods take it."""
+def as_given(found: scores.Scored, config: Mapping[str, Any]) -> MethodInput:
+    """Return a run that has been read, as methods take it.
+
+    Parameters
+    ----------
+    found : Scored
+        The run.
+    config : mapping
+        Its parameters.
+    """
     return MethodInput(
         found.cube,
         found.train,
@@ -78,8 +86,8 @@ def read_runs(
             at_chance.append(variant["variant"])
             continue
         found = without if variant["left_out"] else more
-        found[lang] = _as_given(run, variant)
-    return Runs(base, _as_given(seen, other), more, without), at_chance
+        found[lang] = as_given(run, variant)
+    return Runs(base, as_given(seen, other), more, without), at_chance
 
 
 def _is_there(config: dict[str, Any]) -> bool:
