@@ -51,10 +51,13 @@ def make_distribution():
     return table.assign(high=table["low"] + 0.25)
 
 
+CASES = ("e5-small, whole vocabulary", "XLM-R base, vocabulary cut to 5,000")
+
+
 def make_rates():
-    table = pd.DataFrame({"way": ["this engine, batch 32", "another library, batch 8"]})
+    table = pd.DataFrame({"way": ["xl-influence", "dattri-llm TracIn, our products"]})
     table = table.assign(rate=[1234.5, 1.5], exact=[True, False], covered="12 of 12")
-    return pd.concat([table.assign(case=case, peak_gb=1.5) for case in ("tiny", "base")])
+    return pd.concat([table.assign(case=case, peak_gb=1.5) for case in CASES])
 
 
 def make_growth():
@@ -74,7 +77,8 @@ def make_removal():
 
 
 def make_methods(measures):
-    names = ("cosine", "dot product, language out, both", "first token", "BM25", "random weights")
+    long = "cosine, language + label out, both"
+    names = ("all but embeddings", long, "first token", "BM25", "random weights")
     table = make_shares(method=names, measure=measures).rename(columns={"share": "value"})
     kinds = ("gradients", "gradients", "representations", "words", "control")
     return table.assign(k=100), dict(zip(names, kinds, strict=True)), measures
@@ -179,6 +183,18 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
     assert vl_convert.vegalite_to_vega(spec)["description"] == spec["description"]
     natural = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
     assert natural <= still_charts.WIDTHS["wide"], "as a notebook shows it"
+
+
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_no_text_is_smaller_than_11_pixels_on_a_wide_page_or_a_phone(specs, which):
+    """A picture that is wider than its place is shown smaller: 11 pixels are fewer then."""
+    spec = specs[which]
+    wide = spec | {"config": spec["config"] | {"font": "DejaVu Sans"}}  # wider than most fonts
+    for place in still_charts.WIDTHS.values():
+        svg = vl_convert.vegalite_to_svg(json.dumps(still_charts.arrange(wide, place)))
+        width = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)', svg)]
+        assert len(sizes) > 2 and min(sizes) * min(1, place / width) >= 11, (place, width)
 
 
 @pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
