@@ -16,6 +16,7 @@ import xarray as xr
 
 from ..claim_estimates import Estimate
 from ..influence import from_values
+from ..manifest import AT_CHANCE
 from ..paper import HOLDS, verdict
 from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.languages import cross_language_by_sample
@@ -228,7 +229,7 @@ def _from_others(name: str, runs: Runs, draw: int) -> pd.DataFrame:
 def _from_others_with_more(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 2: the same for a language with more training samples (section 8.4)."""
     if not runs.more:
-        raise NotAvailableError("no run with more data in a language, or all are at chance")
+        raise NotAvailableError(f"no run with more data in a language, or all are {AT_CHANCE}")
     tables = []
     for lang, given in runs.more.items():
         table = _from_others(name, Runs(given), draw)
@@ -272,7 +273,7 @@ def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
 def _coming_back(name: str, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 5: what comes back without a language (section 8.3)."""
     if runs.seen is None or not runs.without:
-        raise NotAvailableError("no run without a language, or all are at chance in it")
+        raise NotAvailableError(f"no run without a language, or all are {AT_CHANCE} in it")
     seen, tables = runs.seen, []
     before = (_scores(name, seen, draw), seen.train, seen.test)
     for lang, given in runs.without.items():
