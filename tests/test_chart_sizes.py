@@ -235,3 +235,22 @@ def test_dots_of_single_samples_are_where_their_shares_are(top_k):
     across = dot["mark"]["size"] ** 0.5 + dot["mark"]["strokeWidth"]
     end = dot["encoding"]["x"]["scale"]["domain"][1]
     assert 0.19 <= end <= 1 and across <= composition.DOT_PLOT_WIDTH / (end * top_k)
+
+
+def test_the_heat_map_says_how_many_test_samples_each_language_has():
+    """Beside many columns the title says it once; if the numbers differ, every row says its own."""
+
+    def find(table):
+        _, each, top_k = make_composition(MANY, 2)
+        spec = charts.plot_composition(table, each, top_k).to_dict()
+        cells = spec["vconcat"][0]["concat"][0]["layer"][0]
+        rows = [row for data in spec["datasets"].values() for row in data if "_row" in row]
+        return cells["encoding"]["y"]["title"], {row["_row"] for row in rows}
+
+    table = make_composition(MANY, 2)[0]
+    title, rows = find(table)
+    assert title == ["test language", "(n = 125)"] and "English" in rows and len(rows) == 15
+    title, rows = find(
+        table.assign(test_samples=table["test_lang"].map(len) + (table["test_lang"] == "en"))
+    )
+    assert title == "test language" and {"English (n = 3)", "German (n = 2)"} <= rows
