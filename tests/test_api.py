@@ -1,6 +1,7 @@
 """The API reference builds without a warning, its examples run, and pages link to their source."""
 
 import doctest
+import html
 import importlib
 import inspect
 import io
@@ -48,7 +49,7 @@ def test_examples_in_docstrings_run(name, pytestconfig):
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory):
-    """Build the page alone, with every warning an error; returns the names that it documents."""
+    """Build the page alone, with every warning an error; returns it as HTML."""
     source = tmp_path_factory.mktemp("api")
     (source / "index.md").write_text(PAGE, encoding="utf-8")
     for page in re.findall(r"\]\((\S+\.md)\)", PAGE):
@@ -75,8 +76,11 @@ def documented(tmp_path_factory):
     found = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())  # without colours
     if found:
         pytest.fail(found, pytrace=False)
-    html = (source / "html" / "index.html").read_text(encoding="utf-8")
-    return set(re.findall(r'id="(xl_influence[\w.]+)"', html))
+    return (source / "html" / "index.html").read_text(encoding="utf-8")
+
+
+def find_names(page):
+    return set(re.findall(r'id="(xl_influence[\w.]+)"', page))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -88,14 +92,27 @@ def test_every_public_function_is_on_the_page(documented, name):
         if not key.startswith("_") and getattr(value, "__module__", None) == name
     ]
     wanted = {f"{name}.{key}" for key in public if callable(getattr(module, key))}
-    assert wanted - documented == set(), "a public function or class without a docstring"
+    assert wanted - find_names(documented) == set(), (
+        "a public function or class without a docstring"
+    )
 
 
 def test_the_engine_is_on_the_page(documented):
     from xl_influence.engine.engine import Engine
 
     methods = [key for key, _ in inspect.getmembers(Engine, inspect.isfunction) if key[0] != "_"]
-    assert {f"xl_influence.engine.engine.Engine.{key}" for key in methods} <= documented
+    assert {f"xl_influence.engine.engine.Engine.{key}" for key in methods} <= find_names(documented)
+
+
+def test_no_markup_is_shown_raw_and_types_are_names_linked_to_the_page(documented):
+    shown = re.sub(r"<(pre|code|script|style)\b.*?</\1>", "", documented, flags=re.DOTALL)
+    text = html.unescape(re.sub(r"<[^>]+>", "", shown))
+    raw = r"~\w|`|::|:\w+:|\*\w+\*|\{\w+\}|\]\(|\]_|<\w|\\|----"  # roles, links, code, emphasis
+    assert re.findall(rf".*(?:{raw}).*", text) == []
+    signatures = " ".join(re.findall(r'<em class="sig-param">.*?</em>', documented))
+    own = r'<span class="pre">(MethodInput|Bootstrap)</span>'
+    linked = re.findall(rf'<a [^>]*href="#xl_influence\.\w+\.\w+"[^>]*>{own}', signatures)
+    assert len(linked) > 20 and len(linked) == len(re.findall(own, signatures))
 
 
 @pytest.fixture

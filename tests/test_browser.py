@@ -34,7 +34,14 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
-DRAWN = "() => window.xlCharts ? xlCharts.drawAll() : !document.querySelector('.xl-chart')"
+# Nothing slides any more, all charts are drawn at the width that they have now, and no drawing at
+# an earlier width is still under way.
+DRAWN = """async () => {
+  if (document.getAnimations().some((each) => each instanceof CSSTransition)) return false;
+  if (!window.xlCharts) return !document.querySelector('.xl-chart');
+  await xlCharts.drawAll();
+  return !document.querySelector('.xl-live.waiting');
+}"""
 # Text that sticks out of the page, or of a box that hides what does not fit.
 # Boxes that only screen readers see do not count.
 CUT = """() => {
@@ -143,7 +150,7 @@ def test_page(tab, name):
         )
         for width in WIDTHS:
             tab.set_viewport_size({"width": width, "height": 900})
-            tab.wait_for_timeout(100)
+            tab.wait_for_function(DRAWN)
             assert tab.evaluate(CUT) == [], (theme, width)
         tab.wait_for_function(REACHABLE)
         assert find_violations(tab) == [], theme

@@ -7,13 +7,12 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from test_browser import address, browser, pytestmark, tab
+from test_browser import DRAWN, address, browser, pytestmark, tab
 
 __all__ = ["address", "browser", "pytestmark", "tab"]  # fixtures and the marker of the module
 
 PAGE = "/book/runs/pawsx/04-cross-language-influence.html"
 CHART = "#fig-composition-pawsx"
-DRAW = "() => window.xlCharts.drawAll()"
 # Of every chart on the screen: the width of its place, of what is drawn, and the smallest text.
 SIZES = """() => [...document.querySelectorAll('.xl-chart')]
   .filter((chart) => chart.checkVisibility() && chart.classList.contains('drawn'))
@@ -39,11 +38,10 @@ def find_live(page, chart=CHART):
 def test_charts_fill_the_width_after_every_resize(tab, name):
     tab.set_viewport_size({"width": 820, "height": 900})
     tab.goto(f"/book/{name}.html")
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     for width in (1440, 390, 820):
         tab.set_viewport_size({"width": width, "height": 900})
-        tab.wait_for_timeout(1500)  # the side bar slides, then the charts are drawn again
-        tab.wait_for_function(DRAW)
+        tab.wait_for_function(DRAWN)
         sizes = tab.evaluate(SIZES)
         assert sizes
         for place, drawn, text in sizes:
@@ -63,7 +61,7 @@ def test_nothing_moves_when_the_live_chart_takes_the_place_of_the_still_one(
     still = page.evaluate(HEIGHTS)
     page.unroute("**/charts.js*")
     page.reload()
-    page.wait_for_function(DRAW)
+    page.wait_for_function(DRAWN)
     live = page.evaluate(HEIGHTS)
     context.close()
     assert len(live) >= 4 and all(abs(a - b) <= 1 for a, b in zip(still, live, strict=True))
@@ -73,8 +71,7 @@ def test_panels_stand_one_below_the_other_on_a_phone(tab):
     for width, columns in ((1440, 3), (390, 1)):
         tab.set_viewport_size({"width": width, "height": 900})
         tab.goto("/book/index.html")
-        tab.wait_for_timeout(500)  # the first drawing is over
-        tab.wait_for_function(DRAW)
+        tab.wait_for_function(DRAWN)
         names = tab.locator("#fig-answer svg.marks text")
         names = names.filter(has_text=re.compile("^demo-(NLI|paraphrase|reviews)$"))
         boxes = [name.bounding_box() for name in names.all()]
@@ -88,7 +85,7 @@ def test_a_tap_says_value_interval_chance_and_samples(browser, address):
     )
     page = context.new_page()
     page.goto(PAGE)
-    page.wait_for_function(DRAW)
+    page.wait_for_function(DRAWN)
     mark = find_live(page, "#fig-cross-language-pawsx").locator("path[aria-label*='share:']").first
     box = mark.bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2 + 5, box["y"] + box["height"] / 2)
@@ -101,7 +98,7 @@ def test_a_tap_says_value_interval_chance_and_samples(browser, address):
 
 def test_arrow_keys_read_the_values_and_enter_answers(tab):
     tab.goto(PAGE)
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     live = find_live(tab, "#fig-cross-language-pawsx")
     live.focus()
     tab.keyboard.press("ArrowRight")
@@ -133,8 +130,7 @@ def test_arrow_keys_read_the_values_and_enter_answers(tab):
 )
 def test_every_legend_that_says_so_can_be_clicked(tab, name):
     tab.goto(f"/book/runs/pawsx/{name}.html")
-    tab.wait_for_timeout(500)  # the first drawing is over
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     answers = tab.evaluate(
         """() => [...document.querySelectorAll(".xl-live")].filter((live) => live.answers)
           .map((live) => [...live.querySelectorAll(".role-legend-symbol")]
@@ -145,7 +141,7 @@ def test_every_legend_that_says_so_can_be_clicked(tab, name):
 
 def test_the_name_of_a_row_can_be_clicked_and_a_double_click_selects_no_text(tab):
     tab.goto(PAGE)
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     live = find_live(tab)
     marks = live.locator("path[aria-label*='test sample:']")
     before = marks.count()
@@ -172,7 +168,7 @@ def test_still_charts_are_there_without_javascript(browser, address):
 
 def test_every_chart_prints_that_of_a_closed_tab_too(tab):
     tab.goto("/book/cross-language-influence.html")
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     tab.emulate_media(media="print")
     stills = tab.locator(".xl-still svg.wide")
     assert stills.count() >= 6
@@ -204,7 +200,7 @@ def save(page, kind):
 
 def test_saved_files_have_a_name_a_title_the_data_and_the_source(tab):
     tab.goto(PAGE)
-    tab.wait_for_function(DRAW)
+    tab.wait_for_function(DRAWN)
     find_live(tab)
     assert save(tab, "PNG").startswith(b"\x89PNG")
     svg = save(tab, "SVG").decode()

@@ -86,7 +86,7 @@ def test_the_search_finds_each_page_once_and_no_computed_page(tab):  # noqa: F81
     tab.goto("/search.html?q=korean")
     results = tab.locator("#search-results li a")
     expect(results.filter(has_text="Zero-shot testing").first).to_be_visible()
-    tab.wait_for_timeout(500)
+    expect(tab.locator("#search-results")).to_contain_text("Search finished")
     pages = [link.get_attribute("href").split("?")[0] for link in results.all()]
     computed = [page for page in pages if re.search(r"runs/(\w+/)?(xnli|pawsx|marc)/", page)]
     assert pages and not computed

@@ -51,10 +51,13 @@ def make_distribution():
     return table.assign(high=table["low"] + 0.25)
 
 
+CASES = ("e5-small, whole vocabulary", "XLM-R base, vocabulary cut to 5,000")
+
+
 def make_rates():
-    table = pd.DataFrame({"way": ["this engine, batch 32", "another library, batch 8"]})
+    table = pd.DataFrame({"way": ["xl-influence", "dattri-llm TracIn, our products"]})
     table = table.assign(rate=[1234.5, 1.5], exact=[True, False], covered="12 of 12")
-    return pd.concat([table.assign(case=case, peak_gb=1.5) for case in ("tiny", "base")])
+    return pd.concat([table.assign(case=case, peak_gb=1.5) for case in CASES])
 
 
 def make_growth():
@@ -74,7 +77,8 @@ def make_removal():
 
 
 def make_methods(measures):
-    names = ("cosine", "dot product, language out, both", "first token", "BM25", "random weights")
+    long = "cosine, language + label out, both"
+    names = ("all but embeddings", long, "first token", "BM25", "random weights")
     table = make_shares(method=names, measure=measures).rename(columns={"share": "value"})
     kinds = ("gradients", "gradients", "representations", "words", "control")
     return table.assign(k=100), dict(zip(names, kinds, strict=True)), measures
@@ -182,6 +186,18 @@ def test_a_chart_fits_its_page_fills_it_and_is_called_what_it_shows(specs, which
 
 
 @pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_no_text_is_smaller_than_11_pixels_on_a_wide_page_or_a_phone(specs, which):
+    """A picture that is wider than its place is shown smaller: 11 pixels are fewer then."""
+    spec = specs[which]
+    wide = spec | {"config": spec["config"] | {"font": "DejaVu Sans"}}  # wider than most fonts
+    for place in still_charts.WIDTHS.values():
+        svg = vl_convert.vegalite_to_svg(json.dumps(still_charts.arrange(wide, place)))
+        width = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)', svg)]
+        assert len(sizes) > 2 and min(sizes) * min(1, place / width) >= 11, (place, width)
+
+
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
 def test_a_legend_that_says_so_can_be_clicked(specs, which):
     """Where layers share a legend, Vega-Lite takes the selection of some layers only."""
     said = json.dumps(specs[which]).count('"bind": "legend"')
@@ -219,3 +235,22 @@ def test_dots_of_single_samples_are_where_their_shares_are(top_k):
     across = dot["mark"]["size"] ** 0.5 + dot["mark"]["strokeWidth"]
     end = dot["encoding"]["x"]["scale"]["domain"][1]
     assert 0.19 <= end <= 1 and across <= composition.DOT_PLOT_WIDTH / (end * top_k)
+
+
+def test_the_heat_map_says_how_many_test_samples_each_language_has():
+    """Beside many columns the title says it once; if the numbers differ, every row says its own."""
+
+    def find(table):
+        _, each, top_k = make_composition(MANY, 2)
+        spec = charts.plot_composition(table, each, top_k).to_dict()
+        cells = spec["vconcat"][0]["concat"][0]["layer"][0]
+        rows = [row for data in spec["datasets"].values() for row in data if "_row" in row]
+        return cells["encoding"]["y"]["title"], {row["_row"] for row in rows}
+
+    table = make_composition(MANY, 2)[0]
+    title, rows = find(table)
+    assert title == ["test language", "(n = 125)"] and "English" in rows and len(rows) == 15
+    title, rows = find(
+        table.assign(test_samples=table["test_lang"].map(len) + (table["test_lang"] == "en"))
+    )
+    assert title == "test language" and {"English (n = 3)", "German (n = 2)"} <= rows

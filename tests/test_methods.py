@@ -365,6 +365,29 @@ def test_rank_correlation_by_hand():
     assert methods.correlate_ranks(a, b).tolist() == pytest.approx([1, -0.5, 0])
 
 
+def make_lengths(lengths):
+    """Two test samples, and training samples whose gradients differ in length only."""
+    train = make_samples(["en"], range(len(lengths)))
+    test = make_samples(["en"], [100, 101], prefix="test-")
+    along = np.array(lengths, dtype=float)[:, None] * [1.0, 0.0]
+    cube = make_cube({"head": (np.ones((1, 2, 2)), along[None])})
+    cube = cube.assign_coords(train=list(train["uid"]), test=list(test["uid"]))
+    return methods.MethodInput(cube, train, test)
+
+
+def test_long_gradients_come_first_by_the_dot_product_and_not_by_the_cosine():
+    """Of 20 samples the two longest, the last, are first by dot product: 2 of the top 10.
+
+    By the cosine all are equal, and the first ten come first: 0 of the top 10. Chance is 2 / 20.
+    """
+    given = make_lengths(range(1, 21))
+    values, _ = methods.compute_all(given, ["cosine", "dot product"])
+    rows = methods.long_first(values, given, FEW).set_index("method")
+    assert rows["share"].to_dict() == {"dot product": 0.2, "cosine": 0.0}
+    assert (rows["chance"] == 0.1).all() and (rows["test_samples"] == 2).all()
+    assert methods.long_first({"cosine": values["cosine"]}, given).empty
+
+
 # ---------------------------------------------------------------------- questions
 
 
@@ -414,9 +437,46 @@ def test_the_own_share_cannot_fall_after_the_second_epoch_if_that_is_the_last(ep
     assert methods.same_as_paper(counts)[3].endswith("This run cannot test it.")
 
 
+def test_each_method_is_computed_once_for_all_questions_with_the_same_result(monkeypatch):
+    given, _ = given_at_random(epochs=3)
+    more, _ = given_at_random(epochs=3)
+    kept = (given.train["lang"] != "de").to_numpy()
+    train = given.train[kept].reset_index(drop=True)
+    without = methods.MethodInput(given.cube.isel(train=kept), train, given.test, top_k=10)
+    runs, computed = methods.Runs(given, given, {"en": more}, {"de": without}), []
+    compute = five_questions.compute
+
+    def count(name, given, *, draw):
+        computed.append((name, given, draw))  # keeps `given`, so no other has its identity
+        return compute(name, given, draw=draw)
+
+    monkeypatch.setattr(five_questions, "compute", count)
+    once = methods.answers(runs, bootstrap=FEW)
+    done = [each for each in computed if each[0] not in ("BM25", "token overlap")]
+    assert set(once.loc[once["method"] == "cosine", "why_not"]) == {""}
+    available = [each for each in done if not _fails(compute, each)]
+    assert len(available) == len(set(available)) > 30
+    monkeypatch.setattr(five_questions.functools, "cache", lambda function: function)
+    computed.clear()
+    again = methods.answers(runs, bootstrap=FEW)
+    assert len(computed) > 1.5 * len(done)
+    pd.testing.assert_frame_equal(once, again, check_exact=True)
+
+
+def _fails(compute, call):
+    name, given, draw = call
+    try:
+        compute(name, given, draw=draw)
+    except methods.NotAvailableError:
+        return True
+    return False
+
+
 def test_change_of_the_own_share_is_from_the_second_epoch_to_the_last():
     given, _ = given_at_random(epochs=4)
-    each = five_questions._change_of_own("cosine", methods.Runs(given), draw=0)
+    each = five_questions._change_of_own(
+        five_questions.Scores("cosine"), methods.Runs(given), draw=0
+    )
     own = {}
     for epoch in (2, 4):
         values = influence(given.cube.sel(checkpoint=epoch)).to_numpy()

@@ -237,3 +237,18 @@ def test_a_run_is_read_with_its_parameters(monkeypatch):
 @pytest.mark.parametrize(("task", "said"), [("xnli", True), ("marc", True), ("pawsx", False)])
 def test_the_paper_finds_most_samples_reinforcing_but_on_pawsx(task, said):
     assert methods.mostly_repeats(task) == said
+
+
+def test_long_gradients_are_said_with_both_methods_interval_chance_and_count():
+    ends = {"ci_low": [0.5, 0.05], "ci_high": [0.7, 0.2]}
+    rows = {"method": ["dot product", "cosine"], "k": 10, "share": [0.6, 0.1], "chance": 0.1}
+    table = pd.DataFrame(rows | ends).assign(**COUNTS)
+    assert plain(sentences.long_gradients(table)) == (
+        "Of the 10 most helpful training samples, 60 % (interval 50 to 70 %) by the dot product "
+        "and 10 % (interval 5 to 20 %) by the cosine are among the 10 % with the longest "
+        "gradients. Chance is 10 %; 10 test samples."
+    )
+    unclear = "We cannot tell whether the two differ."
+    assert sentences.long_gradients(table.assign(ci_high=[0.7, 0.6])).endswith(unclear)
+    assert sentences.long_gradients(table.assign(ci_low=np.nan, ci_high=np.nan)).endswith(unclear)
+    assert "cannot compute the dot product" in sentences.long_gradients(table.iloc[:0])

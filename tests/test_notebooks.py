@@ -78,6 +78,7 @@ COLUMNS = {
     "shared_tokens": ["kind", "sign", "shared", *INTERVAL, "chance", *BEHIND],
     "examples": ["test_uid", "sign", "uid", "influence"],
     "methods": ["method", "measure", "k", "value", *INTERVAL, "chance", *BEHIND],
+    "long_gradients": ["method", "k", *SHARE],
     "answers": [
         *("question", "method", "kind", "value", *INTERVAL, "chance"),
         *(*BEHIND, "verdict", "same"),

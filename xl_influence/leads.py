@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from .claim_estimates import Estimate
+from .manifest import AT_CHANCE
 from .prose import interval, percent, points
 from .tasks import name_language
 
@@ -28,13 +29,13 @@ def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     majority : float
         Share of the most frequent class among the development samples.
     at_chance : sequence of str
-        Names of the languages in which the model is at chance.
+        Names of the languages in which the model is at chance (`manifest.is_at_chance`).
     """
     text = (
         f"The model classifies {percent(reached)} of the development samples correctly; "
         f"always choosing the most frequent class would reach {percent(majority)}."
     )
-    return f"{text} In {', '.join(at_chance)}, it is no better than chance." if at_chance else text
+    return f"{text} In {', '.join(at_chance)}, it is {AT_CHANCE}." if at_chance else text
 
 
 def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
@@ -56,7 +57,7 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
         if k in rows.index
     ]
     account = f"Languages other than the test sample's account for {_listed(parts)}."
-    return f"{account} Chance is {_chance(rows)}."
+    return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
 
 
 def of_top(k: int) -> str:
@@ -106,7 +107,10 @@ def against_chance(row: Mapping[str, float]) -> str:
         return (
             f"{chance}. All test samples have the same share, so there is no meaningful interval."
         )
-    ends = f"{chance}; the interval is {interval(row['ci_low'], row['ci_high'])}"
+    ends = (
+        f"{chance}; the interval over {row['test_samples']:.0f} test samples is "
+        f"{interval(row['ci_low'], row['ci_high'])}"
+    )
     if row["ci_high"] < row["chance"]:
         return f"{ends}: the test language's own samples are preferred."
     if row["ci_low"] > row["chance"]:
@@ -114,17 +118,24 @@ def against_chance(row: Mapping[str, float]) -> str:
     return f"{ends}: the share is not distinguishable from chance."
 
 
-def reinforcement(table: pd.DataFrame) -> str:
+def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     """Say how many helpful samples from other languages repeat the test language's own.
 
-    `table` comes from `sharing.reinforcement`.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `sharing.reinforcement`.
+    mean : Estimate or None
+        From `paper.reinforcing`, which has the interval of the mean.
     """
     rows = table[table["sign"] == "positive"]
     lowest_to_highest = interval(rows["share"].min(), rows["share"].max())
+    known = mean is not None and not math.isnan(mean.low)
+    ends = f"interval {interval(mean.low, mean.high)}" if mean and known else "no interval"
     return (
         f"{percent(rows['share'].mean())} of the helpful samples from other languages translate "
-        f"helpful samples in the test language ({lowest_to_highest}, depending on the test "
-        f"language); chance is {_chance(rows)}."
+        f"helpful samples in the test language ({ends}, {_count(rows)}; {lowest_to_highest} "
+        f"depending on the test language); chance is {_chance(rows)}."
     )
 
 
@@ -154,8 +165,15 @@ def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
         return f"{text}. Two epochs cannot show a trend."
     if change is None:
         return f"{text}."
+    count = _count(own[own["checkpoint"] == mean.index[-1]])
+    ends = f"{points(change.value)} points, {_ends(change)}, {count}"
+    return f"{text}: {_direction(change)} ({ends})."
+
+
+def _ends(change: Estimate) -> str:
+    """Give the interval of a difference in points, or say that it has none."""
     ends = f"interval {points(change.low)} to {points(change.high)}"
-    return f"{text}: {_direction(change)} ({points(change.value)} points, {ends})."
+    return "no interval" if math.isnan(change.low) else ends
 
 
 def _direction(change: Estimate) -> str:
@@ -188,8 +206,8 @@ def zero_shot(table: pd.DataFrame, at_chance: Collection[str] = ()) -> str:
             f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"
         )
         if row["language"] in at_chance:
-            reason = "no better than chance, so its influence scores mean nothing"
-            sentences.append(f"{reached}: {reason}.")
+            where = f"One of the two is {AT_CHANCE} in {name}"
+            sentences.append(f"{reached}. {where}, so its influence scores mean nothing.")
             continue
         share = f"{percent(row['share'])} ({_precision(row)})"
         found = f"of the samples in other languages that helped before, {share} help again"
@@ -205,7 +223,8 @@ def _precision(row: pd.Series) -> str:
     """How precisely a share is known: its interval, or that there are too few test samples."""
     if pd.isna(row["ci_low"]):
         return f"{row['test_samples']} test samples, too few for an interval"
-    return f"interval {interval(row['ci_low'], row['ci_high'])}"
+    ends = interval(row["ci_low"], row["ci_high"])
+    return f"interval {ends}, {row['test_samples']} test samples"
 
 
 def _chance_note(row: pd.Series) -> str:
@@ -217,19 +236,38 @@ def _chance_note(row: pd.Series) -> str:
     return ""
 
 
-def imbalance(table: pd.DataFrame) -> str:
+def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
     """Say how a language's share of its own helpful samples follows its share of the data.
 
-    `table` comes from `sharing.imbalance`.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `sharing.imbalance`. Languages without the largest addition are left out.
+    change : Estimate or None
+        From `paper.imbalance_change`; None if the study adds nothing.
     """
-    mean = table[table["sign"] == "positive"].groupby("percent")[["share", "chance"]].mean()
-    most = mean.index[-1]
+    rows = table[table["sign"] == "positive"]
+    most = rows["percent"].max()
+    last = rows[rows["percent"] == most]
+    rows = rows[rows["language"].isin(last["language"])]
+    mean = rows.groupby("percent")[["share", "chance"]].mean()
     before, after = mean.loc[0], mean.loc[most]
+    ends = "" if change is None else f"{points(change.value)} points, {_ends(change)}, "
     return (
         f"With {most} % more training data, a language's own share of its helpful samples goes "
-        f"from {percent(before['share'])} to {percent(after['share'])}; its share of the training "
-        f"data goes from {percent(before['chance'])} to {percent(after['chance'])}."
+        f"from {percent(before['share'])} to {percent(after['share'])} ({ends}{_count(last)}). "
+        f"Chance, its share of the training data, goes from {percent(before['chance'])} to "
+        f"{percent(after['chance'])}. {_against_data(change, after['chance'] - before['chance'])}"
     )
+
+
+def _against_data(change: Estimate | None, by_chance: float) -> str:
+    """Say what a change's interval tells beside the change of the share of the data."""
+    if change is None or not change.low < change.high or change.low <= 0 <= change.high:
+        return "We cannot tell whether the language's own share changes."
+    if change.low <= by_chance <= change.high:
+        return "We cannot tell whether this is more or less than by chance."
+    return f"This is {'more' if change.low > by_chance else 'less'} than by chance."
 
 
 def removal(controls: pd.DataFrame) -> str:
@@ -276,7 +314,8 @@ def groups(table: pd.DataFrame) -> str:
     return (
         "When samples are ranked by one parameter group at a time, the share of other languages is "
         f"lowest in {_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
-        f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}."
+        f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}; "
+        f"{_count(rows.iloc[:1])}."
         f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
     )
 
@@ -299,6 +338,11 @@ def _range(row: pd.Series) -> str:
     if pd.isna(row["ci_low"]):  # too few test samples
         return ""
     return f" (interval {interval(row['ci_low'], row['ci_high'])})"
+
+
+def _count(rows: pd.DataFrame) -> str:
+    """Return how many test samples these rows are about, as in '125 test samples'."""
+    return f"{rows['test_samples'].sum()} test samples"
 
 
 def _chance(rows: pd.DataFrame) -> str:

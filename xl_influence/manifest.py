@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # A model is at chance if it is less than this far above the share of the most frequent class.
 CHANCE = 0.05
+AT_CHANCE = f"less than {100 * CHANCE:.0f} points above the most frequent class"
 PACKAGES = (
     "torch",
     "transformers",

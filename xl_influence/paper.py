@@ -169,6 +169,39 @@ def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | Non
     return QUANTITIES["own_change"](Run(tables), first)
 
 
+def imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
+    """Estimate how a language's share of its own positive top k changes with the most added data.
+
+    Parameters
+    ----------
+    tables : mapping
+        `imbalance_by_sample` (`sharing.imbalance_by_sample` of all languages and percentages), or
+        `imbalance`, which gives no interval.
+
+    Returns
+    -------
+    Estimate or None
+        The share with the largest addition minus that without; None if there is no addition.
+    """
+    return QUANTITIES["imbalance_change"](Run(tables), "positive")
+
+
+def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
+    """Estimate how many helpful samples from other languages repeat the test language's own.
+
+    Parameters
+    ----------
+    tables : mapping
+        `reinforcement_by_sample`, or `reinforcement`, which gives no interval.
+
+    Returns
+    -------
+    Estimate or None
+        The mean over test languages; None if the tables have no helpful samples.
+    """
+    return QUANTITIES["reinforcing"](Run(tables), "positive")
+
+
 def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     """Put the paper, the study on real data and the demo side by side, one row per claim.
 

@@ -10,8 +10,8 @@ import altair as alt
 import pandas as pd
 
 from .base import COLORS
-from .layout import describe_panels, fill_width, lay_out
-from .marks import PAIR, Series, make_tooltip, mark_points
+from .layout import AT_COMMAS, describe_panels, fill_width, lay_out
+from .marks import PAIR, Series, make_ticks, make_tooltip, mark_points
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -62,7 +62,7 @@ def plot_growth(table: pd.DataFrame) -> alt.FacetChart:
         "value:Q",
         title=None,
         scale=alt.Scale(type="log", padding=7, nice=False),
-        axis=alt.Axis(format="~s", tickCount=4, labelFlush=12),
+        axis=make_ticks("~s", 4),
     )
     tooltip = [
         *make_tooltip("axis", suffix=":N"),
@@ -95,8 +95,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
         From `speed.make_comparison`; one panel per case.
     """
     series, table = Series("kind", EXACT, chance=None), _label_rates(table)
-    lines = "split(datum.label, ', ')"  # one below the other
-    axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=lines)
+    axis = alt.Axis(minExtent=112, maxExtent=112, labelLimit=110, labelExpr=AT_COMMAS)
     ticks = alt.Axis(format="~g", tickCount=4)
     title = ["training samples per second", "(next: the next exact method)"]
     limits = [0.7 * float(table["rate"].min()), 1.4 * float(table["rate"].max())]
@@ -123,7 +122,7 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
         description="Training samples per second of each library and reference: first those that "
         "are exact over all parameters, then those that cover some only.",
     )
-    header = alt.Header(labelAngle=0, labelAnchor="start", labelFontWeight=600)
+    header = alt.Header(labelAngle=0, labelAnchor="start", labelFontWeight=600, labelExpr=AT_COMMAS)
     cases = list(dict.fromkeys(table["case"]))
     chart = panel.facet(alt.Facet("case:N", title=None, sort=cases, header=header), columns=1)
     rule = describe_panels("spec", beside=128)

@@ -23,6 +23,7 @@ from .marks import (
     describe_rows,
     make_share_tooltip,
     make_signs,
+    make_ticks,
     make_tooltip,
     mark_points,
     name_signs,
@@ -66,10 +67,10 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     each = name_signs(name_languages(each))
     languages = dict(zip(dict.fromkeys(summed["train_lang"]), codes, strict=True))
     chosen = alt.selection_point(name="test_language", fields=["test_lang"], toggle="true")
-    rows = summed["test_lang"] + " (n = " + summed["test_samples"].astype(str) + ")"
-    summed, labels = summed.assign(_row=rows), int(6.3 * rows.str.len().max())
+    rows, title_of_rows = _name_rows(summed, languages)
+    summed, labels = summed.assign(_row=rows), max(78, int(6.3 * rows.str.len().max()))
     columns = (2 if _has_names(languages) else 1, 1)
-    maps = [_plot_heat_map(summed, sign, languages, chosen) for sign in SIGN_ORDER]
+    maps = [_plot_heat_map(summed, sign, languages, chosen, title_of_rows) for sign in SIGN_ORDER]
     with warnings.catch_warnings():  # both maps share one selection on purpose
         warnings.filterwarnings("ignore", "Automatically deduplicated selection")
         side_by_side = alt.concat(*maps, columns=columns[0]).resolve_scale(color="shared")
@@ -79,7 +80,7 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
         description=f"Percent of the top {top_k} training samples that come from each language, "
         "for each test language; below, for each test sample."
     )
-    beside = labels + 26
+    beside = labels + 30
     maps_rule = describe_panels(
         "vconcat.0.concat.0",
         "vconcat.0.concat.1",
@@ -88,12 +89,26 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
         apart=beside,
         grid="vconcat.0",
     )
-    return lay_out(chart, maps_rule, describe_panels("vconcat.1.spec", beside=beside))
+    samples_rule = describe_panels("vconcat.1.spec", beside=beside)
+    return lay_out(chart, maps_rule, samples_rule, legend=2)
 
 
 def _has_names(languages: Mapping[str, str]) -> bool:
     """Whether the names of these languages (name → code) fit below the columns of a heat map."""
     return len(languages) <= MOST_NAMED and max(map(len, languages)) <= LONGEST
+
+
+def _name_rows(
+    table: pd.DataFrame, languages: Mapping[str, str]
+) -> tuple[pd.Series, str | list[str]]:
+    """The names of the rows of a heat map and their title, one of them with the test samples.
+
+    Many columns leave little room beside them: there the title has the number, if all have one.
+    """
+    counts = table["test_samples"].astype(str)
+    if not _has_names(languages) and counts.nunique() == 1:
+        return table["test_lang"], ["test language", f"(n = {counts.iloc[0]})"]
+    return table["test_lang"] + " (n = " + counts + ")", "test language"
 
 
 def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +129,11 @@ def _find_differences(table: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plot_heat_map(
-    table: pd.DataFrame, sign: str, languages: Mapping[str, str], chosen: alt.Parameter
+    table: pd.DataFrame,
+    sign: str,
+    languages: Mapping[str, str],
+    chosen: alt.Parameter,
+    title_of_rows: str | list[str],
 ) -> alt.LayerChart:
     """The shares of one sign, test language × training language, with names of rows to click on."""
     part = table[table["sign"] == sign]
@@ -123,8 +142,9 @@ def _plot_heat_map(
     below = alt.Axis(labelAngle=0, ticks=False, domain=False, labelExpr=label)
     title = "language of the training samples" if named else "training language; shares in %"
     x = alt.X("train_lang:N", sort=list(languages), title=title, axis=below)
-    blank = alt.Axis(labels=False, ticks=False, domain=False, **TITLE_OF_ROWS)
-    y = alt.Y("test_lang:N", sort=list(languages), title="test language", axis=blank)
+    two_lines = {} if isinstance(title_of_rows, str) else {"titleY": -17}
+    blank = alt.Axis(labels=False, ticks=False, domain=False, **TITLE_OF_ROWS | two_lines)
+    y = alt.Y("test_lang:N", sort=list(languages), title=title_of_rows, axis=blank)
     base = alt.Chart(part).encode(x=x, y=y)
     # the selection does not fade other rows, it outlines its own
     uncoloured = alt.value("transparent")
@@ -145,7 +165,8 @@ def _plot_heat_map(
         tooltip=make_tooltip("test_lang", suffix=":N"),  # without it a click goes through the text
     )
     size: dict[str, Any] = {"width": min(520, 44 * len(languages)), "height": {"step": 34}}
-    layers = [cells.add_params(chosen), *_write_shares(base, numbers), names_of_rows]
+    shares = _write_shares(base, numbers, 12 if named else 11)
+    layers = [cells.add_params(chosen), *shares, names_of_rows]
     head = alt.TitleParams(f"most {sign}", frame="group")
     return alt.LayerChart(layer=layers, title=head).properties(**size)
 
@@ -158,14 +179,14 @@ def _color_differences() -> alt.Color:
         format="+.0%",
         labelExpr="datum.value ? datum.label : '0%'",
         values=[-0.4, -0.2, 0, 0.2, 0.4],
-        gradientLength=220,
+        gradientLength=180,
         titleLimit=260,
     )
     scale = alt.Scale(domain=[-LIMIT, 0, LIMIT], range=DIVERGING, clamp=True)
     return alt.Color("difference:Q", scale=scale, legend=legend)
 
 
-def _write_shares(base: alt.Chart, numbers: alt.Text) -> list[alt.Chart]:
+def _write_shares(base: alt.Chart, numbers: alt.Text, size: int) -> list[alt.Chart]:
     """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
     dark = "abs(datum.difference) > 0.22"
     kinds: dict[str, dict[str, Any]] = {
@@ -175,7 +196,7 @@ def _write_shares(base: alt.Chart, numbers: alt.Text) -> list[alt.Chart]:
     }
     return [
         base.transform_filter(test)
-        .mark_text(fontSize=12, aria=False, tooltip=None, cursor="pointer", **look)
+        .mark_text(fontSize=size, aria=False, tooltip=None, cursor="pointer", **look)
         .encode(text=numbers)
         for test, look in kinds.items()
     ]
@@ -196,7 +217,7 @@ def _plot_single_samples(
     share = alt.X(
         "_bin:Q",
         title=title,
-        axis=alt.Axis(format="%", tickCount=6),
+        axis=make_ticks("%", 6),
         scale=alt.Scale(domain=[0, end], padding=LARGEST / 2, nice=False),
     )
     place = alt.Y("stack:Q", axis=None, scale=bounds)

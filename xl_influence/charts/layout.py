@@ -7,7 +7,9 @@ side by side. The book follows it when it draws the still picture of a chart, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from ..imports import without_iri_grammar
@@ -17,6 +19,7 @@ with without_iri_grammar():  # altair imports jsonschema
 
 Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
 PANEL_GAP = 20  # pixels between panels
+AT_COMMAS = "split(datum.label, ', ')"  # a `labelExpr`: one line after the other
 THEME: dict[str, Any] = {
     "padding": {"left": 2, "right": 10, "top": 4, "bottom": 4},
     "axis": {
@@ -45,6 +48,19 @@ def enable_theme() -> None:
     alt.theme.register("xl_influence", enable=True)(
         lambda: alt.theme.ThemeConfig(config=cast(Any, THEME))
     )
+
+
+def wrap_labels(names: Iterable[str], letters: int) -> str:
+    """A `labelExpr` that breaks long labels into lines, so that they leave room for the panel.
+
+    Parameters
+    ----------
+    names
+        All labels of an axis or of panels.
+    letters
+        The most letters of a line.
+    """
+    return f"{json.dumps({name: textwrap.wrap(name, letters) for name in names})}[datum.label]"
 
 
 def describe_panels(

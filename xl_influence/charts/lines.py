@@ -24,6 +24,7 @@ from .marks import (
     make_share_tooltip,
     make_signs,
     make_tooltip,
+    mark_mean_chance,
     mark_points,
     name_signs,
     plot_chance,
@@ -165,13 +166,12 @@ def _plot_signs_over_k(table: pd.DataFrame, paper_k: int) -> alt.LayerChart:
     low, fade = alt.Y("ci_low:Q", title=title), series.fade
     helpful, harmful = (base.transform_filter(alt.datum.sign == sign) for sign in SIGN_ORDER)
     band = helpful.transform_filter(HAS_INTERVAL).mark_area(aria=False)
-    chance = base.mark_line(strokeDash=DASHED, color=GRAY, aria=False)
     small = mark_points(base.transform_filter(alt.datum.k != paper_k), size=28)
     large = mark_points(base.transform_filter(alt.datum.k == paper_k), size=130)
     return alt.LayerChart(
         layer=[
             band.encode(y=low, y2="ci_high:Q", fill=series.point["fill"], opacity=fade(0.2)),
-            chance.encode(y="mean(chance):Q"),
+            mark_mean_chance(base),
             helpful.mark_line(strokeWidth=2.5, aria=False).encode(
                 y=y, color=series.color, opacity=fade(1)
             ),

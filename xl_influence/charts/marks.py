@@ -172,6 +172,12 @@ def plot_chance(table: pd.DataFrame) -> alt.Chart:
     return rule.encode(y="mean(chance):Q")
 
 
+def mark_mean_chance(base: alt.Chart) -> alt.Chart:
+    """Chance as a dashed line that follows the x axis of the chart."""
+    line = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
+    return line.encode(y="mean(chance):Q", opacity=alt.value(1))
+
+
 def plot_intervals(base: alt.Chart, **encoding: Any) -> alt.Chart:
     """Intervals as rules, for the rows that have one.
 
@@ -184,6 +190,19 @@ def plot_intervals(base: alt.Chart, **encoding: Any) -> alt.Chart:
     """
     rules = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False)
     return rules.encode(**encoding)
+
+
+def make_ticks(form: str, count: int = 5) -> alt.Axis:
+    """Ticks of an x axis whose first and last label stay inside the panel.
+
+    Parameters
+    ----------
+    form
+        How d3 formats the labels, such as '%'.
+    count
+        About how many ticks there are.
+    """
+    return alt.Axis(format=form, tickCount=count, labelFlush=12)
 
 
 def make_epochs_axis() -> alt.X:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from .layout import describe_panels, lay_out
+from .layout import describe_panels, lay_out, wrap_labels
 from .marks import (
     CHANCE,
-    DASHED,
     GRAY,
     INSET,
     PAIR,
@@ -21,6 +20,8 @@ from .marks import (
     describe_rows,
     make_share_tooltip,
     make_signs,
+    make_ticks,
+    mark_mean_chance,
     mark_points,
     name_signs,
     plot_intervals,
@@ -38,8 +39,7 @@ KINDS = {  # of methods → colour and shape
     "words": PAIR[1],
     "control": ("#A153AD", "diamond"),
 }
-WIDEST = 180  # pixels for the names of the rows
-LONG = 124  # with more, a narrow page has room for one column of the legend
+LETTERS = 18  # of a line of a row's name; longer names get a second line
 
 
 def plot_methods(
@@ -67,7 +67,7 @@ def plot_methods(
         row="method",
         panels=list(dict.fromkeys(part["panel"])),
         description="Every method's value with its interval and chance: " + ", ".join(measures),
-        legend=2,
+        legend=1,
     )
 
 
@@ -119,17 +119,15 @@ def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     part = part.assign(source=part["what"].str.removeprefix("found, "))
     looks = dict(zip(("own language", "other languages"), PAIR, strict=True))
     series, title = Series("source", looks, title="samples in"), "share of the top k found"
-    axis = alt.Axis(format="%", tickCount=5, labelFlush=12)
     base = alt.Chart(describe_rows(part)).encode(
-        x=alt.X("fraction:Q", title="nearest samples looked at", axis=axis, scale=INSET),
+        x=alt.X("fraction:Q", title="nearest samples looked at", axis=make_ticks("%"), scale=INSET),
         opacity=series.fade(1),
         tooltip=make_share_tooltip("similarity", "source"),
     )
     share = alt.Y("share:Q", title=title, axis=PERCENT, scale=alt.Scale(domain=[0, 1]))
-    chance = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     points = mark_points(base, size=45).encode(y=share, **series.point).add_params(series.focus)
     layers = [
-        chance.encode(y="mean(chance):Q", opacity=alt.value(1)),
+        mark_mean_chance(base),
         plot_intervals(base, y=alt.Y("ci_low:Q", title=title), y2="ci_high:Q", color=series.color),
         base.mark_line(aria=False).encode(y=share, color=series.color),
         points,
@@ -182,8 +180,9 @@ def _plot_dots(
     table = describe_rows(table, None if percent else "{:.2f}".format)
     names = dict.fromkeys((row, series.column))
     rows = list(dict.fromkeys(table[row]))
-    extent = min(WIDEST, 16 + 6 * max(map(len, rows)))
-    axis = alt.Axis(minExtent=extent, maxExtent=extent, labelLimit=extent - 6)
+    longest = max(map(len, rows))
+    extent, lines = 16 + 6 * min(LETTERS, longest), wrap_labels(rows, LETTERS)
+    axis = alt.Axis(minExtent=extent, maxExtent=extent, labelLimit=extent - 6, labelExpr=lines)
     base = alt.Chart(table).encode(
         y=alt.Y(f"{row}:N", sort=rows, title=None, axis=axis),
         opacity=series.fade(1),
@@ -191,7 +190,7 @@ def _plot_dots(
     )
     if offsets:
         base = base.encode(yOffset=alt.YOffset(series.field, sort=list(offsets)))
-    ticks = alt.Axis(format="%" if percent else "", tickCount=4, labelFlush=12)
+    ticks = make_ticks("%" if percent else "", 4)
     x = {
         name: alt.X(f"{name}:Q", title=None, axis=ticks, scale=INSET)
         for name in ("value", "ci_low", CHANCE)
@@ -203,8 +202,9 @@ def _plot_dots(
         plot_intervals(base, x=x["ci_low"], x2="ci_high:Q", color=series.color),
         mark_points(base).encode(x=x["value"], **series.point).add_params(series.focus),
     ]
+    step = 30 if longest > LETTERS else 12 if offsets else 18
     sized = alt.LayerChart(layer=layers).properties(
-        width=150, height={"step": 12 if offsets else 18}, description=description
+        width=150, height={"step": step}, description=description
     )
     columns = 2 if len(panels) == 4 else min(3, len(panels))
     facet = alt.Facet(
@@ -218,4 +218,4 @@ def _plot_dots(
         apart=24,
         grid="",
     )
-    return lay_out(chart, rule, legend=1 if extent > LONG else legend)
+    return lay_out(chart, rule, legend=legend)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from .base import COLORS, SHAPES
 from .layout import describe_panels, lay_out
-from .marks import INSET, Series, make_tooltip, mark_points
+from .marks import INSET, Series, make_ticks, make_tooltip, mark_points
 
 PANELS = {"seconds": "seconds on one core", "peak_gb": "peak memory (GB)"}
 
@@ -30,10 +30,9 @@ def plot_scale(table: pd.DataFrame) -> alt.FacetChart:
     long = table.rename(columns=PANELS).melt(
         ["notebook", "n_train"], list(PANELS.values()), "_panel", "value"
     )
-    axis = alt.Axis(format="~s", tickCount=4, labelFlush=12)
     extent = alt.Axis(tickCount=5, minExtent=34, maxExtent=34)
     base = alt.Chart(long).encode(
-        x=alt.X("n_train:Q", title="training samples", axis=axis, scale=INSET),
+        x=alt.X("n_train:Q", title="training samples", axis=make_ticks("~s", 4), scale=INSET),
         y=alt.Y("value:Q", title=None, axis=extent, scale=alt.Scale(nice=False)),
         opacity=series.fade(1),
         tooltip=[

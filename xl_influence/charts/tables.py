@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from ..manifest import CHANCE
+from ..manifest import AT_CHANCE
 from ..sharing import influential_samples
 from ..tasks import name_language
 from .base import name_languages
@@ -176,7 +176,7 @@ def show_note(text: str) -> Markdown:
 
 
 def show_at_chance(names: Sequence[str], kind: str = "model") -> Markdown:
-    """Which models or languages are at chance by `CHANCE`, or that none is.
+    """Which models or languages are at chance by `AT_CHANCE`, or that none is.
 
     Parameters
     ----------
@@ -185,11 +185,10 @@ def show_at_chance(names: Sequence[str], kind: str = "model") -> Markdown:
     kind
         What they are, in the singular.
     """
-    points = f"{100 * CHANCE:.0f} points above the most frequent class"
     if not names:
-        return Markdown(f"Every {kind} is at least {points}.")
+        return Markdown(f"Every {kind} is {AT_CHANCE.replace('less than', 'at least')}.")
     return Markdown(
-        f"**At chance**: {', '.join(names)}; less than {points}. "
+        f"**At chance**: {', '.join(names)}; {AT_CHANCE}. "
         f"Do not trust the results below for these {kind}s."
     )
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..tasks import name_language
 from .base import name_languages
-from .layout import describe_panels, fill_width, lay_out
+from .layout import AT_COMMAS, describe_panels, fill_width, lay_out
 from .lines import plot_lines_with_bands
 from .marks import (
     CHANCE,
@@ -23,8 +23,10 @@ from .marks import (
     make_languages,
     make_share_tooltip,
     make_signs,
+    make_ticks,
     make_tooltip,
     mark_chance,
+    mark_mean_chance,
     mark_points,
     name_signs,
     plot_intervals,
@@ -102,8 +104,7 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     parts = [table.assign(_single=False), single_values.assign(_single=True)]
     table = _name_controls(pd.concat(parts, ignore_index=True))
     series, title = make_signs(None), ["points of confidence:", "top k minus control"]
-    axis = alt.Axis(format="+.0f", tickCount=5, labelFlush=12)
-    x = alt.X("points:Q", title=title, axis=axis, scale=INSET)
+    x = alt.X("points:Q", title=title, axis=make_ticks("+.0f"), scale=INSET)
     low = alt.X("_low:Q", title=title)
     base = alt.Chart(table).encode(
         y=_set_axis_of_controls(),
@@ -132,7 +133,7 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     chart = layers.properties(width=230, height={"step": 34}, description=description).facet(
         alt.Facet("_panel:N", title=None, sort=panels), columns=2
     )
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=164, apart=24, grid=""))
+    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=126, apart=24, grid=""))
 
 
 def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +151,7 @@ def _name_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 def _set_axis_of_controls() -> alt.Y:
     """The rows of `plot_removal`."""
-    axis = alt.Axis(minExtent=146, maxExtent=146)
+    axis = alt.Axis(minExtent=108, maxExtent=108, labelExpr=AT_COMMAS)
     return alt.Y("control:N", title=None, sort=list(CONTROLS.values()), axis=axis)
 
 
@@ -178,8 +179,7 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
     )
     title, fade = "share of the top k", series.fade
     low = alt.X("ci_low:Q", title=title)
-    axis = alt.Axis(format="%", tickCount=5, labelFlush=12)
-    share = alt.X("share:Q", title=title, axis=axis, scale=INSET)
+    share = alt.X("share:Q", title=title, axis=make_ticks("%"), scale=INSET)
     intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(1))
     points = mark_points(base).encode(x=share, opacity=fade(1), **series.point)
     layers = alt.LayerChart(layer=[mark_chance(base), intervals, points.add_params(series.focus)])
@@ -187,7 +187,8 @@ def plot_zero_shot(table: pd.DataFrame) -> alt.FacetChart:
     chart = layers.properties(width=240, height={"step": 16}, description=description).facet(
         alt.Facet("_panel:N", title=None, sort=list(dict.fromkeys(panels))), columns=2
     )
-    return lay_out(chart, describe_panels("spec", columns=(2, 1), beside=76, apart=22, grid=""))
+    rule = describe_panels("spec", columns=(2, 1), beside=76, apart=22, grid="")
+    return lay_out(chart, rule, legend=2)
 
 
 def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
@@ -201,11 +202,9 @@ def plot_imbalance(table: pd.DataFrame) -> alt.FacetChart:
         x=alt.X("percent:O", title=title, axis=alt.Axis(labelAngle=0)),
         tooltip=make_share_tooltip("language", "percent", "sign"),
     )
-    chance = base.mark_line(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
-    chance = chance.encode(y="mean(chance):Q")
     return plot_lines_with_bands(
         base,
-        chance,
+        mark_mean_chance(base),
         field="language",
         languages=dict.fromkeys(table["language"]),
         title="share from the language itself",

@@ -4,10 +4,11 @@
 of every method that can be computed for it. `compare` puts the same questions to all of them,
 `answers` the paper's five. The other functions ask what is left of influence when language
 (`remove_language`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what
-agrees with influence between languages (`correlate`), and what a nearest-neighbour shortcut misses
-(`nearest_first`). `lds` says how well a method predicts retraining on subsets, `find_flipped` how
-well a score finds changed labels. The modules `subsets`, `tail_patch` and `brittleness` are
-commands that train models, or take a step with one, and leave files for the book.
+agrees with influence between languages (`correlate`), what a nearest-neighbour shortcut misses
+(`nearest_first`), and whether long gradients come first (`long_first`). `lds` says how well a
+method predicts retraining on subsets, `find_flipped` how well a score finds changed labels. The
+modules `subsets`, `tail_patch`, `brittleness`, `hurting` and `suspects` are commands that leave
+files.
 """
 
 from .base import MethodInput, NotAvailableError
@@ -20,6 +21,7 @@ from .detection import auroc, find_flipped, flip_labels, squared_lengths
 from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
 from .labels import compare_pools, label_share, too_few_of_a_label, within_label
 from .language_leakage import leakage
+from .lengths import PLAIN, long_first
 from .matrices import accuracy_lost, correlate, language_matrix, side_by_side
 from .nearest import nearest_first
 from .study import mostly_repeats, read_given, read_runs
@@ -28,6 +30,7 @@ __all__ = [
     "MEASURES",
     "METHODS",
     "PAPER",
+    "PLAIN",
     "Method",
     "MethodInput",
     "NotAvailableError",
@@ -56,6 +59,7 @@ __all__ = [
     "lds",
     "leakage",
     "log_odds",
+    "long_first",
     "methods_of",
     "mostly_repeats",
     "nearest_first",

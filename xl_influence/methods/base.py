@@ -18,7 +18,7 @@ class NotAvailableError(ValueError):
     """A method needs something that the run does not have; the message says what."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, as its tables cannot be hashed
 class MethodInput:
     """The input of every method: a run's scores and samples.
 

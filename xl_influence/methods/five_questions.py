@@ -6,6 +6,7 @@ Each question becomes one number with an interval, judged as the paper's claims 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import xarray as xr
 
 from ..claim_estimates import Estimate
 from ..influence import from_values
+from ..manifest import AT_CHANCE
 from ..paper import HOLDS, verdict
 from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.languages import cross_language_by_sample
@@ -51,6 +53,27 @@ class Runs:
     without: Mapping[str, MethodInput] = field(default_factory=dict)
 
 
+class Scores:
+    """One method's values for any of the runs, as cubes that the analyses take.
+
+    Each is computed once, whatever the number of questions.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.of = functools.cache(self._compute)
+
+    def _compute(self, given: MethodInput, draw: int) -> xr.Dataset:
+        if self.name not in methods_of(given):
+            raise NotAvailableError("the models compared have no such layer")
+        return from_values(compute(self.name, given, draw=draw), given.train, given.test)
+
+
 class Question(NamedTuple):
     """A question of the paper, and the statement by which we test it.
 
@@ -63,14 +86,14 @@ class Question(NamedTuple):
     expect : str
         What the statement says of the value, as in `paper.verdict`.
     measure : callable
-        From a method's name, `Runs` and the number of a draw (see `catalogue.compute`) to a table
-        by sample: `test`, `item`, `share`, `chance`.
+        From `Scores`, `Runs` and the number of a draw (see `catalogue.compute`) to a table by
+        sample: `test`, `item`, `share`, `chance`.
     """
 
     text: str
     statement: str
     expect: str
-    measure: Callable[[str, Runs, int], pd.DataFrame]
+    measure: Callable[[Scores, Runs, int], pd.DataFrame]
 
 
 def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
@@ -144,12 +167,12 @@ def answers(
         be put to a method; empty if it can). The results of a random control are averaged over its
         draws for each test sample, as in `compare`.
     """
-    rows = []
-    for number, question in questions(parallel(runs.base.train), mostly_repeats).items():
-        for name in methods_of(runs.base):
-            about = {"question": number, "method": name, "kind": kind_of(name)}
-            rows.append(about | _answer(name, question, runs, bootstrap))
-    table = pd.DataFrame(rows)
+    rows, asked = [], questions(parallel(runs.base.train), mostly_repeats)
+    for scores in map(Scores, methods_of(runs.base)):
+        for number, question in asked.items():
+            about = {"question": number, "method": scores.name, "kind": kind_of(scores.name)}
+            rows.append(about | _answer(scores, question, runs, bootstrap))
+    table = pd.DataFrame(rows).sort_values("question", kind="stable", ignore_index=True)
     by_cosine = table[table["method"] == PAPER].set_index("question")["verdict"]
     return table.assign(same=table["verdict"] == table["question"].map(by_cosine))[COLUMNS]
 
@@ -189,12 +212,12 @@ def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.Data
     return pd.DataFrame(rows, columns=[*columns, "same_layers", "of_layers"])
 
 
-def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> dict[str, Any]:
+def _answer(scores: Scores, question: Question, runs: Runs, bootstrap: Bootstrap) -> dict[str, Any]:
     """Return value, interval, chance, counts, verdict and, if there is none, the reason."""
     nothing: dict[str, Any] = dict.fromkeys(["value", "ci_low", "ci_high", "chance"], np.nan)
     nothing |= {"test_samples": 0, "items": 0, "verdict": HOLDS[-1]}
     try:
-        draws = [question.measure(name, runs, draw) for draw in range(count_draws(name))]
+        draws = [question.measure(scores, runs, draw) for draw in range(count_draws(scores.name))]
     except NotAvailableError as error:
         return nothing | {"why_not": str(error)}
     keys = ["test", "item"]  # a test sample counts once, whatever the number of draws
@@ -206,49 +229,42 @@ def _answer(name: str, question: Question, runs: Runs, bootstrap: Bootstrap) -> 
     return {**row, "verdict": judged, "why_not": ""}
 
 
-def _scores(name: str, given: MethodInput, draw: int) -> xr.Dataset:
-    """Return one method's values as a cube that the analyses take."""
-    if name not in methods_of(given):
-        raise NotAvailableError("the models compared have no such layer")
-    return from_values(compute(name, given, draw=draw), given.train, given.test)
-
-
 def _positive(table: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows of helpful samples."""
     return table[table["sign"] == "positive"]
 
 
-def _from_others(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+def _from_others(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 1: the share of other languages (section 7)."""
     given = runs.base
-    scores = _scores(name, given, draw)
-    return _positive(cross_language_by_sample(scores, given.train, given.test, top_k=given.top_k))
+    found = scores.of(given, draw)
+    return _positive(cross_language_by_sample(found, given.train, given.test, top_k=given.top_k))
 
 
-def _from_others_with_more(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+def _from_others_with_more(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 2: the same for a language with more training samples (section 8.4)."""
     if not runs.more:
-        raise NotAvailableError("no run with more data in a language, or all are at chance")
+        raise NotAvailableError(f"no run with more data in a language, or all are {AT_CHANCE}")
     tables = []
     for lang, given in runs.more.items():
-        table = _from_others(name, Runs(given), draw)
+        table = _from_others(scores, Runs(given), draw)
         tables.append(table[table["test_lang"] == lang])
     return pd.concat(tables, ignore_index=True)
 
 
-def _repeating(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+def _repeating(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 3: the share of reinforcing samples (section 8.1)."""
     given = runs.base
     if not parallel(given.train):
         raise NotAvailableError("the task is not parallel: no sample translates another")
-    scores = _scores(name, given, draw)
-    found = reinforcement_by_sample(scores, given.train, given.test, top_k=given.top_k)
+    values = scores.of(given, draw)
+    found = reinforcement_by_sample(values, given.train, given.test, top_k=given.top_k)
     if _positive(found).empty:
         raise NotAvailableError("no sample in another language is among the top k")
     return _positive(found)
 
 
-def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+def _change_of_own(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 4: change of the own share from the second epoch to the last (section 8.2)."""
     given = runs.base
     epochs = given.epochs
@@ -259,24 +275,24 @@ def _change_of_own(name: str, runs: Runs, draw: int) -> pd.DataFrame:
         raise NotAvailableError(
             f"the run has {checkpoints}; comparing the second with the last takes three or more"
         )
-    if kind_of(name) in ("words", "control") or name == "last checkpoint":
+    if kind_of(scores.name) in ("words", "control") or scores.name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
     early, late = (
-        _from_others(name, Runs(given.at(epoch)), draw).set_index("test")
+        _from_others(scores, Runs(given.at(epoch)), draw).set_index("test")
         for epoch in (epochs[1], epochs[-1])
     )
     change = (1 - late["share"]) - (1 - early["share"])
     return late.assign(share=change, chance=0.0).reset_index()
 
 
-def _coming_back(name: str, runs: Runs, draw: int) -> pd.DataFrame:
+def _coming_back(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     """Question 5: what comes back without a language (section 8.3)."""
     if runs.seen is None or not runs.without:
-        raise NotAvailableError("no run without a language, or all are at chance in it")
+        raise NotAvailableError(f"no run without a language, or all are {AT_CHANCE} in it")
     seen, tables = runs.seen, []
-    before = (_scores(name, seen, draw), seen.train, seen.test)
+    before = (scores.of(seen, draw), seen.train, seen.test)
     for lang, given in runs.without.items():
-        after = (_scores(name, given, draw), given.train, given.test)
+        after = (scores.of(given, draw), given.train, given.test)
         table = zero_shot_by_sample(before, after, lang, top_k=given.top_k)
         what = "translations" if "translations" in set(table["what"]) else "same_samples"
         tables.append(table[table["what"] == what])

@@ -10,6 +10,7 @@ from ..paper import HOLDS
 from ..prose import interval, percent
 from .catalogue import METHODS, PAPER, kind_of
 from .language_leakage import LANGUAGE, TRANSLATION
+from .lengths import PLAIN
 
 NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
@@ -66,6 +67,24 @@ def agreement(counts: pd.DataFrame) -> str:
     return (
         f"{text}up to {_counted(asked['of'].max(), asked['of_layers'].max(), 'other ')}. On "
         f"{agreed.sum()} of these {compared.sum()}, all of them give the cosine's verdict."
+    )
+
+
+def long_gradients(table: pd.DataFrame) -> str:
+    """Say how many of the most helpful samples have the longest gradients, by two methods.
+
+    `table` comes from `long_first`.
+    """
+    if table.empty:
+        return "This run cannot compute the dot product, so we cannot tell."
+    rows = table.set_index("method")
+    plain, cosine = rows.loc[PLAIN], rows.loc[PAPER]
+    apart = plain["ci_low"] > cosine["ci_high"] or plain["ci_high"] < cosine["ci_low"]
+    return (
+        f"Of the {plain['k']:.0f} most helpful training samples, {_share(plain)} by the dot "
+        f"product and {_share(cosine)} by the cosine are among the {percent(plain['chance'])} with "
+        f"the longest gradients. Chance is {percent(plain['chance'])}; {plain['test_samples']:.0f} "
+        f"test samples.{'' if apart else ' We cannot tell whether the two differ.'}"
     )
 
 
