@@ -50,7 +50,7 @@ def compute(
     cube = _start(params, run, fingerprint, device, borrowed)
     if cube is None:
         return
-    _fill(params, run, cube, device, progress)
+    _fill(params, run, cube, device, progress=progress)
     with runs.lock(run, "gathering"):
         if not fingerprints.is_scored(run, fingerprint):
             runs.move_into_place(cube.gather(), run / "scores.zarr")
@@ -85,7 +85,7 @@ def fill_part(
     run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
     cube = _start(params, run, fingerprint, device, borrowed)
     if cube is not None:
-        _fill(params, run, cube, device, progress, part)
+        _fill(params, run, cube, device, progress=progress, part=part)
 
 
 def _start(
@@ -210,6 +210,7 @@ def _fill(
     run: Path,
     cube: Cube,
     device: torch.device,
+    *,
     progress: bool,
     part: tuple[int, int] = (0, 1),
 ) -> None:
