@@ -116,8 +116,7 @@ def _prepare(
     work = run / ".scores"
     if (work / "layout.json").exists():
         cube = Cube(work)
-        path = work / "fingerprint"
-        if path.exists() and path.read_text() == fingerprint:
+        if runs.has_fingerprint(work, fingerprint):
             return cube
         if cube.busy():
             raise CubeError(
@@ -128,7 +127,7 @@ def _prepare(
         # A cube of other parameters: nothing of it may be mixed with the new one
         write_manifest(run, scores_fingerprint=None)
     cube = _create(params, run, work, device, borrowed)
-    (work / "fingerprint").write_text(fingerprint)
+    runs.write_fingerprint(work, fingerprint)
     return cube
 
 
