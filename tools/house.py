@@ -65,7 +65,7 @@ def main(revisions: list[str]) -> None:
     names = {WORKING_TREE: "working tree"}
     rows = [["", *(names.get(revision, revision) for revision in revisions)]]
     rows += [[name, *(str(column[name]) for column in columns)] for name in columns[0]]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

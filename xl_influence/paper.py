@@ -169,12 +169,12 @@ def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | Non
     return QUANTITIES["own_change"](Run(tables), first)
 
 
-def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
+def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     """Put the paper, the study on real data and the demo side by side, one row per claim.
 
     Parameters
     ----------
-    claims : mapping
+    studies : mapping
         'real' and 'demo', where available → a table of `claims`. Only 'real' is judged.
     task : str
         The task.
@@ -191,7 +191,7 @@ def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):
-        table = claims.get(study, said).set_index("claim").reindex(said["claim"])
+        table = studies.get(study, said).set_index("claim").reindex(said["claim"])
         for name in ("value", "ci_low", "ci_high", "chance", "of"):
             board[f"{study}_{name.removeprefix('ci_')}"] = table[name].astype(float).to_numpy()
         if study == "real":
@@ -225,8 +225,8 @@ def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFra
         keys, value = ["test_lang", "train_lang"], "mean"
     rows = [(a, b, number) for a, part in said.items() for b, number in part.items()]
     paper = pd.DataFrame(rows, columns=[*keys, "paper"])
-    ours = table[[*keys, value]].rename(columns={value: "this_run"})
-    return paper.merge(ours, how="left")
+    this_run = table[[*keys, value]].rename(columns={value: "this_run"})
+    return paper.merge(this_run, how="left")
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
