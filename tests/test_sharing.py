@@ -461,7 +461,7 @@ def test_epoch_tests_by_hand_and_in_order():
 
 
 def test_holm():
-    assert sharing.epochs._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx(
+    assert sharing.epochs.adjust_by_holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx(
         [0.06, 0.03, 0.06]
     )
 
@@ -576,10 +576,10 @@ def test_translation_rank_by_hand(small):
     )
     assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
     assert sharing.translation_rank(scores, train.assign(item=train["uid"]), test).empty
-    assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx(
+    assert sharing.translations.reciprocal_rank(1, 4) == pytest.approx(
         (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
     )
-    assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert sharing.translations.reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
 
 
 def test_equal_scores_below_a_higher_one_share_the_ranks_after_it():
