@@ -219,7 +219,7 @@ def _fill(
     checkpoint and tile by tile, except those of a process that died, which come late.
     """
     train, test = _read_samples(run)
-    with _progress_bar(params, cube, progress) as bar:
+    with _progress_bar(params["task"], cube, progress) as bar:
         for checkpoint, shards in groupby(cube.claim_shards(*part), lambda shard: shard.checkpoint):
             engine = _load_engine(params, run, checkpoint + 1, device)
             if progress and bar.n == bar.initial:
@@ -236,7 +236,7 @@ def _fill(
             del engine  # before the next model takes its memory
 
 
-def _progress_bar(params: dict[str, Any], cube: Cube, progress: bool) -> tqdm:
+def _progress_bar(task: str, cube: Cube, progress: bool) -> tqdm:
     """A bar over the training samples of all shards; those that were written count as done."""
     shards = cube.shards()
     return tqdm(
@@ -245,7 +245,7 @@ def _progress_bar(params: dict[str, Any], cube: Cube, progress: bool) -> tqdm:
         unit="sample",
         mininterval=10 if progress else 1e9,
         disable=not progress,
-        desc=f"{params['task']}: influence",
+        desc=f"{task}: influence",
     )
 
 
