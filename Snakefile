@@ -14,8 +14,9 @@ from pathlib import Path
 
 from xl_influence import leftovers, literals, params, runs, steps, tables, uses
 from xl_influence import workflow as notebooks  # Snakemake itself uses the name `workflow`
+from xl_influence.tasks import TASKS as PAPERS_TASKS
 
-TASKS = str(config.get("tasks", config.get("task", "xnli pawsx marc"))).split()
+TASKS = str(config.get("tasks", config.get("task", " ".join(PAPERS_TASKS)))).split()
 # Threads of a step. Running the tasks side by side uses the cores better than giving all of them to
 # one task. Snakemake sets OMP_NUM_THREADS to this number. Notebooks have one thread each.
 THREADS = int(config.get("threads") or max(1, workflow.cores // len(TASKS)))
@@ -177,8 +178,7 @@ def sources(wildcards):
     return list(map(str, uses.find_files(f"notebooks/{wildcards.name}.ipynb")))
 
 
-ALL_TASKS = set(TASKS) >= {"xnli", "pawsx", "marc"}
-ONCE = notebooks.ONCE if ALL_TASKS and config.get("once", True) else ()
+ONCE = notebooks.ONCE if set(TASKS) >= set(PAPERS_TASKS) and config.get("once", True) else ()
 
 
 onstart:  # only if something is to run, and only in the process that the reader started

@@ -24,7 +24,7 @@ import psutil
 import torch
 from common import DEFAULTS, METHODS, count_linear_weights, is_this_library
 
-from xl_influence import tracin
+from xl_influence import manifest, tracin
 from xl_influence.engine.arithmetic import arithmetic
 
 SHAPES: dict[str, dict[str, Any]] = {  # of the encoder: its configuration
@@ -285,7 +285,7 @@ def used_memory(device: str) -> int:
 def peak_memory(device: str) -> int:
     """The most bytes that were in use at once by this process, on a GPU by its tensors."""
     if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kB on Linux
+        return manifest.peak_memory()
     return torch.cuda.max_memory_allocated()
 
 

@@ -10,7 +10,6 @@ libraries take.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from common import HERE, processor_name
 
 from xl_influence import explorer, publish, retraining, scores, sharing
 from xl_influence.cube import Cube
+from xl_influence.manifest import peak_memory
 from xl_influence.tasks import TASKS
 
 SIZES = (20_000, 50_000, 100_000, 200_000)  # training samples
@@ -111,9 +111,9 @@ def compare_runs(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> N
 
 def publish_influence(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame) -> None:
     """What `make publish` writes of a cube."""
-    values = publish._compute_influence(cube, by_checkpoint=True)
+    values = publish.compute_influence(cube, by_checkpoint=True)
     with tempfile.TemporaryDirectory() as folder:
-        publish._write_influence(Path(folder) / "influence.zarr", values, train, test)
+        publish.write_influence(Path(folder) / "influence.zarr", values, train, test)
 
 
 # Notebook and analysis → what runs on (cube, train, test)
@@ -160,7 +160,7 @@ def measure(step: str, folder: Path, n_train: int) -> dict[str, Any]:
         seconds = clock(STEPS[step], *run)
         if seconds < LONG:
             seconds = min([seconds, *(clock(STEPS[step], *run) for _ in range(REPEATS - 1))])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    peak = peak_memory() - before
     row = {"step": step, "n_train": n_train, "seconds": round(seconds, 2)}
     return row | {"peak_gb": round(peak / 2**30, 3)}
 

@@ -347,7 +347,7 @@ def table_with_texts(folder, monkeypatch):
 
     def copy():
         with runs.write_atomically(folder / "target") as partial:
-            publish._copy_tables(merged(folder), source, partial)
+            publish.copy_tables(merged(folder), source, partial)
 
     return copy
 

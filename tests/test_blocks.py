@@ -94,7 +94,7 @@ def run_all(cube):
         "shared_tokens": sharing.shared_tokens(*run, tokens, kinds, **CHOICE),
         "examples": sharing.all_examples(*run),
         "explorer": explorer.describe(*run, TASKS["pawsx"], top_k=5),
-        "published": publish._compute_influence(cube, by_checkpoint=True),
+        "published": publish.compute_influence(cube, by_checkpoint=True),
     }
 
 

@@ -288,7 +288,7 @@ def test_a_finished_run_is_found_without_its_marks_and_a_mark_alone_is_not_enoug
 def test_folders_whose_locks_hold_on_one_node_only_are_noticed(
     monkeypatch, tmp_path, kind, options, words
 ):
-    monkeypatch.setattr(locks, "_find_mount", lambda folder: (kind, set(options.split(","))))
+    monkeypatch.setattr(locks, "find_mount", lambda folder: (kind, set(options.split(","))))
     found = locks.find_weakness(tmp_path)
     assert words in found
     assert bool(found) == bool(words)
@@ -304,7 +304,7 @@ def test_the_mount_of_a_folder_is_the_nearest(monkeypatch, tmp_path):
     names = ("mountpoint", "fstype", "opts")
     mounts = [SimpleNamespace(**dict(zip(names, part, strict=True))) for part in parts]
     monkeypatch.setattr(locks.psutil, "disk_partitions", lambda all: mounts)
-    assert locks._find_mount(tmp_path / "a" / "b") == ("lustre", {"rw", "flock"})
+    assert locks.find_mount(tmp_path / "a" / "b") == ("lustre", {"rw", "flock"})
 
 
 # Python that refuses flock as such a file system does, then runs a step.

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_methods import FEW, given_at_random, make_cube, make_samples, planted_run
+from made_up_runs import FEW, given_at_random, make_cube, make_samples, planted_run
 
 from xl_influence import charts, methods, sharing
 from xl_influence.influence import from_values

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_methods import FEW, given_at_random, planted_run
+from made_up_runs import FEW, given_at_random, planted_run
 
 from xl_influence import methods, params, scores
 from xl_influence.methods import sentences, study

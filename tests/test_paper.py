@@ -107,7 +107,7 @@ def tables():
         return 0.25 if {a, b} == {"es", "fr"} else rest[b]
 
     def negative(a, b, epoch):
-        return 0.4 if b == "ko" else 0.1 if b == "en" else 0.15
+        return {"ko": 0.4, "en": 0.1}.get(b, 0.15)
 
     cross = [
         {"test_lang": a, "sign": "positive", "share": 0.3 if a == "ko" else 0.6}

@@ -1,5 +1,7 @@
 """Parameters: order of merging, every kind of wrong value, and the cells of the notebooks."""
 
+import json
+
 import pytest
 import yaml
 from conftest import ROOT, run_python
@@ -148,8 +150,14 @@ def test_numbers_keep_their_types():
     assert type(merged["test_memory"]) is float and type(merged["train_size"]) is int
 
 
+def read_parameters_cell(path):
+    """The values in a notebook's parameters cell, by their keys."""
+    cell = params.find_cell(json.loads(path.read_text(encoding="utf-8")))
+    return params.read_cell("".join(cell["source"]))
+
+
 def test_notebooks_take_exactly_the_keys_there_are():
-    keys = {path.name: params.notebook_keys(path) for path in NOTEBOOKS}
+    keys = {path.name: read_parameters_cell(path) for path in NOTEBOOKS}
     assert set().union(*keys.values()) == set(params.KEYS)
     for name, defaults in keys.items():  # nothing in a notebook shadows the files
         assert {k: v for k, v in defaults.items() if v is not None}.items() <= {
@@ -168,7 +176,7 @@ def test_papermill_lists_type_and_comment_of_every_parameter():
     from papermill.inspection import inspect_notebook
 
     found = inspect_notebook(str(ROOT / "notebooks" / "02-influence.ipynb"))
-    assert list(found) == list(params.notebook_keys(ROOT / "notebooks" / "02-influence.ipynb"))
+    assert list(found) == list(read_parameters_cell(ROOT / "notebooks" / "02-influence.ipynb"))
     assert found["test_memory"]["inferred_type_name"] == "float"
     assert found["precision"]["inferred_type_name"] == "str"
     comments = notebook_cells.read_comments()

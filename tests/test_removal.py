@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from test_sharing import TEST, TRAIN, VALUES, cube
+from small_cube import TEST, TRAIN, VALUES, cube
 
 from xl_influence import params, removal, retraining, runs, scores, sharing
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -63,13 +65,17 @@ def written(run, pattern):
     return times
 
 
-def epochs_written(run):
-    """When the weights of each complete epoch were written, in order."""
-    done = sorted(
-        run.glob(".finetune/checkpoint-*/complete"),
-        key=lambda path: int(path.parent.name.split("-")[1]),
-    )
-    return [path.with_name("model.safetensors").stat().st_mtime_ns for path in done]
+WEIGHTS = ".finetune/checkpoint-*/model.safetensors"
+
+
+class Runs(NamedTuple):
+    """A run that was killed twice, and one that was not."""
+
+    killed: Path
+    whole: Path
+    complete: dict  # weights of each epoch complete at the first kill → when they were written
+    seen: dict  # the same → the times seen while the second process ran
+    repeated: set  # shards that the third process wrote again
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +83,21 @@ def killed_and_whole(tmp_path_factory):
     killed, whole = (tmp_path_factory.mktemp(name) for name in ("killed", "whole"))
     run = killed / "smoke" / "pawsx" / "base"
     kill_when(start(killed), lambda: len(list(run.glob(".finetune/checkpoint-*/complete"))) >= 2)
-    kept = epochs_written(run)
+    complete = {
+        name: at
+        for name, at in written(run, WEIGHTS).items()
+        if (run / name).with_name("complete").exists()
+    }
     assert not (run / "manifest.json").exists(), "an unfinished run must not look finished"
-    kill_when(start(killed), lambda: len(list(run.glob(".scores/shards/*"))) >= 3)
+    seen = {name: set() for name in complete}
+
+    def look():
+        for name, at in written(run, WEIGHTS).items():
+            if name in seen:
+                seen[name].add(at)
+        return len(list(run.glob(".scores/shards/*"))) >= 3
+
+    kill_when(start(killed), look)
     marks = written(run, ".scores/shards/*")
     assert not (run / "scores.zarr").exists()
     third = start(killed)
@@ -90,12 +108,11 @@ def killed_and_whole(tmp_path_factory):
         time.sleep(0.01)
     assert third.returncode == 0
     assert start(whole).wait() == 0
-    return run, whole / "smoke" / "pawsx" / "base", kept, repeated
+    return Runs(run, whole / "smoke" / "pawsx" / "base", complete, seen, repeated)
 
 
 def test_same_weights_bit_by_bit(killed_and_whole):
-    killed, whole, kept, _ = killed_and_whole
-    assert len(kept) >= 2
+    killed, whole = killed_and_whole.killed, killed_and_whole.whole
     epochs = sorted(path.name for path in (whole / "checkpoints").glob("epoch-*"))
     assert epochs == sorted(path.name for path in (killed / "checkpoints").glob("epoch-*"))
     for epoch in epochs:
@@ -109,30 +126,22 @@ def test_same_weights_bit_by_bit(killed_and_whole):
 
 
 def test_no_complete_epoch_is_trained_again(killed_and_whole):
-    killed, _, kept, _ = killed_and_whole
-    chosen = read_manifest(killed)["chosen_epoch"]
-    weights = [
-        killed / "checkpoints" / f"epoch-{epoch}" / "model.safetensors"
-        for epoch in range(1, chosen + 1)
-    ]
-    written_at = [path.stat().st_mtime_ns for path in weights]
-    both = min(len(written_at), len(kept))  # training may continue after the chosen epoch
-    assert both >= 1
-    assert written_at[:both] == kept[:both]
+    complete = killed_and_whole.complete
+    assert len(complete) >= 2
+    assert killed_and_whole.seen == {name: {at} for name, at in complete.items()}
 
 
 def test_same_cube_bit_by_bit_and_no_shard_twice(killed_and_whole):
-    killed, whole, _, repeated = killed_and_whole
-    cube = scores.read_cube(killed)
-    xr.testing.assert_identical(cube, scores.read_cube(whole))
-    assert not repeated
+    cube = scores.read_cube(killed_and_whole.killed)
+    xr.testing.assert_identical(cube, scores.read_cube(killed_and_whole.whole))
+    assert not killed_and_whole.repeated
     assert set(cube.dims) == {"checkpoint", "group", "test", "train"}
     assert cube.sizes["train"] == LANGUAGES * TRAIN_SIZE
     assert cube.sizes["test"] == LANGUAGES * TEST_SIZE
 
 
 def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
-    killed, whole, _, _ = killed_and_whole
+    killed, whole = killed_and_whole.killed, killed_and_whole.whole
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
     assert start(whole.parents[2]).wait() == 0
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
@@ -141,7 +150,7 @@ def test_a_finished_run_is_found_and_left_alone(killed_and_whole):
 
 def test_two_processes_share_a_cube_and_survive_being_killed(killed_and_whole, tmp_path):
     """Both start, are killed, and start again; each shard is written once, and nothing else."""
-    _, whole, _, _ = killed_and_whole
+    whole = killed_and_whole.whole
     run = tmp_path / "smoke" / "pawsx" / "base"
     shutil.copytree(whole, run)
     runs.remove(run / "scores.zarr")

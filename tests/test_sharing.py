@@ -4,55 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from small_cube import TEST, TRAIN, VALUES, cube
 
 from xl_influence import sharing
 
-TRAIN = pd.DataFrame(
-    {
-        "uid": ["en0", "en1", "de0", "de1"],
-        "lang": ["en", "en", "de", "de"],
-        "item": [0, 1, 0, 1],
-        "label": [0, 1, 0, 1],
-        "text_a": list("abcd"),
-        "text_b": None,
-    }
-)
-TEST = pd.DataFrame(
-    {
-        "uid": ["en7", "de7"],
-        "lang": ["en", "de"],
-        "item": 7,
-        "label": 0,
-        "text_a": list("xy"),
-        "text_b": None,
-    }
-)
 SHARE = ["share", "ci_low", "ci_high", "chance", "test_samples", "items"]
-VALUES = np.array(
-    [[[0.9, 0.2, 0.5, -0.4], [0.1, -0.2, 0.8, 0.7]], [[0.1, 0.3, 0.1, -0.5], [0.3, 0.1, 0.2, -0.1]]]
-)
-
-
-def cube(values, train, test):
-    """A cube of unit norms in two groups, with influence `values` (checkpoint, test, train)."""
-    half = np.stack([values / 2, values / 2], 1)
-    ones = {
-        dim: np.full((len(values), 2, n), 0.5)
-        for dim, n in (("test", len(test)), ("train", len(train)))
-    }
-    return xr.Dataset(
-        {
-            "dot": (("checkpoint", "group", "test", "train"), half),
-            "test_sqnorm": (("checkpoint", "group", "test"), ones["test"]),
-            "train_sqnorm": (("checkpoint", "group", "train"), ones["train"]),
-        },
-        coords={
-            "checkpoint": range(1, len(values) + 1),
-            "group": ["embeddings", "head"],
-            "test": list(test["uid"]),
-            "train": list(train["uid"]),
-        },
-    )
 
 
 @pytest.fixture
@@ -461,7 +417,7 @@ def test_epoch_tests_by_hand_and_in_order():
 
 
 def test_holm():
-    assert sharing.epochs._holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx(
+    assert sharing.epochs.adjust_by_holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx(
         [0.06, 0.03, 0.06]
     )
 
@@ -576,10 +532,10 @@ def test_translation_rank_by_hand(small):
     )
     assert sharing.translation_rank(scores, train, test.assign(item=99)).empty
     assert sharing.translation_rank(scores, train.assign(item=train["uid"]), test).empty
-    assert sharing.translations._reciprocal_rank(1, 4) == pytest.approx(
+    assert sharing.translations.reciprocal_rank(1, 4) == pytest.approx(
         (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
     )
-    assert sharing.translations._reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert sharing.translations.reciprocal_rank(2, 3) == pytest.approx((1 + 1 + 1 / 2) / 3)
 
 
 def test_equal_scores_below_a_higher_one_share_the_ranks_after_it():

@@ -148,6 +148,15 @@ SCRIPTS = [  # the Vega bundle is generated
 ]
 
 
+STYLES = sorted((ROOT / "book" / "_static").glob("*.css"))
+
+
+@pytest.mark.parametrize("path", STYLES, ids=lambda path: path.name)
+def test_style_sheets_of_the_book_are_readable(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > LIMIT] == []
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_of_the_book_are_readable_and_quiet(path):
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -141,7 +141,7 @@ def test_the_memory_that_a_job_was_granted(tmp_path, groups, files, expected):
         path = tmp_path / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n")
-    assert layout._granted_bytes(tmp_path) == expected
+    assert layout.granted_bytes(tmp_path) == expected
 
 
 # ----------------------------------------------------------------------------- left-over jobs

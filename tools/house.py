@@ -65,7 +65,7 @@ def main(revisions: list[str]) -> None:
     names = {WORKING_TREE: "working tree"}
     rows = [["", *(names.get(revision, revision) for revision in revisions)]]
     rows += [[name, *(str(column[name]) for column in columns)] for name in columns[0]]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -141,12 +141,17 @@ def sizes(package: list[Source]) -> dict[str, object]:
 
 def lines(root: Path, package: list[Source], everything: list[Source]) -> dict[str, object]:
     """Lines over the limit, by kind of file, and lines exempt from formatting."""
-    scripts = [path.read_text() for path in (root / "book" / "_static").glob("*.js")]
+    static = root / "book" / "_static"
+    scripts, styles = (
+        [path.read_text(encoding="utf-8") for path in static.glob(pattern)]
+        for pattern in ("*.js", "*.css")
+    )
     return {
         f"lines over {LIMIT}: package": sum(too_long(source.text) for source in package),
         f"lines over {LIMIT}: all Python": sum(too_long(source.text) for source in everything),
         f"lines over {LIMIT}: notebook cells": sum(map(too_long, code_cells(root))),
         f"lines over {LIMIT}: JavaScript": sum(map(too_long, scripts)),
+        f"lines over {LIMIT}: style sheets": sum(map(too_long, styles)),
         "`fmt: skip`": sum(len(fmt_skips(source.text)) for source in everything),
     }
 

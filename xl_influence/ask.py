@@ -136,7 +136,15 @@ def answer(config: dict[str, Any], question: Question, progress: bool = True) ->
     values = _compute_influence(config, models, sample, rows, progress)
     train = runs.read_samples(config, "train").iloc[rows]
     samples = train.assign(influence=values).reset_index(drop=True)
-    return Answer(question, asked, predicted, probability, label, samples, n_train)
+    return Answer(
+        question=question,
+        input=asked,
+        predicted=predicted,
+        probability=probability,
+        label=label,
+        samples=samples,
+        n_train=n_train,
+    )
 
 
 def _is_candidate(rank: np.ndarray, count: int) -> np.ndarray:

@@ -139,11 +139,11 @@ def _prepare(training: _Training) -> list[int]:
     """
     from .trainer import complete_steps
 
-    work, stored = training.work, training.work / "fingerprint"
-    if not stored.exists() or stored.read_text() != training.mark:
+    work = training.work
+    if not runs.has_fingerprint(work, training.mark):
         runs.remove(work)
         work.mkdir(parents=True)
-        stored.write_text(training.mark)
+        runs.write_fingerprint(work, training.mark)
     steps = complete_steps(work)
     for checkpoint in work.glob("checkpoint-*"):
         if int(checkpoint.name.split("-")[1]) not in steps:

@@ -92,8 +92,17 @@ def compare(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
 def compare_states(test: Sequence[Head], train: Sequence[Head]) -> np.ndarray:
     """Compute cosines of the hidden states that enter the head, summed over checkpoints.
 
-    They do not depend on labels. This is a baseline for `compare`, which takes the same arguments
-    and returns an array of the same shape.
+    They do not depend on labels. This is a baseline for `compare`.
+
+    Parameters
+    ----------
+    test, train
+        As for `compare`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test, train), float32.
     """
     terms = [_dot(_unit(a[0].inputs), _unit(b[0].inputs)) for a, b in zip(test, train, strict=True)]
     return functools.reduce(operator.add, terms)
@@ -250,7 +259,7 @@ def find_checkpoints(run: Path) -> list[Path]:
 
 
 def load_model(folder: Path, device: torch.device) -> PreTrainedModel:
-    """Load a checkpoint's model onto a device."""
+    """Load the model of the checkpoint in `folder` onto `device`."""
     model = encoders.load_checkpoint(folder)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method without its types
     return model

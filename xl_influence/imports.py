@@ -17,7 +17,8 @@ def without_iri_grammar() -> Iterator[None]:
     if IRI_GRAMMAR in sys.modules:
         yield
         return
-    sys.modules[IRI_GRAMMAR] = None  # type: ignore[assignment]  # None: an ImportError for whoever asks
+    # None: whoever imports it gets an ImportError
+    sys.modules[IRI_GRAMMAR] = None  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -50,7 +50,7 @@ def compute(
     cube = _start(params, run, fingerprint, device, borrowed)
     if cube is None:
         return
-    _fill(params, run, cube, device, progress)
+    _fill(params, run, cube, device, progress=progress)
     with runs.lock(run, "gathering"):
         if not fingerprints.is_scored(run, fingerprint):
             runs.move_into_place(cube.gather(), run / "scores.zarr")
@@ -85,7 +85,7 @@ def fill_part(
     run, device = finetune.finetune(params, progress), finetune.pick_device(params["device"])
     cube = _start(params, run, fingerprint, device, borrowed)
     if cube is not None:
-        _fill(params, run, cube, device, progress, part)
+        _fill(params, run, cube, device, progress=progress, part=part)
 
 
 def _start(
@@ -116,8 +116,7 @@ def _prepare(
     work = run / ".scores"
     if (work / "layout.json").exists():
         cube = Cube(work)
-        path = work / "fingerprint"
-        if path.exists() and path.read_text() == fingerprint:
+        if runs.has_fingerprint(work, fingerprint):
             return cube
         if cube.busy():
             raise CubeError(
@@ -128,7 +127,7 @@ def _prepare(
         # A cube of other parameters: nothing of it may be mixed with the new one
         write_manifest(run, scores_fingerprint=None)
     cube = _create(params, run, work, device, borrowed)
-    (work / "fingerprint").write_text(fingerprint)
+    runs.write_fingerprint(work, fingerprint)
     return cube
 
 
@@ -210,6 +209,7 @@ def _fill(
     run: Path,
     cube: Cube,
     device: torch.device,
+    *,
     progress: bool,
     part: tuple[int, int] = (0, 1),
 ) -> None:
@@ -219,7 +219,7 @@ def _fill(
     checkpoint and tile by tile, except those of a process that died, which come late.
     """
     train, test = _read_samples(run)
-    with _progress_bar(params, cube, progress) as bar:
+    with _progress_bar(params["task"], cube, progress) as bar:
         for checkpoint, shards in groupby(cube.claim_shards(*part), lambda shard: shard.checkpoint):
             engine = _load_engine(params, run, checkpoint + 1, device)
             if progress and bar.n == bar.initial:
@@ -236,7 +236,7 @@ def _fill(
             del engine  # before the next model takes its memory
 
 
-def _progress_bar(params: dict[str, Any], cube: Cube, progress: bool) -> tqdm:
+def _progress_bar(task: str, cube: Cube, progress: bool) -> tqdm:
     """A bar over the training samples of all shards; those that were written count as done."""
     shards = cube.shards()
     return tqdm(
@@ -245,7 +245,7 @@ def _progress_bar(params: dict[str, Any], cube: Cube, progress: bool) -> tqdm:
         unit="sample",
         mininterval=10 if progress else 1e9,
         disable=not progress,
-        desc=f"{params['task']}: influence",
+        desc=f"{task}: influence",
     )
 
 

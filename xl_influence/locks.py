@@ -77,7 +77,7 @@ def find_weakness(folder: Path) -> str:
     str
         The reason, or an empty string if `flock` works as far as one node can tell.
     """
-    kind, options = _find_mount(folder)
+    kind, options = find_mount(folder)
     if kind.startswith("nfs") and options & {"nolock", "local_lock=all", "local_lock=flock"}:
         return "this NFS folder is mounted so that locks hold on one node only"
     if kind == "lustre" and "flock" not in options:
@@ -92,7 +92,7 @@ def find_weakness(folder: Path) -> str:
     return ""
 
 
-def _find_mount(folder: Path) -> tuple[str, set[str]]:
+def find_mount(folder: Path) -> tuple[str, set[str]]:
     """Return the kind of a folder's file system and its mount options."""
     place = folder.resolve()
     mounts = [

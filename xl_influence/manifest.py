@@ -229,10 +229,14 @@ class Stopwatch:
             `wall_seconds` since this object was created, `peak_memory_gb` (GiB) since the process
             began, and `finished`, the time now in UTC.
         """
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
         return {
             "wall_seconds": round(time.time() - self.start, 1),
-            "peak_memory_gb": round(peak * unit / 2**30, 2),
+            "peak_memory_gb": round(peak_memory() / 2**30, 2),
             "finished": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         }
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has used at once since it began."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # bytes on macOS, else kilobytes

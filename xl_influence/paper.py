@@ -258,8 +258,8 @@ def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFra
         keys, value = ["test_lang", "train_lang"], "mean"
     rows = [(a, b, number) for a, part in said.items() for b, number in part.items()]
     paper = pd.DataFrame(rows, columns=[*keys, "paper"])
-    ours = table[[*keys, value]].rename(columns={value: "this_run"})
-    return paper.merge(ours, how="left")
+    this_run = table[[*keys, value]].rename(columns={value: "this_run"})
+    return paper.merge(this_run, how="left")
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -245,16 +244,19 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
 
 
 def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that were given, except the task: the runs of other tasks share them."""
+    """Return the values that were given, except the task: the runs of other tasks share them.
+
+    `merged` and `source` are those of this run, as from `merge_with_source`.
+    """
     return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
 
 
 def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
     """Return the parameters of each of the paper's tasks, with the values given for this run.
 
-    `merged` and `source` are those of this run, as from `merge_with_source`. A task is left out if
-    it does not allow a value, such as a language. Your own task is compared with no other, so for
-    it there are none.
+    `merged` and `source` are those of this run, as for `given_values`. A task is left out if it
+    does not allow a value, such as a language. Your own task is compared with no other, so for it
+    there are none.
     """
     found: dict[str, Any] = {}
     if merged["task"] not in TASKS:
@@ -283,12 +285,6 @@ def read_cell(text: str) -> dict[str, Any]:
                 f"{line} (parameters cell): allowed are plain values, without calls or variables"
             ) from None
     return values
-
-
-def notebook_keys(path: str | Path) -> dict[str, Any]:
-    """Keys in the parameters cell of a notebook file, in their order, with their values there."""
-    notebook = json.loads(Path(path).read_text(encoding="utf-8"))
-    return read_cell("".join(find_cell(notebook)["source"]))
 
 
 def find_cell(notebook: dict[str, Any]) -> dict[str, Any]:

@@ -79,10 +79,10 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
         folder.mkdir()
         for name, frame in (("train", train), ("test", test)):
             _drop_texts(frame).to_parquet(folder / f"{name}.parquet", index=False)
-        values = _compute_influence(cube, by_checkpoint=params["variant"] == "base")
-        _write_influence(folder / "influence.zarr", values, train, test)
+        values = compute_influence(cube, by_checkpoint=params["variant"] == "base")
+        write_influence(folder / "influence.zarr", values, train, test)
         write_manifest(folder, **manifest)
-        _copy_tables(params, tables.output_dir(params) / "tables", folder / "tables")
+        copy_tables(params, tables.output_dir(params) / "tables", folder / "tables")
     return place
 
 
@@ -208,10 +208,20 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[[*SAMPLES, *(column for column in optional if column in frame)]]
 
 
-def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
-    """Return the influence (test, train), or (checkpoint, test, train).
+def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
+    """Compute the influence to publish, block by block.
 
-    A cube that was summed over checkpoints gives only the former.
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        The score cube.
+    by_checkpoint : bool
+        Whether to keep the checkpoints apart, if the cube does.
+
+    Returns
+    -------
+    xarray.DataArray
+        ([checkpoint,] test, train), float32.
     """
     if not by_checkpoint or "checkpoint" not in cube.dims:
         return influence.influence(cube).astype(np.float32)
@@ -223,12 +233,21 @@ def _compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 
-def _write_influence(
+def write_influence(
     path: Path, values: xr.DataArray, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
     """Write influence, with the samples as coordinates, in steps of `STEP`.
 
     Half precision is too coarse: where a model is confident, the top samples differ by less.
+
+    Parameters
+    ----------
+    path : Path
+        The Zarr folder to create.
+    values : xarray.DataArray
+        From `compute_influence`.
+    train, test : pandas.DataFrame
+        The samples.
     """
     coords: dict[str, Any] = {}
     chunks = [len(test), min(len(train), max(1, CHUNK // (4 * len(test))))]
@@ -243,8 +262,21 @@ def _write_influence(
     dataset.to_zarr(path, mode="w", consolidated=False, encoding=encoding)
 
 
-def _copy_tables(params: dict[str, Any], source: Path, target: Path) -> None:
-    """Copy the tables of a run; `RunError` if one holds strings as long as texts."""
+def copy_tables(params: dict[str, Any], source: Path, target: Path) -> None:
+    """Copy the tables of a run.
+
+    Parameters
+    ----------
+    params : dict
+        The run's parameters.
+    source, target : Path
+        The folder with the tables, and the one to create.
+
+    Raises
+    ------
+    RunError
+        A table holds strings as long as texts.
+    """
     target.mkdir()
     for path in sorted(source.glob("*.parquet")):
         table = tables.read(params, path.stem)

@@ -137,7 +137,7 @@ class Input:
     is_cut: bool
 
     def load_model(self, folder: Path, device: torch.device) -> PreTrainedModel:
-        """Load a checkpoint, with the embeddings of the question's new tokens."""
+        """Load the checkpoint in `folder` onto `device`, with embeddings of the new tokens."""
         model = head.load_model(folder, device)
         if self.vectors is not None:
             _append_rows(model, self.vectors)

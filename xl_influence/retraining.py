@@ -120,7 +120,9 @@ def plan(
                 rng = np.random.default_rng([seed, k, row, place])
                 for strategy, rows in _choose(top, train, seed, rng).items():
                     removed = tuple(sorted(map(int, rows)))
-                    found.append(Removal(uid, sign, strategy, k, seed, removed))
+                    found.append(
+                        Removal(uid, sign, strategy=strategy, k=k, seed=seed, removed=removed)
+                    )
     return found
 
 

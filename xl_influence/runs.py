@@ -46,6 +46,17 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def write_fingerprint(work: Path, value: str) -> None:
+    """Note in the folder of an unfinished step, `work`, the step's fingerprint, `value`."""
+    (work / "fingerprint").write_text(value)
+
+
+def has_fingerprint(work: Path, value: str) -> bool:
+    """Whether `work` is the folder of an unfinished step with the fingerprint `value`."""
+    path = work / "fingerprint"
+    return path.exists() and path.read_text() == value
+
+
 def select_keys(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """Return the part of a mapping that has these keys.
 

@@ -259,7 +259,7 @@ def describe_run(merged: dict[str, Any], step: str = "scores") -> Markdown:
     if step == "scores":
         counts.append(f"{len(runs.read_samples(merged, 'test'))} test samples")
     epochs = manifest["chosen_epoch"]
-    counts.append(f"{epochs} checkpoint" + "s" * (epochs > 1))
+    counts.append(f"{epochs} checkpoint{'s' if epochs > 1 else ''}")
     own = " It is an experiment: the book does not read this folder."
     return Markdown(
         f"*{done} {merged['study']} / {merged['task']} / {merged['variant']} "

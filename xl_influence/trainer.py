@@ -33,6 +33,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from . import dropout, runs
 from .engine import memory
 from .engine.arithmetic import arithmetic, multiplies_bf16
+from .engine.batches import pad_batch
 
 DONE = "complete"  # file in a Trainer checkpoint that was written completely
 EPOCHS_PER_SEED = 10_007  # more than any training has, so no two epochs share their order
@@ -88,7 +89,7 @@ class _Samples(Dataset):
         return len(self.sequences)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input_ids": self.sequences[index], "labels": self.labels[index]}
+        return {"input_ids": self.sequences[index], "label": self.labels[index]}
 
 
 class _EpochSampler(LengthGroupedSampler):
@@ -258,7 +259,7 @@ def build(
         args=_make_arguments(params, work, device, evaluate=not stop_after),
         train_dataset=_Samples(sequences["train"], train["label"]),
         eval_dataset=_Samples([sequences["validation"][row] for row in order], dev["label"]),
-        data_collator=partial(_collate, pad=pad),
+        data_collator=partial(pad_batch, pad_token_id=pad, device=torch.device("cpu")),
         compute_metrics=_Accuracy(dev["lang"].to_numpy(), train["lang"].unique()),
         callbacks=callbacks,
     )
@@ -293,16 +294,3 @@ def _make_arguments(
         disable_tqdm=True,  # _Progress instead: the same bar in a terminal and in a notebook
         report_to="none",
     )
-
-
-def _collate(batch: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    """Pad a batch to its longest sample."""
-    width = max(len(sample["input_ids"]) for sample in batch)
-    ids = torch.full((len(batch), width), pad)  # (batch, tokens)
-    mask = torch.zeros_like(ids)  # (batch, tokens)
-    for row, sample in enumerate(batch):
-        length = len(sample["input_ids"])
-        ids[row, :length] = torch.tensor(sample["input_ids"])
-        mask[row, :length] = 1
-    labels = torch.tensor([sample["labels"] for sample in batch])  # (batch,)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}

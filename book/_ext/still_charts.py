@@ -143,7 +143,9 @@ def _draw_one(spec: dict[str, Any]) -> str:
 
 def _show(svg: str, kind: str, name: str, label: str) -> str:
     """The picture in the page: as high as it was drawn, and as wide as its place."""
-    width, height = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg).groups()  # type: ignore[union-attr]
+    size = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+    assert size, "vl_convert gives every picture a width and a height"
+    width, height = size.groups()
     inside = re.sub(r"^<svg[^>]*>", "", svg)
     inside = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", inside)  # ids are of the whole page
     head = f'<svg class="{kind}" role="img" aria-label="{label}" height="{height}" '

@@ -132,19 +132,23 @@ def pad_batch(
         `input_ids`, `attention_mask` and, where given, `token_type_ids`, each of shape
         (batch, tokens), and `labels` (batch,): int64.
     """
-    width = max(token_counts(samples))
-    batch: dict[str, list[Any]] = {
-        "input_ids": _padded([sample["input_ids"] for sample in samples], width, pad_token_id),
-        "attention_mask": _padded([[1] * count for count in token_counts(samples)], width, 0),
-        "labels": [sample["label"] for sample in samples],
+    counts = np.array(token_counts(samples))  # (batch,)
+    shape = (len(counts), counts.max())
+    tensors = {
+        "input_ids": _padded([sample["input_ids"] for sample in samples], shape, pad_token_id),
+        "attention_mask": torch.tensor(np.arange(shape[1]) < counts[:, None]).long(),
+        "labels": torch.tensor([sample["label"] for sample in samples]),  # (batch,)
     }
     if "token_type_ids" in samples[0]:
-        batch["token_type_ids"] = _padded([s["token_type_ids"] for s in samples], width, 0)
-    tensors = {name: torch.tensor(value) for name, value in batch.items()}
+        types = [sample["token_type_ids"] for sample in samples]
+        tensors["token_type_ids"] = _padded(types, shape, 0)
     if device.type == "cuda":
         tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
     return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
-def _padded(rows: list[list[int]], width: int, filler: int) -> list[list[int]]:
-    return [[*row, *[filler] * (width - len(row))] for row in rows]
+def _padded(rows: Sequence[Sequence[int]], shape: tuple[int, int], filler: int) -> torch.Tensor:
+    padded = np.full(shape, filler, np.int64)  # (batch, tokens)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(padded)

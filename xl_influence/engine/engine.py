@@ -246,8 +246,8 @@ class Engine:
             ticks = _Ticks(progress, sum(map(len, batches)))
             store, order = self._collect(train, batches, ticks=ticks)
             tile_dot, tile_square = self._multiply(test.store, store, ticks)
-            dot[:, test.order[:, None], order] = tile_dot.cpu().numpy()
-            square[:, order] = tile_square.cpu().numpy()
+            dot[:, test.order[:, None], order] = tile_dot.cpu().numpy()  # (group, test, tile)
+            square[:, order] = tile_square.cpu().numpy()  # (group, tile)
             del store  # before the next tile takes its memory
         return xr.Dataset(
             {
@@ -310,7 +310,8 @@ class Engine:
     def _scratch(self, name: str, size: int) -> torch.Tensor:
         """A flat buffer that is used again: fresh ones of this size would take twice the time."""
         if name not in self.buffers or self.buffers[name].numel() < size:
-            self.buffers[name] = torch.empty(size, dtype=self.dtype, device=self.device)
+            fresh = torch.empty(size, dtype=self.dtype, device=self.device)  # (size,)
+            self.buffers[name] = fresh
         return self.buffers[name][:size]
 
 

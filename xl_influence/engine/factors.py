@@ -106,5 +106,6 @@ def dense(factor: Factor, shape: Sequence[int]) -> torch.Tensor:
     grad = factor.values.new_zeros(len(factor.values), *shape)  # (batch, rows, columns)
     sample = torch.arange(len(grad), device=grad.device)  # (batch,)
     sample = sample[:, None].expand_as(factor.index)  # (batch, positions)
-    grad.index_put_((sample, factor.index), factor.values, accumulate=True)
+    place = (sample, factor.index)  # each (batch, positions)
+    grad.index_put_(place, factor.values, accumulate=True)  # (batch, rows, columns)
     return grad.flatten(1)  # (batch, weights)

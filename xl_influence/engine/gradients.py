@@ -325,7 +325,7 @@ class _LookUps(TorchFunctionMode):
             return func(*args, **kwargs)
         index = args[0]  # (batch or 1, positions)
         if index.dim() > 1 and len(index) == 1:
-            index = index.expand(self.batch_size, *index.shape[1:])
+            index = index.expand(self.batch_size, *index.shape[1:])  # (batch, positions)
         return self.look_up(index, func(index, *args[1:], **kwargs))
 
 

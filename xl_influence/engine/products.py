@@ -295,7 +295,7 @@ def _build(factor: Factor, start: int, stop: int, columns: int, out: torch.Tenso
     if isinstance(factor, Outer):
         left = factor.left[:, :, start:stop].transpose(1, 2)  # (batch, rows, positions)
         built = out.view(len(out), stop - start, columns)  # (batch, rows, columns)
-        torch.bmm(left, factor.right, out=built)
+        torch.bmm(left, factor.right, out=built)  # (batch, rows, columns)
     else:
         out.copy_(factor.values[:, start * columns : stop * columns])  # (batch, rows * columns)
 
@@ -317,7 +317,8 @@ def _ghost(test: Outer, train: Outer) -> torch.Tensor:
     pairs = test.left.flatten(0, 1) @ train.left.flatten(0, 1).T  # (test pos., train pos.)
     pairs *= test.right.flatten(0, 1) @ train.right.flatten(0, 1).T  # (test pos., train pos.)
     n_test, n_train = len(test.left), len(train.left)
-    by_sample = pairs.view(n_test, test.left.shape[1], n_train, train.left.shape[1])
+    test_positions, train_positions = test.left.shape[1], train.left.shape[1]  # per sample
+    by_sample = pairs.view(n_test, test_positions, n_train, train_positions)
     return by_sample.sum((1, 3))  # (test batch, train batch)
 
 

@@ -86,7 +86,8 @@ def conv1d(module: Conv1D, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
     """
     x = _with_positions(call.x)  # (batch, positions, rows)
     grad = _with_positions(grad)  # (batch, positions, columns)
-    return {"weight": Outer(x, grad), "bias": Vector(grad.sum(1))}
+    bias = grad.sum(1)  # (batch, columns)
+    return {"weight": Outer(x, grad), "bias": Vector(bias)}
 
 
 def embedding(module: nn.Embedding, call: Call, grad: torch.Tensor) -> dict[str, Factor]:
@@ -140,7 +141,7 @@ def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Facto
     def one(sample_grad: torch.Tensor, *values: torch.Tensor) -> dict[str, torch.Tensor]:
         inputs = list(flat)
         for i, value in zip(split, values, strict=True):
-            inputs[i] = value[None]
+            inputs[i] = value[None]  # (1, ...)
 
         def forward(parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
             args, kwargs = torch.utils._pytree.tree_unflatten(inputs, spec)
@@ -154,7 +155,7 @@ def by_vjp(module: nn.Module, call: Call, grad: torch.Tensor) -> dict[str, Facto
         found = vmap(one)(grad, *values)  # name → (batch, *shape)
     except RuntimeError:  # what vmap cannot do, a loop can
         each = [one(grad[b], *(value[b] for value in values)) for b in range(len(grad))]
-        found = {name: torch.stack([one[name] for one in each]) for name in own}
+        found = {name: torch.stack([sample[name] for sample in each]) for name in own}
     return {name: Vector(gradient.flatten(1)) for name, gradient in found.items()}
 
 

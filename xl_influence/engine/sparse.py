@@ -95,7 +95,8 @@ class Sparse:
             test_rows = slice(test_start, test_start + test_count)
             train_rows = slice(train_start, train_start + train_count)
             dots = self.values[test_rows] @ train.values[train_rows].T  # (test rows, train rows)
-            product[self.owner[test_rows, None], train.owner[None, train_rows]] += dots
+            owners = self.owner[test_rows, None], train.owner[None, train_rows]
+            product[owners] += dots  # (test, train) at (test rows, train rows)
 
     def _add_rare(self, product: torch.Tensor, train: Sparse, ranges: torch.Tensor) -> None:
         """Add tokens with few pairs to `product`, many tokens at once."""
@@ -112,11 +113,12 @@ class Sparse:
             i = test_rows[start : start + PAIRS]  # (some pairs,)
             j = train_rows[start : start + PAIRS]  # (some pairs,)
             place = self.owner[i] * n_train + train.owner[j]  # (some pairs,)
-            flat.index_add_(0, place, (self.values[i] * train.values[j]).sum(1))
+            dots = (self.values[i] * train.values[j]).sum(1)  # (some pairs,)
+            flat.index_add_(0, place, dots)
 
 
 def _ranges(start: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     """Concatenate the ranges [start, start + length): (sum of lengths,)."""
     before = torch.cumsum(length, 0) - length  # (ranges,): entries of all ranges before
     offset = torch.repeat_interleave(start - before, length)  # (sum of lengths,)
-    return torch.arange(int(length.sum()), device=start.device) + offset
+    return torch.arange(int(length.sum()), device=start.device) + offset  # (sum of lengths,)

@@ -215,5 +215,6 @@ def _stacked(tensors: list[torch.Tensor], width: int) -> torch.Tensor:
     for tensor in tensors:
         missing = (0, width - tensor.shape[1])
         inner = (0, 0) if tensor.dim() == 3 else ()  # of the last dimension, which comes first
-        padded.append(functional.pad(tensor, (*inner, *missing)))
+        wide = functional.pad(tensor, (*inner, *missing))  # (batch, width, ...)
+        padded.append(wide)
     return torch.cat(padded)

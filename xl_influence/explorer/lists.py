@@ -69,7 +69,10 @@ def describe_test(
         "twins": int(run.near_duplicates[test].sum()),
         "without": {sign: _count_without_near_duplicates(run, test, sign) for sign in SIGNS},
         "rows": {
-            sign: [_describe_row(run, test, sign, row, next(added), chunks) for row in found]
+            sign: [
+                _describe_row(run, test, sign, row, terms=next(added), chunks=chunks)
+                for row in found
+            ]
             for sign, found in chosen.items()
         },
     }
@@ -106,7 +109,7 @@ def choose(run: RunData, test: int, sign: str) -> list[int]:
 
 
 def _describe_row(
-    run: RunData, test: int, sign: str, row: int, terms: np.ndarray, chunks: np.ndarray
+    run: RunData, test: int, sign: str, row: int, *, terms: np.ndarray, chunks: np.ndarray
 ) -> dict[str, Any]:
     """One training sample of a list; `terms` ([checkpoint,] group) add up to its influence."""
     values, ranks = run.values[test], run.ranks[sign][test]

@@ -69,7 +69,13 @@ class RunData:
         pool: pd.DataFrame | None,
         top_k: int,
     ) -> RunData:
-        """Collect the data of a run; arguments as in `contents.describe`."""
+        """Collect the data of a run.
+
+        Parameters
+        ----------
+        scores, train, test, pool, top_k
+            As in `contents.describe`.
+        """
         values = influence.influence(scores).to_numpy()  # (test, train)
         largest, epochs = float(np.abs(values).max()), scores.sizes.get("checkpoint", 1)
         describer = Describer.of(train, test, pool, parallel(train))

@@ -44,7 +44,17 @@ class Describer:
     def of(
         cls, train: pd.DataFrame, test: pd.DataFrame, pool: pd.DataFrame | None, parallel: bool
     ) -> Describer:
-        """A describer of these samples; `pool` has further translations of the test items."""
+        """Return a describer of a run's samples.
+
+        Parameters
+        ----------
+        train, test : pandas.DataFrame
+            The samples.
+        pool : pandas.DataFrame, optional
+            Further translations of the test items.
+        parallel : bool
+            Whether samples of the same item are translations of each other.
+        """
         if not parallel:
             return cls(False)
         scored = set(zip(test["item"], test["lang"], strict=True))

@@ -285,7 +285,7 @@ def languages_of(train: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
 
 
 def language_codes(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return a number for the language of each training and of each test sample."""
+    """Return a number for the language of each sample: arrays of `train` and of `test`."""
     codes = pd.factorize(np.concatenate([train["lang"].to_numpy(), test["lang"].to_numpy()]))[0]
     return codes[: len(train)], codes[len(train) :]
 

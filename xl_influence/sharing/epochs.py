@@ -77,7 +77,7 @@ def epoch_tests(
             found = [*_signed_rank_test(change), *_effect(change, confidence_level)]
             rows.append([test_lang, a, b, *found, *counts])
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table.insert(5, "p_adjusted", _holm(table["p"].to_numpy()))
+    table.insert(5, "p_adjusted", adjust_by_holm(table["p"].to_numpy()))
     return table
 
 
@@ -133,10 +133,26 @@ def _effect(change: np.ndarray, confidence_level: float) -> tuple[float, float, 
     return effect, float(np.tanh(middle - half)), float(np.tanh(middle + half))
 
 
-def _holm(p: np.ndarray) -> np.ndarray:
-    """Adjust p-values by Holm's step-down procedure, which scipy does not have."""
-    order = np.argsort(p)
-    stepped = p[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
+def adjust_by_holm(p: np.ndarray) -> np.ndarray:
+    """Adjust p-values by Holm's step-down procedure, which scipy does not have.
+
+    Parameters
+    ----------
+    p : numpy.ndarray
+        (tests,): the p-value of each test of a family.
+
+    Returns
+    -------
+    numpy.ndarray
+        (tests,): the adjusted p-values, at most 1.
+
+    Examples
+    --------
+    >>> adjust_by_holm(np.array([0.04, 0.01, 0.03])).tolist()
+    [0.06, 0.03, 0.06]
+    """
+    order = np.argsort(p)  # (tests,)
+    stepped = p[order] * np.arange(len(p), 0, -1)  # (tests,)
+    adjusted = np.empty(len(p))  # (tests,)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted

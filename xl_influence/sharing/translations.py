@@ -173,8 +173,8 @@ def translation_rank_by_sample(
             tied[row] += int((scored == best[row]).sum())
     for row, translates in found.items():
         hits = int((wanted[row] == best[row]).sum())
-        reached = _reciprocal_rank(hits, tied[row], above[row])
-        chance = _reciprocal_rank(len(translates), int((lang != test_lang[row]).sum()))
+        reached = reciprocal_rank(hits, tied[row], above[row])
+        chance = reciprocal_rank(len(translates), int((lang != test_lang[row]).sum()))
         rows.append([test["uid"].iloc[row], str(test["item"].iloc[row]), reached, chance])
     return pd.DataFrame(rows, columns=["test", "item", "mean_reciprocal_rank", "chance"])
 
@@ -192,10 +192,22 @@ def _find_translations(train: pd.DataFrame, test: pd.DataFrame) -> dict[int, np.
 
 
 @functools.cache
-def _reciprocal_rank(hits: int, n: int, above: int = 0) -> float:
-    """Return the expected reciprocal rank of the best of `hits` among `n` in random order.
+def reciprocal_rank(hits: int, n: int, above: int = 0) -> float:
+    """Compute the expected reciprocal rank of the first hit in a random order.
 
-    `above` others come before all `n`.
+    Parameters
+    ----------
+    hits, n : int
+        How many hits there are among the `n` samples in random order.
+    above : int
+        How many other samples come before all of these.
+
+    Examples
+    --------
+    One hit among two is first or second, each half of the time:
+
+    >>> reciprocal_rank(hits=1, n=2)
+    0.75
     """
     none_yet, total = 1.0, 0.0  # probability that no hit came before this rank
     for rank in range(1, n - hits + 2):
