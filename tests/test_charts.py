@@ -328,12 +328,18 @@ def test_a_still_picture_holds_each_shape_of_dots_once(tmp_path):
     rows["sign"] = ["helpful", "harmful"] * 500
     chart = alt.Chart(rows).mark_point(aria=False).encode(x="x", y="y", color="sign", shape="sign")
     svg = vl_convert.vegalite_to_svg(chart.to_json())
-    shared = still_charts.share_shapes(svg)
+    shared = still_charts.shorten(svg)
     assert shared.count("<use ") == 1000 and len(shared) < len(svg) / 2.5
     assert vl_convert.svg_to_png(shared) == vl_convert.svg_to_png(svg)
     shown = still_charts.draw(still_charts.adapt(chart.to_dict()), "one", tmp_path)
     assert len(shown) < 2 * 1000 * 60, "60 bytes for each dot of a picture"
     assert set(re.findall(r'href="#([^"]+)"', shown)) <= set(re.findall(r'\bid="([^"]+)"', shown))
+
+
+def test_a_still_picture_holds_an_opaque_line_once():
+    opaque, other, pale = (f"<line {x}/>" for x in ('x2="5"', 'x2="6"', 'x2="5" opacity="0.5"'))
+    svg = f"<svg>{opaque * 3}{other}{opaque}{pale * 2}</svg>"
+    assert still_charts.shorten(svg) == f"<svg>{opaque}{other}{opaque}{pale * 2}</svg>"
 
 
 def test_a_page_names_the_columns_of_a_chart_s_table_once():

@@ -40,6 +40,7 @@ LOOK: dict[str, Any] = {
     "view": {"stroke": "currentColor", "strokeOpacity": 0.15},
 }
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
+SAME_LINES = re.compile(r"(<line (?![^>]*opacity)[^>]*/>)\1+")
 SYMBOL = re.compile(
     r'<path transform="translate\((?P<x>[-\d.]+),(?P<y>[-\d.]+)\)"(?P<shape> d="[^>]*)/>'
 )
@@ -142,17 +143,20 @@ def _draw_one(spec: dict[str, Any]) -> str:
     svg = re.sub(
         r' (fill-opacity="1"|opacity="1"|stroke-width="1"|pointer-events="[a-z]+")', "", svg
     )
-    return share_shapes(NUMBER.sub(lambda match: f"{float(match[0]):.2f}", svg))
+    return shorten(NUMBER.sub(lambda match: f"{round(float(match[0]), 2):g}", svg))
 
 
-def share_shapes(svg: str) -> str:
+def shorten(svg: str) -> str:
     """A picture that holds a shape of dots, such as a green circle, once, and then its places.
+
+    Of opaque lines that are the same, one after another, one stays.
 
     Parameters
     ----------
     svg
         The picture; ids such as 's0' are free.
     """
+    svg = SAME_LINES.sub(r"\1", svg)
     counts = Counter(match["shape"] for match in SYMBOL.finditer(svg))
     names = {shape: f"s{place}" for place, shape in enumerate(counts) if counts[shape] > 2}
 
