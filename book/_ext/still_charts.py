@@ -40,7 +40,7 @@ LOOK: dict[str, Any] = {
     "view": {"stroke": "currentColor", "strokeOpacity": 0.15},
 }
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
-SAME_LINES = re.compile(r"(<line (?![^>]*opacity)[^>]*/>)\1+")
+SAME_LINES = re.compile(r"(<line [^>]*/>)\1+")  # a rule that Vega draws once for each row
 SYMBOL = re.compile(
     r'<path transform="translate\((?P<x>[-\d.]+),(?P<y>[-\d.]+)\)"(?P<shape> d="[^>]*)/>'
 )
@@ -149,7 +149,7 @@ def _draw_one(spec: dict[str, Any]) -> str:
 def shorten(svg: str) -> str:
     """A picture that holds a shape of dots, such as a green circle, once, and then its places.
 
-    Of opaque lines that are the same, one after another, one stays.
+    Of lines that are the same, one after another, one stays.
 
     Parameters
     ----------
