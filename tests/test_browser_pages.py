@@ -156,8 +156,9 @@ def test_without_javascript_text_and_tables_are_there(browser, address):  # noqa
     context.close()
 
 
-def test_a_page_prints_without_its_frame_and_nothing_is_cut(tab):  # noqa: F811
-    tab.goto("/book/quality.html")
+@pytest.mark.parametrize("name", ["quality", "cross-language-influence"])
+def test_a_page_prints_without_its_frame_and_nothing_is_cut(tab, name):  # noqa: F811
+    tab.goto(f"/book/{name}.html")
     tab.wait_for_load_state("networkidle")
     tab.emulate_media(media="print")
     tab.set_viewport_size({"width": 700, "height": 990})  # A4 within its margins, in CSS pixels
