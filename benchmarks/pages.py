@@ -1,7 +1,9 @@
 """How heavy the built book is, and how soon a reader sees a chart: `benchmarks/pages.py`.
 
 Run it with `.venv/bin/python` after `make book`. Chromium loads pages from a server on loopback,
-with an empty cache; we print what it fetches, and when the first chart is there.
+without compression and with an empty cache, as on a desktop and as on a slow phone: a CPU that is
+four times slower, 1.6 Mbit/s, and 150 ms for each request. We print what each page fetches, and
+when its text, its first chart and the same chart's values are there.
 """
 
 import argparse
@@ -9,19 +11,64 @@ import http.server
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
-PAGES = ("index", "cross-language-influence", "explorer", "runs/xnli/04-cross-language-influence")
+PAGES = (
+    "index",
+    "cross-language-influence",
+    "how-to-read",
+    "explorer",
+    "runs/xnli/04-cross-language-influence",
+)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
 )
-SEEN = "() => document.querySelector('svg.marks, #xl-explorer .xl-list')"
+# Notes in the page itself when its text, its first chart (at first as a still picture) or the
+# explorer's list, and the values that the chart shows on a tap or with the keys, can be seen.
+WATCH = """() => {
+  const times = (window.xlTimes = {});
+  const isSeen = (element) => element.getBoundingClientRect().height > 0;
+  const look = () => {
+    const [paint] = performance.getEntriesByName("first-contentful-paint");
+    if (paint) times.text = paint.startTime;
+    const charts = [...document.querySelectorAll(".xl-plot svg, #xl-explorer .xl-list")];
+    if (paint && !times["first chart"] && charts.some(isSeen)) {
+      times["first chart"] = performance.now();
+      document.querySelector(".xl-chart")?.scrollIntoView();
+    }
+    if (document.querySelector(".xl-chart.drawn, #xl-explorer .xl-list")) {
+      times["its values"] = performance.now();
+    } else requestAnimationFrame(look);
+  };
+  look();
+}"""
+# A page without a chart is done when its text is there.
+IS_DONE = """() => document.readyState === "complete" && window.xlTimes.text &&
+  (xlTimes["its values"] || !document.querySelector(".xl-chart, #xl-explorer"))"""
+PATIENCE = 120_000  # ms
+
+
+class Device(NamedTuple):
+    """What a reader holds."""
+
+    name: str
+    width: int  # of the screen, in pixels
+    height: int
+    slowdown: int  # of the CPU
+    bytes_per_second: int  # of the line; 0 is without a limit
+    latency: int  # of each request, in ms
+
+
+DEVICES = (
+    Device("desktop", 1440, 900, 1, 0, 0),
+    Device("slow phone", 390, 844, 4, 1_600_000 // 8, 150),
+)
 
 
 class CountingServer(http.server.ThreadingHTTPServer):
@@ -48,27 +95,59 @@ class CountingHandler(http.server.SimpleHTTPRequestHandler):
         """Print nothing."""
 
 
-def measure_page(browser: Browser, server: CountingServer, name: str) -> str:
+def open_page(browser: Browser, device: Device) -> Page:
+    """A page in a context of its own, with an empty cache, as slow as the device.
+
+    Parameters
+    ----------
+    browser
+        A running browser.
+    device
+        What the page is read on.
+    """
+    screen = {"width": device.width, "height": device.height}
+    page = browser.new_context(viewport=screen).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script(f"({WATCH})()")
+    client = page.context.new_cdp_session(page)
+    client.send("Emulation.setCPUThrottlingRate", {"rate": device.slowdown})
+    line = {"latency": device.latency, "offline": False}
+    for way in ("downloadThroughput", "uploadThroughput"):
+        line[way] = device.bytes_per_second or -1
+    client.send("Network.enable")
+    client.send("Network.emulateNetworkConditions", line)
+    return page
+
+
+def seconds(milliseconds: float) -> str:
+    """A time, such as '2.3 s'."""
+    return f"{milliseconds / 1000:.1f} s"
+
+
+def measure_page(browser: Browser, server: CountingServer, name: str, device: Device) -> str:
     """What one page fetches, and how soon its first chart is there, as a line of text.
 
     Parameters
     ----------
     browser
-        A running browser; the page gets a context of its own, with an empty cache.
+        A running browser.
     server
         Serves the book.
     name
         The page, without its suffix, in the folder `book`.
+    device
+        What the page is read on.
     """
     server.sent.clear()
-    page = browser.new_context().new_page()
+    page = open_page(browser, device)
     page.goto(f"http://127.0.0.1:{server.server_port}/book/{name}.html", wait_until="commit")
-    page.wait_for_function(SEEN)
-    seen = page.evaluate("performance.now()") / 1000
+    page.wait_for_function(IS_DONE)
+    times = page.evaluate("xlTimes")
     page.wait_for_load_state("networkidle")
     size, requests = sum(server.sent) / 1e6, len(server.sent)
     page.context.close()
-    return f"{name}: {size:.2f} MB in {requests} requests, first chart after {seen:.2f} s"
+    after = ", ".join(f"{what} after {seconds(time)}" for what, time in times.items())
+    return f"{name}, {device.name}: {size:.2f} MB in {requests} requests, {after}"
 
 
 def main() -> None:
@@ -84,8 +163,9 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=list(FLAGS)
         )
-        for name in PAGES:
-            print(measure_page(browser, server, name))
+        for device in DEVICES:
+            for name in PAGES:
+                print(measure_page(browser, server, name, device), flush=True)
         browser.close()
 
 

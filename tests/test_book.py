@@ -131,6 +131,17 @@ def test_no_role_is_shown_as_its_source(site):
         assert not re.search(rf"\{{({ROLES})\b", article.get_text()), page
 
 
+def test_no_page_shows_an_object_instead_of_what_it_holds(site):
+    shown = re.compile(
+        r"<(?:IPython|pandas|altair)\.[\w.]+ object|\bobject at 0x|\balt\.\w+Chart\("
+    )
+    for path in find_pages(site):
+        article = read_page(path).select_one("article")
+        for code in article.select(".cell_input"):
+            code.decompose()
+        assert not shown.search(article.get_text()), path
+
+
 def read_page(path):
     return bs4.BeautifulSoup(path.read_text(), "html.parser")
 
@@ -306,6 +317,39 @@ def test_a_json_file_is_read_once_until_it_is_written_again(extensions, tmp_path
     path.write_text('{"pawsx": 2}')
     os.utime(path, ns=(0, 0))  # a clock need not tell two writes apart
     assert read_json(path) == {"pawsx": 2}
+
+
+@pytest.mark.parametrize(
+    ("data", "tab"),
+    [
+        ({"text/plain": "alt.Chart(...)", "text/html": "<div>"}, "```{glued-figure} xnli_chart"),
+        ({"text/plain": "<Markdown object>", "text/markdown": "*No model.*"}, "*No model.*"),
+        (None, "This study has no such runs on XNLI yet."),
+    ],
+)
+def test_a_tab_shows_the_chart_or_says_why_there_is_none(extensions, tmp_path, data, tab):
+    folder = tmp_path / "book" / "runs" / "xnli"
+    folder.mkdir(parents=True)
+    (folder.parent / "bands.json").write_text('{"xnli": {"title": "XNLI"}}')
+    cell = nbformat.v4.new_code_cell()
+    if data:
+        prefix = "application/papermill.record/"
+        output = nbformat.v4.new_output(
+            "display_data",
+            {prefix + kind: text for kind, text in data.items()},
+            metadata={"scrapbook": {"name": "xnli_chart", "mime_prefix": prefix}},
+        )
+        cell.outputs = [output]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "03-quality.ipynb")
+    directive = types.SimpleNamespace(
+        env=types.SimpleNamespace(srcdir=tmp_path, note_dependency=lambda path: None),
+        options={"notebook": "03-quality", "name": "fig-chart"},
+        arguments=["chart"],
+        content=["what it shows"],
+    )
+    lines = list(extensions("glued_figure").TaskFigures._tab(directive, "xnli"))
+    assert lines[:3] == [":::{tab-item} XNLI", ":sync: xnli", ""] and lines[3] == tab
+    assert ("XNLI: what it shows" in lines) == bool(data and "text/html" in data)
 
 
 def test_a_computed_page_belongs_to_a_chapter(extensions):

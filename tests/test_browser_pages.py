@@ -21,6 +21,7 @@ CHAPTERS = [
 LIMITS = {
     "book/index": (1500, 25),
     "book/zero-shot": (1500, 25),
+    "book/cross-language-influence": (1600, 25),  # three charts with a dot for each test sample
     "book/runs/pawsx/07-zero-shot": (1500, 25),
     "book/glossary": (500, 20),
     "book/how-to-read": (500, 20),
@@ -34,6 +35,16 @@ TOO_WIDE = """() => [...document.querySelectorAll('article table')]
   .filter((table) => table.checkVisibility())
   .filter((table) => table.getBoundingClientRect().right > document.documentElement.clientWidth)
   .map((table) => table.innerText.slice(0, 60))"""
+# Words of the links to the neighbouring chapters that are cut in two
+CUT_WORDS = r"""() => [...document.querySelectorAll('.prev-next-title')].flatMap((title) => {
+  const text = document.createTreeWalker(title, NodeFilter.SHOW_TEXT).nextNode();
+  return [...text.data.matchAll(/\w+/g)].filter((word) => {
+    const range = document.createRange();
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    return range.getClientRects().length > 1;
+  }).map((word) => word[0]);
+})"""
 # A margin note that begins above the end of what stands before it in the text's order
 EARLY_NOTES = """() => [...document.querySelectorAll('article aside.margin')].filter((note) => {
   const before = note.previousElementSibling.getBoundingClientRect();
@@ -72,6 +83,14 @@ def test_next_leads_from_chapter_to_chapter(tab):  # noqa: F811
         tab.wait_for_load_state("domcontentloaded")
         seen.append(re.sub(r"^https?://[^/]+/|\.html.*$", "", tab.url))
     assert seen == CHAPTERS
+
+
+@pytest.mark.parametrize("name", ["sharing-dynamics", "cross-language-influence", "glossary"])
+def test_links_to_the_neighbours_cut_no_word_on_a_phone(tab, name):  # noqa: F811
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.goto(f"/book/{name}.html")
+    expect(tab.locator(".prev-next-title")).to_have_count(2)
+    assert tab.evaluate(CUT_WORDS) == []
 
 
 def test_computed_pages_lead_back_and_are_not_in_the_sidebar(tab):  # noqa: F811
@@ -137,8 +156,9 @@ def test_without_javascript_text_and_tables_are_there(browser, address):  # noqa
     context.close()
 
 
-def test_a_page_prints_without_its_frame_and_nothing_is_cut(tab):  # noqa: F811
-    tab.goto("/book/quality.html")
+@pytest.mark.parametrize("name", ["quality", "cross-language-influence"])
+def test_a_page_prints_without_its_frame_and_nothing_is_cut(tab, name):  # noqa: F811
+    tab.goto(f"/book/{name}.html")
     tab.wait_for_load_state("networkidle")
     tab.emulate_media(media="print")
     tab.set_viewport_size({"width": 700, "height": 990})  # A4 within its margins, in CSS pixels

@@ -4,9 +4,11 @@ import itertools
 import re
 import sys
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from conftest import ROOT, run_python
 
 from xl_influence import charts, paper, params
@@ -14,6 +16,7 @@ from xl_influence.charts import base, marks, methods
 from xl_influence.manifest import is_at_chance, languages_at_chance
 
 sys.path.append(str(ROOT / "book" / "_ext"))
+import offline_vega
 import still_charts
 
 NONE = float("nan")
@@ -318,6 +321,32 @@ def test_a_still_picture_follows_the_theme_and_says_what_it_shows(tmp_path):
     ids = re.findall(r' id="([^"]+)"', shown)
     assert len(ids) == len(set(ids)) and all(name.startswith("one-") for name in ids)
     assert still_charts.draw(spec, "one", tmp_path) == shown, "from the cache"
+
+
+def test_a_still_picture_holds_each_shape_of_dots_once(tmp_path):
+    rows = pd.DataFrame({"x": range(1000), "y": [n % 7 for n in range(1000)]})
+    rows["sign"] = ["helpful", "harmful"] * 500
+    chart = alt.Chart(rows).mark_point(aria=False).encode(x="x", y="y", color="sign", shape="sign")
+    svg = vl_convert.vegalite_to_svg(chart.to_json())
+    shared = still_charts.shorten(svg)
+    assert shared.count("<use ") == 1000 and len(shared) < len(svg) / 2.5
+    assert vl_convert.svg_to_png(shared) == vl_convert.svg_to_png(svg)
+    shown = still_charts.draw(still_charts.adapt(chart.to_dict()), "one", tmp_path)
+    assert len(shown) < 2 * 1000 * 60, "60 bytes for each dot of a picture"
+    assert set(re.findall(r'href="#([^"]+)"', shown)) <= set(re.findall(r'\bid="([^"]+)"', shown))
+
+
+def test_a_still_picture_holds_a_line_once_that_is_drawn_for_each_row():
+    line, other = (f'<line x2="{x}" opacity="0.5"/>' for x in (5, 6))
+    shortened = still_charts.shorten(f"<svg>{line * 3}{other}{line * 2}</svg>")
+    assert shortened == f"<svg>{line}{other}{line}</svg>"
+
+
+def test_a_page_names_the_columns_of_a_chart_s_table_once():
+    rows = [{"k": 1, "share": 0.5}, {"k": 10, "share": None}]
+    packed = offline_vega.pack(rows)
+    assert packed == {"columns": ["k", "share"], "rows": [[1, 0.5], [10, None]]}
+    assert offline_vega.pack([]) == {"columns": [], "rows": []}
 
 
 def test_tables_show_a_dash_where_there_is_no_interval():

@@ -292,6 +292,37 @@ def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
     assert set(alone["verdict"]) == {"cannot be tested here"} and alone["demo_value"].notna().all()
 
 
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, "This run: +10.0 points (interval +5.0 to +15.0). The claim holds."),
+        (
+            {"unit": "share", "chance": 0.2, "holds": "does not hold"},
+            "This run: 10\u00a0% (interval 5 to 15\u00a0%, chance 20\u00a0%). "
+            "The claim does not hold.",
+        ),
+        (
+            {"unit": "count", "value": 0.4, "ci_low": NAN, "of": 5, "holds": "inconclusive"},
+            "This run: 2 of 5 (no interval). The claim is inconclusive.",
+        ),
+        ({"holds": ""}, "This run: +10.0 points (interval +5.0 to +15.0)."),
+        ({"value": NAN, "holds": "cannot be tested here"}, "This run cannot test the claim."),
+    ],
+)
+def test_a_sentence_says_what_was_found_and_what_follows(changes, ends):
+    numbers = {"value": 0.1, "ci_low": 0.05, "ci_high": 0.15, "chance": NAN, "of": NAN}
+    row = {"claim": "a-b", "statement": "It is so.", **numbers, "unit": "points", "holds": "holds"}
+    assert paper.sentences(pd.DataFrame([row | changes])) == {"claim_a_b": f"It is so. {ends}"}
+
+
+def test_every_claim_has_a_sentence():
+    for task in TASKS:
+        claims = paper.claims(task, {})
+        found = paper.sentences(claims)
+        assert len(found) == len(claims)
+        assert all(text.endswith("cannot test the claim.") for text in found.values())
+
+
 def test_wilson_interval_of_the_accuracy():
     manifest = {
         "chosen_epoch": 1,

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from . import prose
 from .claim_estimates import Estimate, Run
 from .quantities import QUANTITIES, UNIT_OF
 from .sharing import BOOTSTRAP, Bootstrap
@@ -147,6 +148,51 @@ def verdict(found: Estimate, expect: str, said: float) -> str:
 def _is_inside(number: float, low: float, high: float) -> bool:
     """Whether a number is in an interval, but for rounding."""
     return low - ROUNDING <= number <= high + ROUNDING
+
+
+def sentences(claims: pd.DataFrame) -> dict[str, str]:
+    """Say for each claim what the run found and what follows, for pages that quote single claims.
+
+    Parameters
+    ----------
+    claims : pandas.DataFrame
+        A table of `claims`.
+
+    Returns
+    -------
+    dict of str
+        `claim_<name>`, with underscores, → such as 'Korean supplies about 13 % of … samples. This
+        run: 10 % (interval 8 to 13 %, chance 20 %). The claim does not hold.'; without the last
+        sentence if the claims are not judged.
+    """
+    return {
+        f"claim_{row['claim'].replace('-', '_')}": _describe(row)
+        for row in claims.to_dict("records")
+    }
+
+
+def _describe(row: Mapping[str, Any]) -> str:
+    """Return one of `sentences`."""
+    said = row["statement"].strip()
+    if np.isnan(row["value"]):
+        return f"{said} This run cannot test the claim."
+    units = {"points": " points", "count": f" of {row['of']:.0f}", "share": "\u00a0%"}
+    value, low, high, chance = (
+        _show(row, name) for name in ("value", "ci_low", "ci_high", "chance")
+    )
+    end = "\u00a0%" if row["unit"] == "share" else ""
+    notes = ["no interval" if np.isnan(row["ci_low"]) else f"interval {low} to {high}{end}"]
+    notes += [] if np.isnan(row["chance"]) else [f"chance {chance}{end}"]
+    verb = {"inconclusive": "is inconclusive"}.get(row["holds"], row["holds"])
+    verdict = f" The claim {verb}." if verb else ""
+    return f"{said} This run: {value}{units[row['unit']]} ({', '.join(notes)}).{verdict}"
+
+
+def _show(row: Mapping[str, Any], name: str) -> str:
+    """Write a number of a claim, without its unit."""
+    if row["unit"] == "points":
+        return prose.points(row[name])
+    return f"{row[name] * (row['of'] if row['unit'] == 'count' else 100):.0f}"
 
 
 def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | None:

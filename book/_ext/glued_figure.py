@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import create_pending_glue_ref
-from numbers_in_prose import MISSING, bands, lookup
+from numbers_in_prose import MISSING, NOTE, bands, lookup
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -74,15 +74,18 @@ class TaskFigures(SphinxDirective):
         return self.parse_text_to_nodes("\n".join([*lines, "::::"]))
 
     def _tab(self, task: str) -> Iterator[str]:
-        """The lines of one task's tab: a figure, or a sentence if the study has no such run."""
+        """The lines of one task's tab: a figure, or why there is none."""
         folder = f"{self.options['study']}/{task}" if "study" in self.options else task
         notebook, key = self.options["notebook"], self.arguments[0]
         title = bands(self.env)[folder]["title"]
         yield f":::{{tab-item}} {title}"
         yield f":sync: {task}"
         yield ""
-        if lookup(self.env, folder, notebook, key) == MISSING:
+        note = lookup(self.env, folder, notebook, key, NOTE)
+        if note == MISSING:
             yield f"This study has no such runs on {title} yet."
+        elif note:
+            yield note
         else:
             yield f"```{{glued-figure}} {task}_{key}"
             yield f":name: {self.options['name']}-{task}"

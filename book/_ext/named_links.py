@@ -1,10 +1,11 @@
 """Links that carry the name of their data, and exist only where what they lead to does.
 
-    By epoch: {figures}`fig-epochs`.       By epoch: Figures 14 (XNLI), 15 (PAWS-X) and 16 (MARC).
+    By epoch, see {figures}`fig-epochs`.  By epoch, see Figures 14 (XNLI) and 15 (PAWS-X).
     Every pair: {computed}`06-sharing-dynamics`.               Every pair: XNLI, PAWS-X, MARC.
 
-`{figures}` names the figures of `{task-figures}` with that name, `{computed}` the pages of a
-notebook. `{computed-table}` is the table of all computed pages, of the demo with `:study: demo`.
+`{figures}` names the figures of `{task-figures}` with that name, or the tabs, which say why they
+have none; `{computed}` the pages of a notebook. `{computed-table}` is the table of all computed
+pages, of the demo with `:study: demo`.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from xl_influence.pages import chapter_of
 from xl_influence.tasks import TASKS
 from xl_influence.workflow import PER_TASK
 
@@ -49,7 +51,9 @@ class LinkFigures(SphinxPostTransform):
                 for task, title in node["titles"].items()
                 if f"{node['name']}-{task}" in known
             }
-            node.replace_self(list(_link_all(found, node["refdoc"])) or nodes.Text("no figure yet"))
+            node.replace_self(
+                list(_link_all(found, node["refdoc"])) or nodes.Text("the tabs below")
+            )
 
 
 def _link_all(labels: dict[str, str], docname: str) -> Iterator[nodes.Node]:
@@ -93,7 +97,10 @@ class Computed(SphinxRole):
 
 
 class ComputedTable(SphinxDirective):
-    """A row for each notebook, a column for each task; for a page in the folder `book`."""
+    """A row for each notebook with its chapter's title, a column for each task.
+
+    For a page in the folder `book`.
+    """
 
     option_spec: ClassVar = {"study": directives.unchanged_required}
 
@@ -101,20 +108,18 @@ class ComputedTable(SphinxDirective):
         """The table."""
         prefix = f"{self.options['study']}/" if "study" in self.options else ""
         titles = [bands(self.env)[f"{prefix}{task}"]["title"] for task in TASKS]
-        lines = [f"| notebook | {' | '.join(titles)} |", "| --- " * (len(titles) + 1) + "|"]
+        lines = [
+            f"| notebook and chapter | {' | '.join(titles)} |",
+            "| --- " * (len(titles) + 1) + "|",
+        ]
         for name in PER_TASK:
             links = [
                 f"[{title}](runs/{prefix}{task}/{name}.ipynb)"
                 for task, title in zip(TASKS, titles, strict=True)
             ]
-            lines.append(f"| {_describe(name)} | {' | '.join(links)} |")
+            chapter = f"{name.partition('-')[0]}: [](/book/{chapter_of(name)}.md)"
+            lines.append(f"| {chapter} | {' | '.join(links)} |")
         return self.parse_text_to_nodes("\n".join(lines))
-
-
-def _describe(notebook: str) -> str:
-    """'04: cross-language influence', from the notebook's name."""
-    number, _, words = notebook.partition("-")
-    return f"{number}: {words.replace('-', ' ')}"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

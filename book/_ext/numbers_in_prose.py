@@ -36,6 +36,7 @@ from xl_influence.tasks import TASKS
 RUNS = Path("book") / "runs"
 MISSING = "–"
 TEXT = "application/papermill.record/text/plain"  # the text of what is glued
+NOTE = "application/papermill.record/text/markdown"  # what a note says in place of a chart
 
 
 def bands(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
@@ -66,17 +67,25 @@ def _read_json(path: Path, written: int) -> Any:
 
 
 @functools.cache
-def glued(path: Path) -> dict[str, str]:
-    """Key → plain text of what an executed notebook has glued; a chart's text is its type."""
+def glued(path: Path, kind: str = TEXT) -> dict[str, str]:
+    """Key → text of what an executed notebook has glued; a chart's is its type.
+
+    Parameters
+    ----------
+    path
+        The notebook.
+    kind
+        `TEXT`, or `NOTE`: then the text is '' unless a note was glued.
+    """
     found = {}
     for cell in nbformat.read(path, 4).cells:
         for output in cell.get("outputs", []):
             if "scrapbook" in output.get("metadata", {}):
-                found[output.metadata["scrapbook"]["name"]] = output.data.get(TEXT, "")
+                found[output.metadata["scrapbook"]["name"]] = output.data.get(kind, "")
     return found
 
 
-def lookup(env: BuildEnvironment, folder: str, notebook: str, key: str) -> str:
+def lookup(env: BuildEnvironment, folder: str, notebook: str, key: str, kind: str = TEXT) -> str:
     """Find the text that a notebook has glued; a dash if the run has none.
 
     The page that asks is read again when the notebook changes.
@@ -91,6 +100,8 @@ def lookup(env: BuildEnvironment, folder: str, notebook: str, key: str) -> str:
         The beginning of its name.
     key
         The key, without the task.
+    kind
+        As in `glued`.
     """
     paths = sorted((Path(env.srcdir) / RUNS / folder).glob(f"{notebook}*.ipynb"))
     for path in paths:
@@ -98,10 +109,10 @@ def lookup(env: BuildEnvironment, folder: str, notebook: str, key: str) -> str:
     if len(paths) != 1:
         return MISSING
     task = folder.split("/")[-1]
-    text = glued(paths[0]).get(f"{task}_{key}" if task else key)
+    text = glued(paths[0], kind).get(f"{task}_{key}" if task else key)
     if text is None:
         return MISSING
-    return str(ast.literal_eval(text)) if text[:1] in "'\"" else text
+    return str(ast.literal_eval(text)) if text[:1] in ("'", '"') else text
 
 
 def _lookup_reference(env: BuildEnvironment, reference: str) -> str:

@@ -50,7 +50,8 @@ def put_charts(
         spec = adapt(json.loads(match["spec"]))
         file, folder = _name(pagename, body[: match.start()], number)
         about = {"file": file, "set": _find_data(spec, Path(app.srcdir) / RUNS, folder)}
-        parts += [body[end : match.start()], _show(spec, match["id"], about, app.doctreedir)]
+        still = draw(spec, f"c{number}", Path(app.doctreedir) / "charts")
+        parts += [body[end : match.start()], _show(spec, match["id"], about, still)]
         end = match.end()
     context["body"] = "".join([*parts, body[end:]])
     app.add_css_file("charts.css")
@@ -81,15 +82,29 @@ def _find_data(spec: dict[str, Any], runs: Path, folder: str) -> str:
     return read_json(runs / "bands.json").get(folder, {}).get("title", "")
 
 
-def _show(spec: dict[str, Any], name: str, about: dict[str, str], folder: str | Path) -> str:
+def _show(spec: dict[str, Any], name: str, about: dict[str, str], still: str) -> str:
     """A chart as HTML: its still picture, and for `charts.js` its specification."""
-    script = json.dumps(spec, ensure_ascii=False).replace("<", "\\u003c")
+    tables = {key: pack(rows) for key, rows in spec.get("datasets", {}).items()}
+    packed = json.dumps(spec | {"datasets": tables}, ensure_ascii=False, separators=(",", ":"))
+    script = packed.replace("<", "\\u003c")
     attributes = "".join(f' data-{key}="{html.escape(value)}"' for key, value in about.items())
     return (
         f'<div class="xl-chart" id="{name}"{attributes}><div class="xl-plot">'
-        f'<div class="xl-still">{draw(spec, name, Path(folder) / "charts")}</div></div>'
+        f'<div class="xl-still">{still}</div></div>'
         f'<div class="xl-tools"></div><script type="application/json">{script}</script></div>'
     )
+
+
+def pack(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """A table with the names of its columns once, not in every row; `charts.js` unpacks it.
+
+    Parameters
+    ----------
+    rows
+        Column → value; a column that a row lacks is empty there.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return {"columns": columns, "rows": [[row.get(name) for name in columns] for row in rows]}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

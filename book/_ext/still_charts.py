@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ LOOK: dict[str, Any] = {
     "view": {"stroke": "currentColor", "strokeOpacity": 0.15},
 }
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
+SAME_LINES = re.compile(r"(<line [^>]*/>)\1+")  # a rule that Vega draws once for each row
+SYMBOL = re.compile(
+    r'<path transform="translate\((?P<x>[-\d.]+),(?P<y>[-\d.]+)\)"(?P<shape> d="[^>]*)/>'
+)
 
 
 def adapt(spec: dict[str, Any]) -> dict[str, Any]:
@@ -132,13 +137,37 @@ def draw(spec: dict[str, Any], name: str, cache: Path) -> str:
 
 
 def _draw_one(spec: dict[str, Any]) -> str:
-    """One picture as SVG: no fonts, no text for single marks, numbers with two decimals."""
+    """One picture as SVG: no fonts, no text for single marks, each number and shape in short."""
     svg = vl_convert.vegalite_to_svg(json.dumps(spec))
     svg = re.sub(r' (font-family|aria-[a-z]+|role|xmlns:xlink|xmlns)="[^"]*"', "", svg)
     svg = re.sub(
         r' (fill-opacity="1"|opacity="1"|stroke-width="1"|pointer-events="[a-z]+")', "", svg
     )
-    return NUMBER.sub(lambda match: f"{float(match[0]):.2f}", svg)
+    return shorten(NUMBER.sub(lambda match: f"{round(float(match[0]), 2):g}", svg))
+
+
+def shorten(svg: str) -> str:
+    """A picture that holds a shape of dots, such as a green circle, once, and then its places.
+
+    Of lines that are the same, one after another, one stays.
+
+    Parameters
+    ----------
+    svg
+        The picture; ids such as 's0' are free.
+    """
+    svg = SAME_LINES.sub(r"\1", svg)
+    counts = Counter(match["shape"] for match in SYMBOL.finditer(svg))
+    names = {shape: f"s{place}" for place, shape in enumerate(counts) if counts[shape] > 2}
+
+    def refer(match: re.Match[str]) -> str:
+        if match["shape"] not in names:
+            return match[0]
+        return f'<use href="#{names[match["shape"]]}" x="{match["x"]}" y="{match["y"]}"/>'
+
+    shapes = "".join(f'<path id="{name}"{shape}/>' for shape, name in names.items())
+    head, end, rest = svg.partition(">")
+    return f"{head}{end}<defs>{shapes}</defs>{SYMBOL.sub(refer, rest)}" if names else svg
 
 
 def _show(svg: str, kind: str, name: str, label: str) -> str:
@@ -147,6 +176,8 @@ def _show(svg: str, kind: str, name: str, label: str) -> str:
     assert size, "vl_convert gives every picture a width and a height"
     width, height = size.groups()
     inside = re.sub(r"^<svg[^>]*>", "", svg)
-    inside = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", inside)  # ids are of the whole page
+    inside = re.sub(
+        r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", inside
+    )  # ids are of the whole page
     head = f'<svg class="{kind}" role="img" aria-label="{label}" height="{height}" '
     return f'{head}viewBox="0 0 {width} {height}">{inside}'

@@ -322,9 +322,18 @@
     chart.element.classList.add("drawn");
   };
 
-  const start = (element) => {
+  // In the page, a table is the names of its columns and its rows (`pack` in offline_vega.py).
+  const unpack = ({ columns, rows }) =>
+    rows.map((row) => Object.fromEntries(columns.map((name, place) => [name, row[place]])));
+
+  const read = (element) => {
     const spec = JSON.parse(element.querySelector("script").textContent);
-    const chart = { element, spec, plot: element.querySelector(".xl-plot") };
+    for (const name in spec.datasets) spec.datasets[name] = unpack(spec.datasets[name]);
+    return spec;
+  };
+
+  const start = (element) => {
+    const chart = { element, spec: read(element), plot: element.querySelector(".xl-plot") };
     let wait;
     const resized = new ResizeObserver(() => {
       clearTimeout(wait);
