@@ -133,6 +133,12 @@ def parts(wildcards):
     return [f"{wildcards.done_file}.{part}-of-{number}" for part in range(number) if number > 1]
 
 
+MEASURED = {
+    "16-predicting-retraining": "results/predicting-retraining",
+    "17-who-hurts-whom": "results/who-hurts-whom",
+}
+
+
 def executed_for_tasks(name):
     """Paths of an executed notebook, one for each task."""
     return [executed(MAIN[task], name) for task in TASKS if NAMES[task]]
@@ -141,11 +147,10 @@ def executed_for_tasks(name):
 def needed_once(wildcards):
     """What a notebook needs that runs once for the whole book."""
     if wildcards.name == "11-how-fast":
-        return [f"benchmarks/{name}.json" for name in ("cases", "results", "results-cuda", "finetuning", "scale")]
-    if wildcards.name == "16-predicting-retraining":  # made by hand, so perhaps not there yet
-        return sorted(map(str, Path("results/predicting-retraining").glob("*.json")))
-    if wildcards.name == "17-who-hurts-whom":
-        return sorted(map(str, Path("results/who-hurts-whom").glob("*.json")))
+        measured = ("cases", "results", "results-cuda", "finetuning", "scale")
+        return [f"benchmarks/{name}.json" for name in measured]
+    if wildcards.name in MEASURED:  # by commands of their own, so perhaps not there yet
+        return sorted(map(str, Path(MEASURED[wildcards.name]).glob("*.json")))
     if wildcards.name == notebooks.ASK:
         return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import random_samples, tiny
-from made_up_runs import FEW, given_at_random, make_cube, planted_run
+from made_up_runs import FEW, given_at_random, make_cube, make_samples, planted_run
 from scipy import sparse
 
 from xl_influence import charts, methods, params, runs, tracin

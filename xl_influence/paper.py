@@ -248,12 +248,12 @@ def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     return QUANTITIES["reinforcing"](Run(tables), "positive")
 
 
-def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
+def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     """Put the paper, the study on real data and the demo side by side, one row per claim.
 
     Parameters
     ----------
-    claims : mapping
+    studies : mapping
         'real' and 'demo', where available → a table of `claims`. Only 'real' is judged.
     task : str
         The task.
@@ -270,7 +270,7 @@ def scoreboard(claims: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):
-        table = claims.get(study, said).set_index("claim").reindex(said["claim"])
+        table = studies.get(study, said).set_index("claim").reindex(said["claim"])
         for name in ("value", "ci_low", "ci_high", "chance", "of"):
             board[f"{study}_{name.removeprefix('ci_')}"] = table[name].astype(float).to_numpy()
         if study == "real":
