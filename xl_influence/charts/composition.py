@@ -221,7 +221,8 @@ def _plot_single_samples(
         scale=alt.Scale(domain=[0, end], padding=LARGEST / 2, nice=False),
     )
     place = alt.Y("stack:Q", axis=None, scale=bounds)
-    line = base.mark_rule(opacity=0.5, aria=False).encode(y=alt.YDatum(0, axis=None, scale=bounds))
+    zero = base.transform_calculate(zero="0").mark_rule(opacity=0.5, aria=False)
+    line = zero.encode(y=alt.Y("mean(zero):Q", axis=None, scale=bounds))  # one, not one per dot
     chance = base.mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5, aria=False)
     dots = _stack_dots(base, series, across).encode(x=share, y=place)
     # altair wants the parameter in the first layer of a facet beside other charts
