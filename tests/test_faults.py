@@ -341,6 +341,19 @@ def test_without_flock_processes_share_a_cube_and_outlive_a_kill(copied, whole):
     assert_same(copied, whole)
 
 
+def test_a_lock_of_a_process_killed_before_it_wrote_its_name_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "GRACE", 0.3)
+    marker = tmp_path / ".lock"
+    marker.touch()
+    began = time.monotonic()
+    with locks.LockFile(marker).acquire(timeout=20, poll_interval=0.05):
+        assert time.monotonic() - began >= 0.3, "its owner may be about to write"
+        assert locks.describe_holder(marker), "it has an owner now"
+        with pytest.raises(locks.filelock.Timeout):
+            locks.LockFile(marker).acquire(timeout=0.6, poll_interval=0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_who_waits_for_another_node_is_told_the_file(tmp_path, monkeypatch, capsys):
     marker = tmp_path / "run" / ".lock"
     marker.parent.mkdir()

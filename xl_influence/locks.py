@@ -4,7 +4,8 @@ Processes that share a run protect their work with `flock`, which the system rel
 dies. Some file systems refuse it, and some lock on one node only: NFS mounted with `nolock`, Lustre
 mounted without `flock`. There we say so once, and the existence of a file is the lock. A killed
 process leaves such a file behind. On its own node the next process removes it. From another node we
-cannot tell whether its owner is still running, so a process that waits says which file it is.
+cannot tell whether its owner is still running, so a process that waits says which file it is. A
+process killed before it wrote its name leaves an empty file, which any process removes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,27 @@ import fcntl
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import filelock
 import psutil
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+GRACE = 10.0  # seconds that a process may take between creating a lock's file and writing its name
 _WEAKNESS: dict[int, str] = {}  # device → why its locks do not hold
+_EMPTY: dict[tuple[str, int, int], float] = {}  # path, inode, change → when we first saw it empty
+
+
+class LockFile(filelock.SoftFileLock):
+    """A lock that is the existence of its file, also after a kill between creating and filling it.
+
+    `filelock` takes an empty file for that of an old release, and waits for ever.
+    """
+
+    def _acquire(self) -> None:
+        _remove_if_unfinished(Path(self.lock_file))
+        super()._acquire()
 
 
 def make(path: Path) -> filelock.BaseFileLock:
@@ -36,7 +51,23 @@ def make(path: Path) -> filelock.BaseFileLock:
         _WEAKNESS[device] = find_weakness(path.parent)
         if _WEAKNESS[device]:
             _warn(path.parent, _WEAKNESS[device])
-    return filelock.SoftFileLock(path) if _WEAKNESS[device] else filelock.FileLock(path)
+    return LockFile(path) if _WEAKNESS[device] else filelock.FileLock(path)
+
+
+def _remove_if_unfinished(path: Path) -> None:
+    """Remove a lock's file that has been empty for longer than `GRACE`."""
+    try:
+        found = path.stat()
+        first = _EMPTY.setdefault((str(path), found.st_ino, found.st_ctime_ns), time.monotonic())
+        if found.st_size or time.monotonic() - first < GRACE:
+            return
+        aside = path.with_name(f"{path.name}.{os.getpid()}")
+        path.rename(aside)
+        if aside.stat().st_size:  # another process was faster, and this is its lock
+            os.link(aside, path)
+        aside.unlink()
+    except FileNotFoundError:  # its owner, or another process, has removed it
+        return
 
 
 def describe_holder(path: Path) -> str:
