@@ -91,9 +91,10 @@ FAST = not (slow or book or browser or gpu or data or cluster)
 quick: lint
 	$(BIN)/python -m pytest -q -m "$(FAST)"
 
+test: export OMP_NUM_THREADS = 1
 test: lint
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not cluster" -n $(WORKERS) --dist loadfile
 
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster

@@ -37,6 +37,9 @@ QUIET = [
 # Nothing slides any more, all charts are drawn at the width that they have now, and no drawing at
 # an earlier width is still under way.
 DRAWN = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();  // what a new width sets in motion begins in the next frame
+  await frame();
   if (document.getAnimations().some((each) => each instanceof CSSTransition)) return false;
   if (!window.xlCharts) return !document.querySelector('.xl-chart');
   await xlCharts.drawAll();

@@ -113,7 +113,13 @@ def test_a_change_of_the_engine_or_the_trainer_leaves_finished_cubes(copy):
 def test_a_change_of_the_claims_concerns_the_pages_that_judge_claims(copy):
     rules, notebooks = plan(copy, "xl_influence/paper.py", "xl_influence/paper.yaml")
     assert rules == {"notebook"}
-    judging = {"06-sharing-dynamics", "09-the-paper-and-this-run", "14-methods"}
+    judging = {
+        "05-reinforcing-or-complementary",
+        "06-sharing-dynamics",
+        "08-imbalance",
+        "09-the-paper-and-this-run",
+        "14-methods",
+    }
     assert notebooks == judging | {"15-language-and-label"}
 
 
