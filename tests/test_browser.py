@@ -34,16 +34,17 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
-# Nothing slides any more, all charts are drawn at the width that they have now, and no drawing at
-# an earlier width is still under way.
+# The page keeps its width and nothing slides any more, all charts are drawn at the width that they
+# have now, and no drawing at an earlier width is still under way.
 DRAWN = """async () => {
-  const frame = () => new Promise(requestAnimationFrame);
-  await frame();  // what a new width sets in motion begins in the next frame
-  await frame();
+  const width = () => document.querySelector('article')?.clientWidth;
+  const before = width();
+  await new Promise((resolve) => setTimeout(resolve, 300));  // a new width sets things in motion
+  if (width() !== before) return false;
   if (document.getAnimations().some((each) => each instanceof CSSTransition)) return false;
   if (!window.xlCharts) return !document.querySelector('.xl-chart');
   await xlCharts.drawAll();
-  return !document.querySelector('.xl-live.waiting');
+  return width() === before && !document.querySelector('.xl-live.waiting');
 }"""
 # Text that sticks out of the page, or of a box that hides what does not fit.
 # Boxes that only screen readers see do not count.

@@ -21,7 +21,7 @@ CHAPTERS = [
 LIMITS = {
     "book/index": (1500, 25),
     "book/zero-shot": (1500, 25),
-    "book/cross-language-influence": (1600, 25),  # three charts with a dot for each test sample
+    "book/cross-language-influence": (1700, 25),  # three charts with a dot for each test sample
     "book/runs/pawsx/07-zero-shot": (1500, 25),
     "book/glossary": (500, 20),
     "book/how-to-read": (500, 20),
