@@ -133,12 +133,6 @@ def parts(wildcards):
     return [f"{wildcards.done_file}.{part}-of-{number}" for part in range(number) if number > 1]
 
 
-MEASURED = {
-    "16-predicting-retraining": "results/predicting-retraining",
-    "17-who-hurts-whom": "results/who-hurts-whom",
-}
-
-
 def executed_for_tasks(name):
     """Paths of an executed notebook, one for each task."""
     return [executed(MAIN[task], name) for task in TASKS if NAMES[task]]
@@ -149,8 +143,8 @@ def needed_once(wildcards):
     if wildcards.name == "11-how-fast":
         measured = ("cases", "results", "results-cuda", "finetuning", "scale")
         return [f"benchmarks/{name}.json" for name in measured]
-    if wildcards.name in MEASURED:  # by commands of their own, so perhaps not there yet
-        return sorted(map(str, Path(MEASURED[wildcards.name]).glob("*.json")))
+    if folder := notebooks.MEASURED.get(wildcards.name):  # its files may not be there yet
+        return sorted(map(str, Path(folder).glob("*.json")))
     if wildcards.name == notebooks.ASK:
         return executed(MAIN["xnli"], "02-influence")
     if wildcards.name == "12-what-ran":

@@ -155,10 +155,9 @@ def smoke(tmp_path_factory):
     The environment variable SMOKE_RUNS names a folder to keep it in, so that finished steps are
     not repeated.
     """
-    if kept := os.environ.get("SMOKE_RUNS"):
-        run_smoke(Path(kept))
-        return Path(kept)
-    return make_once(tmp_path_factory, "smoke", run_smoke)
+    kept = os.environ.get("SMOKE_RUNS")
+    made = make_once(tmp_path_factory, "smoke", lambda folder: run_smoke(kept or folder))
+    return Path(kept or made)
 
 
 def write_own_task(folder, **changes):

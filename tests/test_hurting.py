@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from test_methods import given_at_random
+from made_up_runs import given_at_random
 
 from xl_influence import corruption, data, inputs, methods, params, runs, scores
 from xl_influence.manifest import read_manifest
-from xl_influence.methods import detection, harm, hurting, suspects, suspicion
+from xl_influence.methods import detection, evidence, harm, hurting, suspects, suspicion
 from xl_influence.methods import hurting_sentences as sentences
 from xl_influence.sharing import Bootstrap
 
@@ -281,7 +281,7 @@ def test_the_sentences_say_what_the_numbers_say():
     assert said.startswith("1 of 2 models learned the task. Of the scores, squared gradient norm")
     assert "0.80 (0.70 to 0.90)" in said and "random scores reach 0.51" in said
     assert "the rarity of the label 0.60 (0.50 to 0.70)" in said
-    assert said.endswith("No better than chance: negative influence (cosine).")
+    assert said.endswith("Negative influence (cosine): not distinguishable from chance.")
     hurt = sentences.harm_lead(result())
     assert "40\u00a0% (interval 30 to 50\u00a0%) of the 20 most harmful" in hurt
     assert "chance is 10\u00a0% (50 test samples of 12 items)" in hurt
@@ -374,10 +374,11 @@ def test_a_published_run_is_refused_with_what_is_missing(capsys):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["draws=0"], "draws=0: allowed is a whole number from 1"),
-        (["draws=many"], "draws='many': allowed is a whole number from 1"),
-        (["flip_share=0.2"], "flip_share, swap_share, corruption_seed: set here"),
-        (["keep=sum"], "allowed are groups and checkpoints"),
+        (["draws=0"], "draws=0 (command line): allowed: a whole number from 1"),
+        (["draws=many"], "draws=many (command line): allowed: a whole number from 1"),
+        (["flip_share=0.2", "to=x"], "flip_share, swap_share, corruption_seed: set here"),
+        (["epochs=1"], "epochs=1: the files of the book hold results of the study's own runs only"),
+        (["keep=sum", "to=x"], "allowed are groups and checkpoints"),
         (["trian_size=3"], "did you mean 'train_size'"),
     ],
 )
@@ -389,7 +390,7 @@ def test_wrong_arguments_are_refused(arguments, part, capsys):
 @pytest.mark.slow
 def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch):
     given = ["study=smoke", "task=pawsx", f"runs_root={tmp_path}", "draws=1", "test_size=2"]
-    assert hurting.main([*given, f"target={tmp_path}"]) == 0
+    assert hurting.main([*given, f"to={tmp_path}"]) == 0
     assert str(tmp_path / "smoke-pawsx.json") in capsys.readouterr().out
     found = hurting.read("smoke", "pawsx", tmp_path)
     assert list(found["runs"]["variant"]) == ["flipped-10-0", "swapped-10-0"]
@@ -404,7 +405,7 @@ def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch
     assert read_manifest(run)["parameters"]["flip_share"] == 0.1
     monkeypatch.setattr("xl_influence.finetune._train", lambda *_: pytest.fail("trained again"))
     again = hurting.measure(config(runs_root=str(tmp_path), test_size=2), draws=1, progress=False)
-    assert again["auroc"] == hurting.to_rows(found["auroc"])
+    assert again["auroc"] == evidence.to_rows(found["auroc"], hurting.DIGITS)
     assert scores.is_done(chosen)
     path, said = suspects.report(chosen)
     table = pd.read_csv(path)

@@ -93,7 +93,7 @@ def test_the_label_comes_first_and_what_is_left_within_it():
     assert f"Of the helpful samples, {100 * rows['all samples']:.0f} % (interval" in said
     assert f"and {100 * rows['same label']:.0f} % (interval" in said
     numbers = sentences.pool_numbers(pools)
-    assert numbers["cross_all"] == sentences._share(
+    assert numbers["cross_all"] == sentences.as_share(
         pools[(pools["pool"] == "all samples") & (pools["test_lang"] == "all")].iloc[0]
     )
     assert "–" not in numbers.values() and len(numbers) == 16

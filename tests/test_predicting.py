@@ -12,7 +12,14 @@ from conftest import ROOT, random_samples, run_python, tiny
 from torch.nn import functional
 
 from xl_influence import fingerprints, params, runs, tasks
-from xl_influence.methods import brittleness, evidence, retraining_tables, subsets, tail_patch
+from xl_influence.methods import (
+    brittleness,
+    commands,
+    evidence,
+    retraining_tables,
+    subsets,
+    tail_patch,
+)
 from xl_influence.methods import retraining_sentences as sentences
 from xl_influence.sharing import Bootstrap
 
@@ -255,7 +262,7 @@ def test_removals_must_leave_samples_and_find_test_samples(ks, samples):
 
 def refused(*arguments, options=None):
     with pytest.raises(params.ParameterError) as error:
-        evidence.read_command(["study=smoke", *arguments], options or subsets.OPTIONS)
+        commands.read(["study=smoke", *arguments], options or subsets.OPTIONS)
     return str(error.value)
 
 
@@ -272,12 +279,12 @@ def test_options_of_a_command_are_checked():
 
 
 def test_options_have_defaults_and_are_taken_from_the_parameters():
-    config, chosen, folder = evidence.read_command(["study=smoke", "task=marc"], subsets.OPTIONS)
+    config, chosen, folder = commands.read(["study=smoke", "task=marc"], subsets.OPTIONS)
     assert config["task"] == "marc" and chosen == {"subsets": 100, "seeds": 2} and folder is None
     for text in ("20,60", "[20, 60]"):
-        found = evidence.read_command(["study=smoke", f"ks={text}"], brittleness.OPTIONS)[1]
+        found = commands.read(["study=smoke", f"ks={text}"], brittleness.OPTIONS)[1]
         assert found["ks"] == [20, 60] and found["samples"] == 0
-    one = evidence.read_command(["study=smoke", "ks=20"], brittleness.OPTIONS)[1]
+    one = commands.read(["study=smoke", "ks=20"], brittleness.OPTIONS)[1]
     assert one["ks"] == [20]
 
 
@@ -285,7 +292,7 @@ def test_options_have_defaults_and_are_taken_from_the_parameters():
 def test_the_files_of_the_book_are_for_the_studys_own_runs(changed):
     message = refused(changed)
     assert changed in message and "to=elsewhere" in message
-    folder = evidence.read_command(["study=smoke", changed, "to=elsewhere"], subsets.OPTIONS)[2]
+    folder = commands.read(["study=smoke", changed, "to=elsewhere"], subsets.OPTIONS)[2]
     assert folder.name == "elsewhere"
 
 
@@ -601,14 +608,14 @@ def test_a_second_call_trains_nothing_and_gives_the_same_files(
     shutil.copytree(smoke / "smoke" / "marc" / "base", root / "smoke" / "marc" / "base")
     shutil.rmtree(root / "smoke" / "marc" / "base" / "retrainings", ignore_errors=True)
     run = ["study=smoke", "task=marc", f"runs_root={root}", f"to={out}"]
-    commands = {
+    parts = {
         "subsets": (["subsets=4", "seeds=2"], subsets.OPTIONS, subsets.compute),
-        "tail-patch": ([], {"k": evidence.Option(0, 0)}, tail_patch.compute),
+        "tail-patch": ([], {"k": commands.Option(0, 0)}, tail_patch.compute),
         "brittleness": (["ks=3,5", "samples=2"], brittleness.OPTIONS, brittleness.compute),
     }
 
     def run_all():
-        for part, (more, options, compute) in commands.items():
+        for part, (more, options, compute) in parts.items():
             assert evidence.run([*run, *more], part, options, compute) == 0, part
         return {path.name: path.read_bytes() for path in out.iterdir()}
 

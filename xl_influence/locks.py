@@ -10,6 +10,7 @@ process killed before it wrote its name leaves an empty file, which any process 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -64,7 +65,8 @@ def _remove_if_unfinished(path: Path) -> None:
         aside = path.with_name(f"{path.name}.{os.getpid()}")
         path.rename(aside)
         if aside.stat().st_size:  # another process was faster, and this is its lock
-            os.link(aside, path)
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
         aside.unlink()
     except FileNotFoundError:  # its owner, or another process, has removed it
         return

@@ -63,3 +63,21 @@ def interval(low: float, high: float) -> str:
         The ends, as fractions.
     """
     return "–" if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
+
+
+def area(auroc: float, low: float, high: float) -> str:
+    """Write an AUROC, with its interval in brackets if it has one.
+
+    Parameters
+    ----------
+    auroc : float
+        The area.
+    low, high : float
+        The ends of the interval; NaN if there is none.
+
+    Examples
+    --------
+    >>> area(0.734, 0.69, 0.77), area(0.5, float("nan"), float("nan"))
+    ('0.73 (0.69 to 0.77)', '0.50')
+    """
+    return f"{auroc:.2f}" if math.isnan(low) else f"{auroc:.2f} ({low:.2f} to {high:.2f})"

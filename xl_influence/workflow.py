@@ -37,6 +37,10 @@ ONCE = (
     "16-predicting-retraining",
     "17-who-hurts-whom",
 )
+MEASURED = {  # notebook → the folder of the files that it shows, left by commands of their own
+    "16-predicting-retraining": "results/predicting-retraining",
+    "17-who-hurts-whom": "results/who-hurts-whom",
+}
 ASK = "13-ask"  # of one run, see `is_asked`
 
 

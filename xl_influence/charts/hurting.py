@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..prose import percent
+from ..prose import area, percent
 from ..tasks import name_language
 from .tables import NONE
 
@@ -28,7 +28,9 @@ def show_auroc(table: pd.DataFrame, corruption: str) -> Styler:
         Which rows to show, such as `hurting.FLIPPED`.
     """
     part = table[table["corruption"] == corruption]
-    cells = part.assign(text=[_write_area(row) for row in part.itertuples()])
+    cells = part.assign(
+        text=[area(row.auroc, row.ci_low, row.ci_high) for row in part.itertuples()]
+    )
     scores, languages = (list(dict.fromkeys(part[name])) for name in ("score", "language"))
     wide = cells.pivot(index="score", columns="language", values="text").loc[scores, languages]
     wide.loc["chance"] = ["0.50"] * len(languages)
@@ -61,13 +63,6 @@ def _style(wide: pd.DataFrame, languages: Sequence[str], every: str, *, index: s
     return (
         wide.rename(columns=names).rename_axis(index=index, columns=None).style.format(na_rep=NONE)
     )
-
-
-def _write_area(row: Any) -> str:
-    """Write an AUROC with its interval."""
-    if pd.isna(row.ci_low):
-        return f"{row.auroc:.2f}"
-    return f"{row.auroc:.2f} ({row.ci_low:.2f} to {row.ci_high:.2f})"
 
 
 def _write_share(row: Any) -> str:

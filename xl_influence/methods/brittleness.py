@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..retraining import Retrainer, take_in_turn
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of
-from . import evidence
+from . import commands, evidence
 from .base import MethodInput, range_of_items
 from .catalogue import PAPER, compute_all
 from .study import read_given
@@ -33,7 +33,7 @@ METHODS = (PAPER, "dot product")
 RANDOM = "random"  # the control
 SAMPLES = 25  # test samples, or all where there are fewer; for samples=0
 KEYS = ["method", "k"]
-OPTIONS = {"ks": evidence.Option((20, 60, 120, 240), 1), "samples": evidence.Option(0, 0)}
+OPTIONS = {"ks": commands.Option((20, 60, 120, 240), 1), "samples": commands.Option(0, 0)}
 
 
 class Removal(NamedTuple):
@@ -176,7 +176,7 @@ def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
     Parameters
     ----------
     config, options : dict
-        From `evidence.read_command`.
+        From `commands.read`.
     """
     given, trainer = read_given(config), make_trainer(config)
     values, _ = compute_all(given, METHODS)

@@ -8,19 +8,19 @@ The trainings behind them take hours, so the book computes nothing of this and r
 from __future__ import annotations
 
 import json
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from .. import disk, experiments, fingerprints, params, runs, tables, tasks
-from ..manifest import environment
+from .. import fingerprints, params, runs, tasks
+from ..manifest import environment, processor_name
+from ..workflow import MEASURED
+from . import commands
 
 STUDY = "demo-small"  # the study that the book shows: its models train in seconds
-FOLDER = "results/predicting-retraining"  # from the project's root
+FOLDER = MEASURED["16-predicting-retraining"]
 # part → the command, a module of this package, and the tables of its file
 PARTS = {
     "subsets": ("subsets", ["lds"]),
@@ -70,21 +70,6 @@ class Evidence(NamedTuple):
 
     about: dict[str, Any]
     tables: dict[str, pd.DataFrame]
-
-
-class Option(NamedTuple):
-    """An option of a command: a whole number, or several in ascending order.
-
-    Attributes
-    ----------
-    default : int or tuple of int
-        Its value if it is not given.
-    least : int
-        The smallest number allowed.
-    """
-
-    default: int | tuple[int, ...]
-    least: int
 
 
 Compute = Callable[[dict[str, Any], dict[str, Any]], Found]  # from parameters and options
@@ -175,8 +160,6 @@ def write(
 
 def _describe(part: str, config: dict[str, Any], found: Found) -> dict[str, Any]:
     """Return the content of a file."""
-    from ..finetune import pick_device  # imports torch, which takes seconds
-
     names = ("train", "test")
     return {
         "part": part,
@@ -189,16 +172,23 @@ def _describe(part: str, config: dict[str, Any], found: Found) -> dict[str, Any]
         "trainings": found.trainings,
         "trained": len(found.seconds),
         "minutes": round(sum(found.seconds) / 60, 1) if found.seconds else None,
-        "environment": {"processor": _find_processor()}
-        | environment(pick_device(config["device"])),
-        "tables": {name: _to_rows(table) for name, table in found.tables.items()},
+        "environment": describe_machine(config),
+        "tables": {name: to_rows(table) for name, table in found.tables.items()},
     }
 
 
-def _to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows as JSON has them: rounded, and null for a missing value."""
+def to_rows(table: pd.DataFrame, digits: int = DIGITS) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON has them: rounded, and null for a missing value.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any table.
+    digits : int
+        How many decimals numbers have.
+    """
     rows: list[dict[str, Any]] = json.loads(
-        table.round(DIGITS).to_json(orient="records", double_precision=DIGITS)
+        table.round(digits).to_json(orient="records", double_precision=digits)
     )
     return rows
 
@@ -212,84 +202,21 @@ def _has_same_results(path: Path, content: dict[str, Any]) -> bool:
     return all(old.get(key) == content[key] for key in ("settings", "run", "trainings", "tables"))
 
 
-def _find_processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def read_command(
-    arguments: Sequence[str], options: Mapping[str, Option]
-) -> tuple[dict[str, Any], dict[str, Any], Path | None]:
-    """Read a command line: parameters of the run, the command's own options, and `to`.
+def describe_machine(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what results were computed with: processor, device, versions and commit.
 
     Parameters
     ----------
-    arguments : sequence of str
-        key=value pairs. `to` is the folder for the file.
-    options : mapping of str to Option
-        The command's own options.
-
-    Returns
-    -------
-    config : dict
-        The parameters of the run, complete.
-    chosen : dict
-        Option → value: an int, or a list of ints.
-    folder : Path, optional
-        The value of `to`.
-
-    Raises
-    ------
-    ParameterError
-        A parameter or an option is wrong, or the run is not the study's own and there is no `to`.
+    config : mapping
+        The parameters of the run.
     """
-    given = params.parse(arguments)
-    folder = given.pop("to", None)
-    chosen = {
-        name: _check_option(name, given.pop(name, option.default), option)
-        for name, option in options.items()
-    }
-    config = params.merge(given)
-    changed = _find_changes(config)
-    if changed and not folder:
-        raise params.ParameterError(
-            f"{', '.join(changed)}: the files of the book hold results of the study's own runs "
-            "only; for others name a folder, as in to=elsewhere"
-        )
-    return config, chosen, Path(folder).expanduser() if folder else None
+    from ..finetune import pick_device  # imports torch, which takes seconds
 
-
-def _find_changes(config: dict[str, Any]) -> list[str]:
-    """List what makes a run another than the study's own, as key=value."""
-    if config["task"] == "own":  # which no study has
-        return ["task=own"]
-    own = params.study_defaults(config) | {"variant": "base"}
-    own["languages"] = params.merge({key: config[key] for key in ("task", "study")})["languages"]
-    keys = (*experiments.KEYS, *tables.ANALYSIS)
-    return [f"{key}={config[key]}" for key in keys if config[key] != own[key]]
-
-
-def _check_option(name: str, value: Any, option: Option) -> Any:
-    """Return the value of an option, a list if it has several numbers."""
-    several = isinstance(option.default, tuple)
-    if several and isinstance(value, str):
-        value = [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    allowed = f"a whole number from {option.least}"
-    if several:
-        allowed = f"whole numbers from {option.least} in ascending order, as in 20,60"
-    whole = all(type(number) is int and number >= option.least for number in values)
-    count = len(values) >= 1 if several else len(values) == 1
-    if not whole or not count or values != sorted(set(values)):
-        raise params.ParameterError(f"{name}={value} (command line): allowed: {allowed}")
-    return values if several else values[0]
+    return {"processor": processor_name()} | environment(pick_device(config["device"]))
 
 
 def run(
-    arguments: Sequence[str], part: str, options: Mapping[str, Option], compute: Compute
+    arguments: Sequence[str], part: str, options: Mapping[str, commands.Option], compute: Compute
 ) -> int:
     """Run a command: compute a part, write its file and print its tables.
 
@@ -307,21 +234,15 @@ def run(
     Returns
     -------
     int
-        The exit status: 2 for input that is wrong, 1 if the disk fails.
+        The exit status, see `commands.run`.
     """
-    try:
-        config, chosen, folder = read_command(arguments, options)
+
+    def work() -> str:
+        config, chosen, folder = commands.read(arguments, options)
         found = compute(config, chosen)
         path = write(part, config, found, folder)
-    except Exception as error:
-        if message := disk.explain(error):
-            print(f"error: {message}", file=sys.stderr)
-            return 1
-        if not isinstance(error, ValueError | runs.RunError):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for table in found.tables.values():
-        print(table.round(3).to_string(index=False), end="\n\n")
-    print(f"{len(found.seconds)} of {found.trainings} trainings were done now. Written: {path}")
-    return 0
+        texts = [table.round(3).to_string(index=False) for table in found.tables.values()]
+        trained = f"{len(found.seconds)} of {found.trainings} trainings were done now."
+        return "\n\n".join([*texts, f"{trained} Written: {path}"])
+
+    return commands.run(work)

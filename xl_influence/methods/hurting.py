@@ -1,6 +1,6 @@
 """Who hurts whom: train on samples that are wrong on purpose, and see which scores find them.
 
-    python -m xl_influence.methods.hurting study=demo-small task=pawsx draws=10
+    python -m xl_influence.methods.hurting study=demo-small task=pawsx draws=5
 
 In each draw, 10 % of the labels of every language are changed; in a parallel task, as many more
 draws exchange 10 % of every language's texts instead. Each draw is a run of its own, the variant
@@ -23,23 +23,26 @@ import pandas as pd
 from .. import corruption, params, runs, scores, tasks
 from ..manifest import (
     development_accuracy,
-    environment,
     is_at_chance,
     languages_at_chance,
     majority_share,
-    processor_name,
 )
 from ..sharing import Bootstrap
 from ..variants import CORRUPTION
+from ..workflow import MEASURED
+from . import commands
 from .detection import Draw, find_marked
+from .evidence import describe_machine, to_rows
 from .harm import Harmed, harm_matrix, own_and_other
 from .study import as_given
 from .suspicion import suspicion, train_probabilities
 
 PERCENT = 10  # of the training samples of each language
-DRAWS = 10
+DRAWS = 5
+OPTIONS = {"draws": commands.Option(DRAWS, 1)}
+DIGITS = 4  # of numbers in a file
 TEST_SIZE = 10  # test samples per language at least, so that intervals have enough items
-FOLDER = "results/who-hurts-whom"
+FOLDER = MEASURED["17-who-hurts-whom"]
 TABLES = ("auroc", "harm", "pairs")
 FLIPPED, WRONG, RIGHT = (
     "label changed",
@@ -132,9 +135,9 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
         abouts += [each.about for each in trained]
         for name, table in make_tables(used, kind, Bootstrap.of(config), config["top_k"]).items():
             tables[name].append(table)
-    joined = {name: to_rows(pd.concat(parts)) for name, parts in tables.items()}
+    joined = {name: to_rows(pd.concat(parts), DIGITS) for name, parts in tables.items()}
     found |= {"at_chance": at_chance, "not_computed": not_computed}
-    return found | {"made_with": _describe_machine(config)} | joined | {"runs": abouts}
+    return found | {"made_with": describe_machine(config)} | joined | {"runs": abouts}
 
 
 def has_learned(trained: Sequence[Trained]) -> bool:
@@ -221,18 +224,6 @@ def _as_draw(each: Trained, right: bool) -> Draw:
     return Draw(each.scores, train["lang"], marked & ~unlearned, changed & ~marked)
 
 
-def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table as rows for JSON; numbers have four decimals, NaN is null."""
-    return json.loads(table.to_json(orient="records", double_precision=4))
-
-
-def _describe_machine(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the result was made with: versions, processor, threads, commit."""
-    from ..finetune import pick_device  # imports torch, which takes seconds
-
-    return environment(pick_device(config["device"])) | {"processor": processor_name()}
-
-
 def find_file(study: str, task: str, target: str | Path = FOLDER) -> Path:
     """Find where a result belongs; a relative `target` is taken from the project's root.
 
@@ -317,22 +308,17 @@ def read_first(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line: key=value, and `draws`, `target` (a folder)."""
-    try:
-        given = params.parse(arguments)
-        draws, target = given.pop("draws", DRAWS), given.pop("target", FOLDER)
-        if type(draws) is not int:
-            raise ResultError(f"draws={draws!r}: allowed is a whole number from 1")
-        config, source = params.merge_with_source(given)
-        if source["test_size"] != "given":
+    """Run the command line: key=value, `draws`, and `to` (the folder for the file)."""
+
+    def work() -> str:
+        config, options, folder = commands.read(arguments, OPTIONS)
+        if "test_size" not in params.parse(arguments):
             config["test_size"] = max(config["test_size"], TEST_SIZE)
-        path = find_file(config["study"], runs.folder(config).parent.name, target)
-        write(measure(config, draws=draws), path)
-    except (ValueError, runs.RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(path)
-    return 0
+        path = find_file(config["study"], runs.folder(config).parent.name, folder or FOLDER)
+        write(measure(config, draws=options["draws"]), path)
+        return str(path)
+
+    return commands.run(work)
 
 
 if __name__ == "__main__":

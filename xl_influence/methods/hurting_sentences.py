@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from .. import corruption
-from ..prose import interval, percent, points
+from ..prose import area, percent, points
 from .detection import ALL
 from .harm import OTHER, OWN
 from .hurting import FLIPPED, RIGHT, WRONG
-from .sentences import NONE
+from .sentences import NONE, as_share
 from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM, RARITY
 
 NOT_COMPUTED = "not computed yet."
@@ -41,22 +41,29 @@ def detection_lead(result: Mapping[str, Any] | None) -> str:
     result : mapping, optional
         From `hurting.read`; None if it has not been computed.
     """
-    if result is None:
-        return NOT_COMPUTED
-    if result["at_chance"]["flipped"]:
-        return f"{_used(result, corruption.FLIPPED)} {NO_CLAIM}"
+    if result is None or result["at_chance"][corruption.FLIPPED]:
+        return _why_not(result, corruption.FLIPPED)
     rows = _areas(result, FLIPPED)
     found = rows.drop(index=CONTROLS).sort_values("auroc", ascending=False)
-    best = found.index[0]
-    influence = "" if best == COSINE else f", and {_area(rows.loc[COSINE])} for {COSINE}"
+    best, of_cosine = found.iloc[0], rows.loc[COSINE]
     text = (
-        f"{_used(result, corruption.FLIPPED)} Of the scores, {best} finds changed labels best: "
-        f"the AUROC within a language is {_area(found.iloc[0])}{influence}. Chance is 0.50; random "
-        f"scores reach {_area(rows.loc[RANDOM])}, the rarity of the label "
+        f"{_used(result, corruption.FLIPPED)} Of the scores, "
+        f"{best.name} has the highest AUROC within a language, {_area(best)}"
+    )
+    if best.name != COSINE:
+        text += f"; {COSINE} has {_area(of_cosine)}"
+        text += "" if best["ci_low"] > of_cosine["ci_high"] else ", and their intervals overlap"
+    text += (
+        f". Chance is 0.50; random scores reach {_area(rows.loc[RANDOM])}, the rarity of the label "
         f"{_area(rows.loc[RARITY])}."
     )
     missed = [name for name, row in found.iterrows() if not row["ci_low"] > row["chance"]]
-    return f"{text} No better than chance: {', '.join(missed)}." if missed else text
+    return f"{text} {', '.join(missed).capitalize()}: {NOT_CLEAR}." if missed else text
+
+
+def _why_not(result: Mapping[str, Any] | None, kind: str) -> str:
+    """Say why there is nothing to claim about a kind of corruption."""
+    return NOT_COMPUTED if result is None else f"{_used(result, kind)} {NO_CLAIM}"
 
 
 def harm_lead(result: Mapping[str, Any] | None) -> str:
@@ -67,25 +74,23 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
     result : mapping, optional
         From `hurting.read`; None if it has not been computed.
     """
-    if result is None:
-        return NOT_COMPUTED
-    if result["at_chance"]["flipped"]:
-        return f"{_used(result, corruption.FLIPPED)} {NO_CLAIM}"
+    if result is None or result["at_chance"][corruption.FLIPPED]:
+        return _why_not(result, corruption.FLIPPED)
     harm = result["harm"]
     flipped = harm[harm["corruption"] == "flipped"].set_index(["train_lang", "test_lang"])
     row, pairs = flipped.loc[(ALL, ALL)], _pairs(result, corruption.FLIPPED)
     top_k = result["parameters"]["top_k"]
     text = (
-        f"Samples with a changed label make up {_share(row)} of the {top_k} most harmful training "
-        f"samples; chance is {percent(row['chance'])} ({row['test_samples']:.0f} test samples of "
-        f"{row['items']:.0f} items)."
+        f"Samples with a changed label make up {as_share(row)} of the {top_k} most harmful "
+        f"training samples; chance is {percent(row['chance'])} ({row['test_samples']:.0f} test "
+        f"samples of {row['items']:.0f} items)."
     )
     if set(pairs.index) < {OWN, OTHER}:
         return text
     own, other = pairs.loc[OWN], pairs.loc[OTHER]
     return (
-        f"{text} Those in {OWN} make up {_share(own)}, those in {OTHER} {_share(other)}, where "
-        f"chance is {percent(own['chance'])}. {_verdict(pairs.loc['difference'])}."
+        f"{text} Those in {OWN} make up {as_share(own)}, those in {OTHER} {as_share(other)}, "
+        f"where chance is {percent(own['chance'])}. {_verdict(pairs.loc['difference'])}."
     )
 
 
@@ -115,8 +120,8 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
         return NOT_COMPUTED
     if corruption.SWAPPED in result["not_computed"]:
         return f"not possible: {result['not_computed'][corruption.SWAPPED]}."
-    if result["at_chance"]["swapped"]:
-        return f"{_used(result, corruption.SWAPPED)} {NO_CLAIM}"
+    if result["at_chance"][corruption.SWAPPED]:
+        return _why_not(result, corruption.SWAPPED)
     parts = []
     for kind, words in ((WRONG, "belongs to another class"), (RIGHT, "belongs to the same class")):
         rows = _areas(result, kind).drop(index=CONTROLS, errors="ignore")
@@ -215,14 +220,5 @@ def _used(result: Mapping[str, Any], kind: str) -> str:
 
 
 def _area(row: pd.Series) -> str:
-    """Write an AUROC with its interval."""
-    if pd.isna(row["ci_low"]):
-        return f"{row['auroc']:.2f}"
-    return f"{row['auroc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
-
-
-def _share(row: pd.Series) -> str:
-    """Write a share with its interval, if it has one."""
-    if pd.isna(row["ci_low"]):
-        return percent(row["share"])
-    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
+    """Write the AUROC in a row."""
+    return area(row["auroc"], row["ci_low"], row["ci_high"])

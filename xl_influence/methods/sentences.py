@@ -31,14 +31,14 @@ def methods_lead(table: pd.DataFrame) -> str:
     rows = rows[[kind_of(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
-        f"With the paper's cosine, {_share(paper)} of the top {k} come from other languages; "
+        f"With the paper's cosine, {as_share(paper)} of the top {k} come from other languages; "
         f"chance is {percent(paper['chance'])}."
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
     if len(rows) == 2:
         (other,) = set(rows.index) - {PAPER}
-        return f"{text} The one other method, {other}, gives {_share(rows.loc[other])}."
+        return f"{text} The one other method, {other}, gives {as_share(rows.loc[other])}."
     n_layers = len(set(rows.index) - set(METHODS))
     return (
         f"{text} Across {_counted(len(rows) - n_layers, n_layers)}, the share lies between "
@@ -81,10 +81,11 @@ def long_gradients(table: pd.DataFrame) -> str:
     plain, cosine = rows.loc[PLAIN], rows.loc[PAPER]
     apart = plain["ci_low"] > cosine["ci_high"] or plain["ci_high"] < cosine["ci_low"]
     return (
-        f"Of the {plain['k']:.0f} most helpful training samples, {_share(plain)} by the dot "
-        f"product and {_share(cosine)} by the cosine are among the {percent(plain['chance'])} with "
-        f"the longest gradients. Chance is {percent(plain['chance'])}; {plain['test_samples']:.0f} "
-        f"test samples.{'' if apart else ' We cannot tell whether the two differ.'}"
+        f"Of the {plain['k']:.0f} most helpful training samples, {as_share(plain)} by the dot "
+        f"product and {as_share(cosine)} by the cosine are among the {percent(plain['chance'])} "
+        f"with the longest gradients. Chance is {percent(plain['chance'])}; "
+        f"{plain['test_samples']:.0f} test samples."
+        f"{'' if apart else ' We cannot tell whether the two differ.'}"
     )
 
 
@@ -128,7 +129,7 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
     row = first.iloc[0]
     text = (
-        f"{_share(row)} of the helpful samples have the test sample's label; chance is "
+        f"{as_share(row)} of the helpful samples have the test sample's label; chance is "
         f"{percent(row['chance'])}."
     )
     if pools is None:
@@ -142,8 +143,8 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     if whole["chance"] == 0:
         return text  # there is one language
     return (
-        f"{text} Of the helpful samples, {_share(whole)} come from other languages, and "
-        f"{_share(within)} if only samples with that label are ranked; chance is "
+        f"{text} Of the helpful samples, {as_share(whole)} come from other languages, and "
+        f"{as_share(within)} if only samples with that label are ranked; chance is "
         f"{percent(whole['chance'])} and {percent(within['chance'])}."
     )
 
@@ -164,7 +165,7 @@ def without_language(table: pd.DataFrame) -> str:
     before, after = rows.loc[PAPER], rows.loc[name]
     text = (
         f"Without the languages' mean gradients, the share of other languages in the top "
-        f"{before['k']} goes from {_share(before)} to {_share(after)}; chance is "
+        f"{before['k']} goes from {as_share(before)} to {as_share(after)}; chance is "
         f"{percent(before['chance'])}"
     )
     own = table[table["measure"] == "own translation"].set_index("method")
@@ -188,7 +189,9 @@ def nearest(table: pd.DataFrame) -> str:
         shares = part.set_index("what")
         own, other = (f"found, {source}" for source in ("own language", "other languages"))
         if {own, other} <= set(shares.index):
-            parts.append(f"by {name}, {_share(shares.loc[own])} and {_share(shares.loc[other])}")
+            parts.append(
+                f"by {name}, {as_share(shares.loc[own])} and {as_share(shares.loc[other])}"
+            )
     if not parts:
         return "The helpful samples are all in the test language, or all in other languages."
     return (
@@ -217,7 +220,7 @@ def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
             for pool, end in (("all samples", "all"), ("same label", "label")):
                 key, place = f"{begin}{start}_{end}", (sign, what, pool)
                 row = rows.loc[place] if place in rows.index else None
-                found[key] = NONE if row is None else _share(row)
+                found[key] = NONE if row is None else as_share(row)
                 found[f"{key}_chance"] = NONE if row is None else percent(row["chance"])
     return found
 
@@ -254,7 +257,7 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     where = (table["group"] == "all parameters") & (table["checkpoint"] == 0)
     rows = table[where & (table["k"] == SHOWN_K)].set_index("what")
     for what, key in names.items():
-        found[key] = _share(rows.loc[what])
+        found[key] = as_share(rows.loc[what])
         found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
@@ -273,8 +276,8 @@ def _counted(methods: int, layers: int, kind: str = "") -> str:
     return f"{text} and {layers} {'single layer' if layers == 1 else 'single layers'}"
 
 
-def _share(row: pd.Series) -> str:
-    """Write a row's share with its interval, if it has one."""
+def as_share(row: pd.Series) -> str:
+    """Write the share in a `row` with its interval, if it has one."""
     value = row["share"] if "share" in row else row["value"]
     if pd.isna(row["ci_low"]):
         return percent(value)

@@ -20,14 +20,14 @@ from tqdm import tqdm
 from .. import scores
 from ..retraining import Retrainer
 from ..sharing import Bootstrap
-from . import evidence
+from . import commands, evidence
 from .catalogue import compute_all
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
 from .evidence import BY_LANGUAGE, HALVES
 from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
-OPTIONS = {"subsets": evidence.Option(SUBSETS, 4), "seeds": evidence.Option(SEEDS, 2)}
+OPTIONS = {"subsets": commands.Option(SUBSETS, 4), "seeds": commands.Option(SEEDS, 2)}
 
 
 def train_subsets(
@@ -152,7 +152,7 @@ def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
     Parameters
     ----------
     config, options : dict
-        From `evidence.read_command`.
+        From `commands.read`.
     """
     trainer = make_trainer(config)
     table = measure(config, n=options["subsets"], n_seeds=options["seeds"], trainer=trainer)

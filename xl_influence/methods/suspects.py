@@ -20,9 +20,10 @@ import pandas as pd
 
 from .. import params, runs, tasks
 from ..prose import interval, percent
-from ..sharing import BOOTSTRAP, Bootstrap
-from ..sharing.base import expand, samples_of, summary, top_samples
+from ..sharing import BOOTSTRAP, Bootstrap, summary
+from ..sharing.languages import composition_by_sample
 from ..tasks import name_language
+from . import commands
 from .base import MethodInput, NotAvailableError
 from .detection import squared_lengths
 from .study import read_given
@@ -104,12 +105,8 @@ def find_harmful_languages(
         `train_lang`, `share`, `ci_low`, `ci_high`, `chance` (the language's share of the training
         samples), `test_samples`, `items`; the largest share first.
     """
-    lang = given.train["lang"].to_numpy()
-    names = list(dict.fromkeys(lang))
-    top = top_samples(given.cosine, top_k, "negative")  # (test, k)
-    share = np.stack([(lang == name)[top].mean(1) for name in names], axis=1)
-    each = expand(samples_of(given.test), "train_lang", names, share)
-    each = each.assign(chance=np.tile([(lang == name).mean() for name in names], len(given.test)))
+    each = composition_by_sample(given.cube, given.train, given.test, top_k=top_k)
+    each = each[each["sign"] == "negative"]
     found = summary(each, ["train_lang"], bootstrap)
     return found.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
@@ -197,15 +194,14 @@ def report(config: dict[str, Any], out: str | Path = "") -> tuple[Path, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line: key=value, and `out` (a file)."""
-    try:
+
+    def work() -> str:
         given = params.parse(arguments)
         out = given.pop("out", "")
         path, text = report(params.merge(given), str(out))
-    except (ValueError, runs.RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{text}\n\n{path}")
-    return 0
+        return f"{text}\n\n{path}"
+
+    return commands.run(work)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,20 +54,17 @@ def train_probabilities(given: MethodInput, max_tokens: int = 0) -> np.ndarray:
         The run has no checkpoints or no token ids, as a published run.
     """
     why = "the model's checkpoints, which a published run does not have"
-    places = sorted(given.need_folder("checkpoints", why).glob("epoch-*"), key=_epoch)
+    run = given.need_folder("checkpoints", why).parent
     inputs = given.need_folder("inputs.parquet", "the token ids of the training samples")
     from ..finetune import pick_device  # imports torch, which takes seconds
-    from ..head import load_model
+    from ..head import find_checkpoints, load_model
     from ..selection import predict
 
     ids = runs.read_inputs(inputs.parent, "train", given.train["uid"])["input_ids"].tolist()
     device = pick_device(given.device)
-    return np.stack([predict(load_model(place, device), ids, max_tokens) for place in places])
-
-
-def _epoch(place: Any) -> int:
-    """The epoch of a checkpoint's folder."""
-    return int(place.name.split("-")[1])
+    return np.stack(
+        [predict(load_model(place, device), ids, max_tokens) for place in find_checkpoints(run)]
+    )
 
 
 def confidences(probabilities: np.ndarray, labels: pd.Series) -> np.ndarray:

@@ -28,13 +28,13 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from .. import encoders, head, runs
+from .. import head, runs
 from ..engine.arithmetic import arithmetic
 from ..engine.batches import find_pad_token_id, pad_batch
 from ..finetune import pick_device
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of, with_all
-from . import evidence
+from . import commands, evidence
 from .base import MethodInput, range_of_items
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP
 from .gradients import cosine
@@ -268,8 +268,7 @@ def measure(
     k = k or min(K, config["top_k"], largest_k(given.train, given.test))
     choice = choose(cosine(given), given.train, given.test, k=k)
     run = runs.folder(config)
-    model = encoders.load_checkpoint(head.find_checkpoints(run)[-1])
-    model.to(pick_device(config["device"]))  # type: ignore[arg-type]  # as in `selection`
+    model = head.load_model(head.find_checkpoints(run)[-1], pick_device(config["device"]))
     each = changes_by_sample(
         model,
         choice,
@@ -296,7 +295,7 @@ def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
     Parameters
     ----------
     config, options : dict
-        From `evidence.read_command`.
+        From `commands.read`.
     """
     table, k = measure(config, k=options["k"])
     settings = {"k": k, "learning_rate": config["learning_rate"]}
@@ -304,4 +303,4 @@ def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
 
 
 if __name__ == "__main__":
-    sys.exit(evidence.run(sys.argv[1:], "tail-patch", {"k": evidence.Option(0, 0)}, compute))
+    sys.exit(evidence.run(sys.argv[1:], "tail-patch", {"k": commands.Option(0, 0)}, compute))
