@@ -6,7 +6,18 @@ import pytest
 import yaml
 from conftest import ROOT, run_python
 
-from xl_influence import notebook_cells, params
+from xl_influence import (
+    data,
+    fingerprints,
+    notebook_cells,
+    own_task,
+    params,
+    prepared,
+    sections,
+    settings,
+    steps,
+    tables,
+)
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -261,3 +272,15 @@ def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
     )
     assert done.returncode != 0 and "did you mean 'train_size'" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_selected_parameters_belong_to_the_sections_of_the_functions_that_select_them():
+    """The type checker sees keys that are written out, but not those in these lists."""
+    selected = {
+        sections.Data: (*own_task.COLUMNS, *data.CHANGES),
+        sections.FineTuning: (*fingerprints.FINETUNE, *prepared.KEYS, *settings.SETTINGS),
+        sections.Influence: (*fingerprints.SCORED, *fingerprints.PUBLISHED, *steps.FINETUNING),
+        sections.Analysis: (*tables.ANALYSIS, *steps.RETRAINING),
+    }
+    for section, keys in selected.items():
+        assert set(keys) <= set(section.__annotations__), section

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "xl_influence"
 LIMIT = 100  # characters in a line
 WORKING_TREE = "."
+SECTIONS = ("Run", "Data", "FineTuning", "Influence", "Analysis")  # types in `sections`
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -183,12 +184,15 @@ def typing_and_docstrings(package: list[Source]) -> dict[str, object]:
     documented = [node for node in public if ast.get_docstring(node)]
     several = [node for node in public if len(parameters(node)) > 1]
     named = [node for node in several if names_its_parameters(node)]
+    kinds = [kind for node in functions if (kind := kind_of_parameters(node))]
     return {
         "typed functions": share(filter(is_typed, functions), functions),
         "typed public functions": share(filter(is_typed, public), public),
         "public functions with docstring": share(documented, public),
         "… that name 2 or more parameters": share(named, several),
         "docstrings with an example": sum(">>>" in (ast.get_docstring(n) or "") for n in public),
+        "functions that take all parameters": f"{kinds.count('all')} of {len(functions)}",
+        "… that take those of some sections": kinds.count("some"),
     }
 
 
@@ -231,6 +235,15 @@ def names_its_parameters(function: Function) -> bool:
     """Whether the docstring mentions every parameter by name."""
     text = ast.get_docstring(function) or ""
     return all(re.search(rf"\b{each.arg}\b", text) for each in parameters(function))
+
+
+def kind_of_parameters(function: Function) -> str:
+    """Whether a function takes the parameters of a run: 'all', 'some' (by their type), or ''."""
+    for argument in parameters(function):
+        if argument.arg in ("params", "config", "merged", "P"):
+            kind = ast.unparse(argument.annotation) if argument.annotation else ""
+            return "some" if kind in SECTIONS else "all"
+    return ""
 
 
 def calls(package: list[Source]) -> dict[str, object]:

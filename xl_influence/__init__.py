@@ -4,6 +4,7 @@ Modules, each importing only those above it:
 
 engine     exact per-sample gradients and their dot products; nothing of the study
 imports    libraries, loaded without their slow parts
+sections   the parameters, section by section: types and ranges
 uses       which files of the package a notebook uses
 languages  names of languages, and how their tags are spelt
 own_files  the files of your own task, with line numbers
@@ -11,7 +12,7 @@ own_splits  where these files are
 prepared   a folder that holds all that fine-tuning and scoring need
 own_task   your own task: columns, languages, classes, rows left out
 tasks      the three tasks of section 3, and your own
-schema     parameters: types, ranges, valid combinations
+schema     the check of all parameters, each by itself and together
 variants   variants of a run by name: what each changes
 literals   parameters as people write them, such as on a command line
 params     parameters: files, variants, merging

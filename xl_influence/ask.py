@@ -9,7 +9,7 @@ many of the most influential training samples are among the candidates.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from . import head, prose, runs, scores, selection, sharing, tasks
 from .finetune import pick_device
 from .influence import influence
 from .question import AskError, Input, Question, read_input
+from .sections import Analysis, FineTuning, Influence, Parameters
 from .sharing import top
 from .sharing.base import samples_of
 from .tracin import gradient_products
@@ -65,7 +66,7 @@ class Answer:
     n_train: int
 
 
-def check_run(config: dict[str, Any]) -> Path:
+def check_run(config: Influence) -> Path:
     """Return the folder of a finished run that has its checkpoints.
 
     Parameters
@@ -97,7 +98,7 @@ def check_run(config: dict[str, Any]) -> Path:
     return run
 
 
-def answer(config: dict[str, Any], question: Question, progress: bool = True) -> Answer:
+def answer(config: Parameters, question: Question, progress: bool = True) -> Answer:
     """Answer a question: predict, choose candidates, compute their exact influence.
 
     Parameters
@@ -159,7 +160,7 @@ def _rank(values: np.ndarray) -> np.ndarray:
 
 
 def _compute_influence(
-    config: dict[str, Any],
+    config: Influence,
     models: Iterator[PreTrainedModel],
     sample: dict[str, Any],
     rows: np.ndarray,
@@ -198,7 +199,7 @@ def most_influential(found: Answer, n: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def by_language(found: Answer, config: Mapping[str, Any]) -> pd.DataFrame:
+def by_language(found: Answer, config: Analysis) -> pd.DataFrame:
     """Count the languages of the `top_k` most influential training samples.
 
     Parameters
@@ -215,7 +216,7 @@ def by_language(found: Answer, config: Mapping[str, Any]) -> pd.DataFrame:
         share of the training samples), and what charts of shares expect: `ci_low` and `ci_high`,
         NaN because one text has no interval, `test_samples` and `items`, both 1.
     """
-    train = runs.read_samples(dict(config), "train")["lang"].value_counts(normalize=True)
+    train = runs.read_samples(config, "train")["lang"].value_counts(normalize=True)
     rows = most_influential(found, config["top_k"])
     counted = {sign: part["lang"].value_counts() for sign, part in rows.groupby("sign")}
     table = pd.DataFrame(
@@ -236,7 +237,7 @@ def by_language(found: Answer, config: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def describe(found: Answer, config: Mapping[str, Any]) -> str:
+def describe(found: Answer, config: FineTuning) -> str:
     """Describe in Markdown the model's prediction and the class whose influence was computed.
 
     Parameters
@@ -246,7 +247,7 @@ def describe(found: Answer, config: Mapping[str, Any]) -> str:
     config
         The run's parameters.
     """
-    names = tasks.find(dict(config)).class_names
+    names = tasks.find(config).class_names
     sure = prose.percent(found.probability[found.predicted])
     text = f"The model answers **{names[found.predicted]}** with probability {sure}."
     if found.question.label is None:
@@ -262,7 +263,7 @@ def describe(found: Answer, config: Mapping[str, Any]) -> str:
 
 
 def candidate_recall(
-    config: dict[str, Any], counts: Sequence[int], progress: bool = True
+    config: Analysis, counts: Sequence[int], progress: bool = True
 ) -> pd.DataFrame:
     """Measure how many of the most influential training samples are among the candidates.
 

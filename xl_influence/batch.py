@@ -23,6 +23,7 @@ from typing import Any
 from . import estimate, runs, scores
 from .manifest import development_accuracy, read_manifest
 from .params import ParameterError, merge, parse, with_variant
+from .sections import Influence, Parameters, Run
 from .tasks import TASKS
 
 SHOWN = 8  # how many lines we show of the log of a run that failed
@@ -45,7 +46,7 @@ class Outcome:
     seconds: float  # 0 if the run was already finished
 
 
-def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, Parameters]:
     """Return the parameters of some runs, and of the runs whose test samples they use.
 
     Parameters
@@ -65,7 +66,7 @@ def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str
     ParameterError
         A name or a parameter is wrong.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Parameters] = {}
     for name in names:
         task, slash, variant = str(name).partition("/")
         if not slash:
@@ -81,7 +82,7 @@ def find_runs(given: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str
 
 
 def run_all(
-    wanted: dict[str, dict[str, Any]], settings: Settings, log: Callable[[str], Any] = print
+    wanted: dict[str, Parameters], settings: Settings, log: Callable[[str], Any] = print
 ) -> list[str]:
     """Compute some runs, `settings.workers` at a time.
 
@@ -137,7 +138,7 @@ def _find_base(task: str, test_from: str) -> str | None:
     return f"{task}/{test_from}" if test_from else None
 
 
-def _run(params: dict[str, Any], settings: Settings) -> Outcome:
+def _run(params: Influence, settings: Settings) -> Outcome:
     """Compute a run in its own process, and publish it if `publish_to` is set."""
     start, folder = time.time(), runs.folder(params)
     steps: list[tuple[str, dict[str, Any]]] = []
@@ -178,7 +179,7 @@ def _make_environment(workers: int) -> dict[str, str]:
     }
 
 
-def _describe(params: dict[str, Any], outcome: Outcome) -> str:
+def _describe(params: Run, outcome: Outcome) -> str:
     """Say how a run ended."""
     folder = runs.folder(params)
     if outcome.status:
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, dict[str, Any]]]:
+def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, Parameters]]:
     """Return the settings of the batch and the parameters of its runs, by name."""
     given = parse(arguments)
     workers, names = given.pop("workers", 1), given.pop("runs", None)

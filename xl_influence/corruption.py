@@ -7,12 +7,12 @@ changed; development and test samples stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from . import tasks
+from .sections import FineTuning
 from .sources import DataError
 
 FLIPPED, SWAPPED = "flipped", "swapped"  # columns of the training samples of such runs
@@ -20,7 +20,7 @@ TRUE_LABEL = "true_label"  # the label that belongs to a sample's text
 NAMES = ("uid", "lang", "item", "label")  # what stays with a row when its text is exchanged
 
 
-def corrupt(params: dict[str, Any], train: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def corrupt(params: FineTuning, train: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Change some training samples of every language, as the parameters say.
 
     Parameters

@@ -8,7 +8,6 @@ translations of each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from .items import (
     describe_untranslated,
 )
 from .own_task import COLUMNS
+from .sections import Analysis, Data, FineTuning
 from .sources import DataError
 from .tasks import SPLITS, Task
 
@@ -39,7 +39,7 @@ CHANGES = (
 )
 
 
-def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def load(params: FineTuning) -> dict[str, pd.DataFrame]:
     """Draw the samples of a run.
 
     Returns
@@ -61,7 +61,7 @@ def load(params: dict[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def load_and_count(
-    params: dict[str, Any],
+    params: FineTuning,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Untranslated]]:
     """Draw the samples of a run as `load` does, and count those that have no translation.
 
@@ -91,7 +91,7 @@ def load_and_count(
 
 
 def load_for_variants(
-    params: dict[str, Any],
+    params: Analysis,
 ) -> tuple[dict[str, pd.DataFrame], list[str], dict[str, Untranslated]]:
     """Draw what the base run and every variant of the study need.
 
@@ -137,7 +137,7 @@ def _find_uneven(items: Mapping[str, set[int]]) -> list[str]:
     return found
 
 
-def train_sizes(params: dict[str, Any]) -> dict[str, int]:
+def train_sizes(params: Data) -> dict[str, int]:
     """Return the number of training samples per language, in the languages' order."""
     size = params["train_size"]
     sizes = {lang: size for lang in params["languages"] if lang != params["left_out"]}
@@ -165,9 +165,7 @@ def test_order(items: Iterable[int], seed: int) -> dict[int, int]:
     return {item: place for place, item in enumerate(order)}
 
 
-def plant(
-    params: dict[str, Any], task: Task, samples: dict[str, pd.DataFrame]
-) -> dict[str, pd.DataFrame]:
+def plant(params: Data, task: Task, samples: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Replace training samples by translations of test samples, in tasks that are parallel.
 
     Each of the first `planted` test items moves to the training set in one language, in place of
@@ -252,7 +250,7 @@ def _count_by_language(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _read_languages(
-    params: dict[str, Any], task: Task, languages: Iterable[str], split: str
+    params: Data, task: Task, languages: Iterable[str], split: str
 ) -> tuple[dict[str, pd.DataFrame], Untranslated]:
     """Read one split in some languages, without the items that lack a translation in any language.
 
@@ -283,7 +281,7 @@ def _check_places(task: Task, split: str, frames: Mapping[str, pd.DataFrame]) ->
 
 
 def _draw(
-    params: dict[str, Any],
+    params: Data,
     task: Task,
     split: str,
     frames: dict[str, pd.DataFrame],

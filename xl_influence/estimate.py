@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import cube_contents, data, e5small, encoders, fingerprints, prepared, runs, scores, steps
 from .manifest import read_manifest
+from .sections import Analysis, FineTuning, Influence, Parameters
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ SECONDS = 0.3  # for which we repeat a matrix product to measure its rate
 SHAPES = {"cpu": (1024, 384, 1536), "cuda": (16_384, 1024, 4096)}
 
 
-def announce(wanted: Iterable[dict[str, Any]], retrained: Iterable[dict[str, Any]] = ()) -> str:
+def announce(wanted: Iterable[Parameters], retrained: Iterable[Parameters] = ()) -> str:
     """Say in a few lines what is still to compute; empty if nothing is.
 
     Parameters
@@ -67,7 +68,7 @@ def announce(wanted: Iterable[dict[str, Any]], retrained: Iterable[dict[str, Any
     return "\n".join([title, *lines, f"  In all {_format_time(total)}, one after the other."])
 
 
-def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str, float]:
+def _describe_runs(members: Sequence[Parameters], rates: Rates) -> tuple[str, float]:
     """Return what the runs of one task still need, in words, and its seconds."""
     words = []
     untrained = [params for params in members if not _is_finetuned(params)]
@@ -88,12 +89,12 @@ def _describe_runs(members: Sequence[dict[str, Any]], rates: Rates) -> tuple[str
     return "; ".join(words), sum(training) + seconds
 
 
-def retrainings(params: dict[str, Any]) -> int:
+def retrainings(params: Analysis) -> int:
     """Return how many models `retraining.retrain` trains, at most; 0 if it is finished."""
     return 0 if steps.is_finished(params, "retraining") else steps.count_retrainings(params)
 
 
-def training_seconds(params: dict[str, Any], rates: Rates) -> float:
+def training_seconds(params: FineTuning, rates: Rates) -> float:
     """Return the seconds of one epoch.
 
     For each weight and token we count three products in training (one forward, two backward) and
@@ -113,7 +114,7 @@ def training_seconds(params: dict[str, Any], rates: Rates) -> float:
     return 2 * count_weights(params) * products / (TRAINING * rate)
 
 
-def pass_seconds(params: dict[str, Any], rates: Rates) -> float:
+def pass_seconds(params: Influence, rates: Rates) -> float:
     """Return the seconds of one influence pass, at one checkpoint.
 
     For each weight and token we count three products (forward, backward, gradients), and for each
@@ -133,7 +134,7 @@ def pass_seconds(params: dict[str, Any], rates: Rates) -> float:
     return 2 * count_weights(params) * products / (INFLUENCE * rate)
 
 
-def cube_bytes(params: dict[str, Any]) -> tuple[int, int]:
+def cube_bytes(params: Influence) -> tuple[int, int]:
     """Return the bytes that a run's score cube takes on disk, at most.
 
     Parameters
@@ -156,7 +157,7 @@ def cube_bytes(params: dict[str, Any]) -> tuple[int, int]:
     )
 
 
-def test_gradient_bytes(params: dict[str, Any]) -> int:
+def test_gradient_bytes(params: Influence) -> int:
     """Return the bytes that the gradients of all test samples take, kept as factors.
 
     Parameters
@@ -189,7 +190,7 @@ def gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
     return 4 * (sizes["layers"] * sum(numbers) + length * hidden)
 
 
-def mean_tokens(params: dict[str, Any]) -> float:
+def mean_tokens(params: FineTuning) -> float:
     """Return the mean length of a sample, as the prepared folder has it or as `TOKENS` does."""
     if params["prepared"]:
         return prepared.read(params)["mean_tokens"]
@@ -197,14 +198,14 @@ def mean_tokens(params: dict[str, Any]) -> float:
     return min(usual, params["max_length"])
 
 
-def count_weights(params: dict[str, Any]) -> int:
+def count_weights(params: FineTuning) -> int:
     """Return the number of weights in the matrices of the encoder's layers."""
     sizes = _find_encoder_sizes(params)
     layers, hidden = params["encoder_layers"] or sizes["layers"], sizes["hidden"]
     return layers * hidden * (4 * hidden + 2 * sizes["intermediate"])
 
 
-def _find_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
+def _find_encoder_sizes(params: FineTuning) -> dict[str, Any]:
     """Return `layers`, `hidden` and `intermediate` of the encoder."""
     if params["encoder"] == "random":
         return encoders.TINY
@@ -226,11 +227,11 @@ def _find_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
     return {key: config.get(name, XLMR[key]) for key, name in names.items()}
 
 
-def _is_finetuned(params: dict[str, Any]) -> bool:
+def _is_finetuned(params: FineTuning) -> bool:
     return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
 
 
-def _count_checkpoints(params: dict[str, Any]) -> int:
+def _count_checkpoints(params: FineTuning) -> int:
     """Return the checkpoints of a run: as many as it has, or can have at most."""
     if _is_finetuned(params):
         return read_manifest(runs.folder(params))["chosen_epoch"]
@@ -243,7 +244,7 @@ class Rates:
     def __init__(self) -> None:
         self.found: dict[tuple[torch.device, str], float] = {}
 
-    def measure(self, params: dict[str, Any], kind: str) -> float:
+    def measure(self, params: FineTuning, kind: str) -> float:
         """Return the rate on the run's device.
 
         Parameters

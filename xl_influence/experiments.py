@@ -15,12 +15,13 @@ from typing import Any
 
 from . import data, fingerprints, params, runs
 from .params import Source
+from .sections import Parameters, Run
 
 FOLDER = "other"
 KEYS = (*fingerprints.FINETUNE, *data.CHANGES, *fingerprints.SCORED)
 
 
-def read(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
+def read(namespace: Mapping[str, Any]) -> tuple[Parameters, Source]:
     """Read and check a notebook's parameters, and send an experiment to a folder of its own.
 
     Parameters
@@ -42,7 +43,7 @@ def read(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
     return merged, source
 
 
-def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+def find_changes(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any]:
     """Find the values that make a run differ from the study's own.
 
     Parameters
@@ -68,10 +69,10 @@ def find_changes(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str,
     own |= runs.select_keys(
         params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
     )
-    names = [key for key in KEYS if key != "variant"]  # each variant has its own folder anyway
-    return {key: merged[key] for key in names if merged[key] != own[key]}
+    values = runs.select_keys(merged, [key for key in KEYS if key != "variant"])  # has its folder
+    return {key: value for key, value in values.items() if value != own[key]}
 
 
-def is_experiment(merged: Mapping[str, Any]) -> bool:
+def is_experiment(merged: Run) -> bool:
     """Whether `read` has sent a run with these parameters to a folder of its own."""
     return Path(merged["runs_root"]).parent.name == FOLDER

@@ -22,6 +22,7 @@ import torch
 from . import data, encoders, fingerprints, inputs, runs
 from .inputs import Inputs
 from .manifest import Stopwatch, check_data, environment, write_manifest
+from .sections import FineTuning, Influence
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class _Training:
     """One fine-tuning: its parameters, and the folder that it fills."""
 
-    params: dict[str, Any]
+    params: FineTuning
     run: Path
     fingerprint: str
     progress: bool
@@ -66,7 +67,7 @@ class _Trained:
     watch: Stopwatch
 
 
-def finetune(params: dict[str, Any], progress: bool = True) -> Path:
+def finetune(params: Influence, progress: bool = True) -> Path:
     """Fine-tune, unless it is already done.
 
     A run that was killed continues after its last complete epoch and ends with the same weights.

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import data, runs, sources
 from .manifest import read_manifest
+from .sections import Data, FineTuning, Influence
 
 FINETUNE = (
     *data.KEYS,
@@ -49,16 +50,16 @@ SHOWN = 3  # how many differing parameters an error names
 FORMATS = {"finetune": 1, "scores": 3}  # versions of the artefacts' formats
 
 
-def finetuned(params: dict[str, Any]) -> str:
+def finetuned(params: FineTuning) -> str:
     """Hash everything that fine-tuning depends on: parameters and the source of the data."""
-    changes = {key: params[key] for key in data.CHANGES if params[key]}
+    changes = {key: value for key, value in runs.select_keys(params, data.CHANGES).items() if value}
     if params["planted"]:
         changes["test_seed"] = params["test_seed"]
     keys = runs.select_keys(params, FINETUNE) | changes
     return runs.fingerprint("finetune", FORMATS["finetune"], keys, sources.fingerprint(params))
 
 
-def scored(params: dict[str, Any], borrowed: Sequence[str] | None = None) -> str:
+def scored(params: Influence, borrowed: Sequence[str] | None = None) -> str:
     """Hash everything that the score cube depends on.
 
     Parameters
@@ -76,7 +77,7 @@ def scored(params: dict[str, Any], borrowed: Sequence[str] | None = None) -> str
     return runs.fingerprint("scores", FORMATS["scores"], *parts)
 
 
-def is_finetuned(run: Path, fingerprint: str, params: dict[str, Any]) -> bool:
+def is_finetuned(run: Path, fingerprint: str, params: Data) -> bool:
     """Whether fine-tuning finished in this folder, with the test samples that `test_pool` wants.
 
     Only these were tokenized, and the model has embeddings for no others. Runs that do not say
@@ -111,7 +112,7 @@ def is_scored(run: Path, fingerprint: str) -> bool:
     return found == fingerprint and (run / "scores.zarr").is_dir()
 
 
-def is_published(run: Path, params: dict[str, Any]) -> bool:
+def is_published(run: Path, params: Influence) -> bool:
     """Whether the run is a published one, which we read but never compute.
 
     Parameters

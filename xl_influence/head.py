@@ -33,6 +33,7 @@ from .engine.batches import (
 )
 from .engine.coverage import group_of
 from .manifest import read_manifest
+from .sections import Influence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -265,7 +266,7 @@ def load_model(folder: Path, device: torch.device) -> PreTrainedModel:
     return model
 
 
-def read(params: dict[str, Any], device: torch.device, progress: bool = True) -> list[Head]:
+def read(params: Influence, device: torch.device, progress: bool = True) -> list[Head]:
     """Read the head's gradients of all training samples of a run.
 
     They are computed the first time, which takes about a third of the time of the influence pass.

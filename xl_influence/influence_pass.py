@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from .engine import memory
 from .engine.batches import Sample, token_counts
 from .engine.engine import Engine
 from .manifest import Stopwatch, environment, read_manifest, write_manifest
+from .sections import Analysis, Influence
 from .tracin import rounding
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ ROUNDING_TRAIN, ROUNDING_TEST = 500, 10
 
 
 def compute(
-    params: dict[str, Any],
+    params: Analysis,
     fingerprint: str,
     borrowed: Sequence[str] | None = None,
     progress: bool = True,
@@ -67,7 +68,7 @@ def compute(
 
 
 def fill_part(
-    params: dict[str, Any],
+    params: Analysis,
     fingerprint: str,
     part: tuple[int, int],
     borrowed: Sequence[str] | None = None,
@@ -89,7 +90,7 @@ def fill_part(
 
 
 def _start(
-    params: dict[str, Any],
+    params: Analysis,
     run: Path,
     fingerprint: str,
     device: torch.device,
@@ -103,7 +104,7 @@ def _start(
 
 
 def _prepare(
-    params: dict[str, Any],
+    params: Analysis,
     run: Path,
     fingerprint: str,
     device: torch.device,
@@ -132,7 +133,7 @@ def _prepare(
 
 
 def _create(
-    params: dict[str, Any],
+    params: Analysis,
     run: Path,
     work: Path,
     device: torch.device,
@@ -161,7 +162,7 @@ def _create(
     )
 
 
-def _load_engine(params: dict[str, Any], run: Path, epoch: int, device: torch.device) -> Engine:
+def _load_engine(params: Influence, run: Path, epoch: int, device: torch.device) -> Engine:
     model = encoders.load_checkpoint(run / "checkpoints" / f"epoch-{epoch}")
     return Engine(
         model, device=device, **runs.select_keys(params, ("max_tokens", "precision", "storage"))
@@ -169,7 +170,7 @@ def _load_engine(params: dict[str, Any], run: Path, epoch: int, device: torch.de
 
 
 def _measure_rounding(
-    params: dict[str, Any], engine: Engine, train: Sequence[Sample], test: Sequence[Sample]
+    params: Analysis, engine: Engine, train: Sequence[Sample], test: Sequence[Sample]
 ) -> dict[str, float] | None:
     """Measure and report what the chosen precision and storage cost; None if nothing is rounded."""
     lower = runs.select_keys(params, ("precision", "storage"))
@@ -205,7 +206,7 @@ def _read_samples(run: Path) -> tuple[list[Sample], list[Sample]]:
 
 @memory.keep_freed_memory()
 def _fill(
-    params: dict[str, Any],
+    params: Influence,
     run: Path,
     cube: Cube,
     device: torch.device,

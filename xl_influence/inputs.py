@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import corruption, data, encoders, prepared, tasks, vocabulary
+from .sections import FineTuning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,7 +43,7 @@ class Inputs:
     revision: str | None  # of the encoder's hub repository
 
 
-def load(params: dict[str, Any]) -> Inputs:
+def load(params: FineTuning) -> Inputs:
     """Load the inputs of a run, from its prepared folder if it names one, else from the data.
 
     Warns of languages that the encoder's tokenizer hardly knows.
@@ -62,7 +63,7 @@ def load(params: dict[str, Any]) -> Inputs:
     return found
 
 
-def find_places(params: dict[str, Any], test: pd.DataFrame) -> pd.Series:
+def find_places(params: FineTuning, test: pd.DataFrame) -> pd.Series:
     """Return the place of each test sample in the random order in which they are tried.
 
     Parameters
@@ -85,7 +86,7 @@ def find_places(params: dict[str, Any], test: pd.DataFrame) -> pd.Series:
     return by_language.transform(lambda items: rng.permutation(len(items)))
 
 
-def choose_pool(params: dict[str, Any], test: pd.DataFrame) -> pd.DataFrame:
+def choose_pool(params: FineTuning, test: pd.DataFrame) -> pd.DataFrame:
     """Return the test samples that the study may choose from; all if `test_pool` is 0.
 
     Parameters
@@ -100,7 +101,7 @@ def choose_pool(params: dict[str, Any], test: pd.DataFrame) -> pd.DataFrame:
     return test[find_places(params, test) < params["test_pool"]].reset_index(drop=True)
 
 
-def _load_data(params: dict[str, Any]) -> Inputs:
+def _load_data(params: FineTuning) -> Inputs:
     samples, untranslated = data.load_and_count(params)
     tokenizer = encoders.load_tokenizer(params["encoder"])
     pool = choose_pool(params, samples["test"])
@@ -126,7 +127,7 @@ def _load_data(params: dict[str, Any]) -> Inputs:
     )
 
 
-def _load_prepared(params: dict[str, Any]) -> Inputs:
+def _load_prepared(params: FineTuning) -> Inputs:
     about, task = prepared.read(params), tasks.find(params)
     drawn = prepared.draw(params, data.train_sizes(params))
     if params["planted"]:
@@ -191,7 +192,7 @@ def _renumber(ids: dict[str, list[list[int]]], kept: np.ndarray) -> dict[str, li
     return {split: vocabulary.renumber(part, kept) for split, part in ids.items()}
 
 
-def show(params: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+def show(params: FineTuning, frame: pd.DataFrame) -> pd.DataFrame:
     """Return samples as the model reads them, with texts truncated like its input.
 
     Parameters

@@ -14,7 +14,8 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from .schema import ParameterError, Parameters
+from .schema import ParameterError
+from .sections import FIELDS
 
 FOLDERS = ("data_root", "prepared")  # relative to the working directory
 HINT = "as in {}=[{}], without spaces or in quotes"
@@ -91,7 +92,7 @@ def read_lists(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_list(key: str, value: Any) -> Any:
-    of_numbers = get_args(Parameters.model_fields[key].annotation)[0] is not str
+    of_numbers = get_args(FIELDS[key].annotation)[0] is not str
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -139,7 +140,7 @@ def _find_folder(key: str, text: Any, root: Path) -> Any:
 
 def _kind(key: str) -> Any:
     """The type of a parameter: str, list or another; None if there is no such parameter."""
-    field = Parameters.model_fields.get(key)
+    field = FIELDS.get(key)
     if field is None:
         return None
     kind = get_origin(field.annotation) or field.annotation

@@ -10,11 +10,12 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import runs
+from .sections import Data
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,7 @@ def read_manifest(run: str | Path) -> dict[str, Any]:
         ) from error
 
 
-def check_data(params: Mapping[str, Any], run: Path) -> None:
+def check_data(params: Data, run: Path) -> None:
     """Raise `RunError` if the folder of your own task holds results of another data set.
 
     Parameters
@@ -77,7 +78,7 @@ def check_data(params: Mapping[str, Any], run: Path) -> None:
             )
 
 
-def _describe_data(params: Mapping[str, Any]) -> tuple[str, str]:
+def _describe_data(params: Data) -> tuple[str, str]:
     """Return what identifies the data of your own task: their folder, and which of its files."""
     return str(Path(params["data_root"]).expanduser().resolve()), params.get("files", "")
 

@@ -1,6 +1,6 @@
 """Write the parameters cells and the captions of the notebooks: `make notebooks`.
 
-The cell determines which parameters its notebook takes; types come from `schema`, comments from
+The cell determines which parameters its notebook takes; types come from `sections`, comments from
 `params/base.yaml`. So to add a parameter to a notebook, write `key: int = None` in its cell and run
 `make notebooks`.
 
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from . import params
-from .schema import Parameters, check_names
+from .schema import check_names
+from .sections import FIELDS
 
 FIRST = (
     f"{params.CELL}. None: the study's own value, listed below. "
@@ -54,7 +55,7 @@ def make_cell(values: dict[str, Any]) -> str:
 
 
 def _type_name(key: str) -> str:
-    kind = Parameters.model_fields[key].annotation
+    kind = FIELDS[key].annotation
     origin = get_origin(kind) or kind  # list[str] → list
     return "str" if origin is Literal else origin.__name__  # type: ignore[union-attr] # a class
 

@@ -10,9 +10,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .sections import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +234,33 @@ def make_name(folder: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(folder).expanduser().absolute().name).strip("-.")
 
 
-def name_folder(params: Mapping[str, Any]) -> str:
+def to_text(path: Path, column: str, value: Any) -> str:
+    """Return a value as text; whole numbers without a fraction, and nothing for a missing value.
+
+    Parameters
+    ----------
+    path, column
+        Where the value is, for the message.
+    value
+        The value.
+
+    Raises
+    ------
+    TaskError
+        The value is a list, a mapping or an array.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, list | dict | tuple) or (hasattr(value, "shape") and value.shape):
+        raise TaskError(f"{path}: {column} holds {value!r}; allowed are texts and numbers")
+    return str(value)
+
+
+def name_folder(params: Run) -> str:
     """The folder of a task: its name, for your own with that of its data set: `own-reviews`."""
     name = params.get("data_name")
     return f"{params['task']}-{name}" if name else params["task"]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import prepared
 from .languages import TAGS, is_tag, normalize
-from .own_files import SPLITS, TaskError, make_name, read, state
+from .own_files import SPLITS, TaskError, make_name, read, state, to_text
 from .own_splits import Files, find_files
+from .sections import Data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +35,12 @@ class Description(NamedTuple):
     parallel: bool  # some items are in several languages
 
 
-def find(params: dict[str, Any]) -> dict[str, Files]:
+def find(params: Data) -> dict[str, Files]:
     """Find the files of each split, as `own_splits.find_files` does."""
     return find_files(params["data_root"], params["files"], params["languages"])
 
 
-def read_own(params: dict[str, Any], split: str) -> pd.DataFrame:
+def read_own(params: Data, split: str) -> pd.DataFrame:
     """Read and check one split.
 
     Parameters
@@ -61,7 +62,7 @@ def read_own(params: dict[str, Any], split: str) -> pd.DataFrame:
         A column is missing, or a row lacks a value; the message names file and line.
     """
     paths = find(params)[split].paths
-    names = tuple((column, params[column]) for column in COLUMNS)
+    names = tuple(_name_columns(params).items())
     only = params["languages"][0] if len(params["languages"]) == 1 else ""
     return _read(tuple(paths.items()), names, only, tuple(map(state, paths.values())))
 
@@ -93,7 +94,7 @@ def _read_file(path: Path, names: dict[str, str], lang: str, only: str) -> pd.Da
     chosen = _find_columns(path, list(rows), names, lang or only)
     frame = rows[list(chosen.values())].set_axis(list(chosen), axis="columns")
     for column in frame:
-        frame[column] = frame[column].map(functools.partial(_to_text, path, column))
+        frame[column] = frame[column].map(functools.partial(to_text, path, column))
     frame["file"] = str(path)
     if "lang" not in frame:
         frame["lang"] = lang or only
@@ -141,19 +142,6 @@ def _describe_missing(path: Path, there: list[str], column: str, name: str) -> s
     return f"{text}; name yours by {column}={similar[0] if similar else '<column>'}"
 
 
-def _to_text(path: Path, column: str, value: Any) -> str:
-    """A value as text; whole numbers without a fraction, and nothing for a missing value."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if value is None or value != value:  # NaN
-        return ""
-    if isinstance(value, list | dict | tuple) or (hasattr(value, "shape") and value.shape):
-        raise TaskError(f"{path}: {column} holds {value!r}; allowed are texts and numbers")
-    return str(value)
-
-
 def place(rows: pd.DataFrame) -> str:
     """Name the first of some rows for a message: its file and line."""
     return f"{rows['file'].iloc[0]}, {rows.index.name} {rows.index[0]}"
@@ -198,7 +186,7 @@ def _check_items(frame: pd.DataFrame) -> None:
         )
 
 
-def check_spelling(params: dict[str, Any]) -> None:
+def check_spelling(params: Data) -> None:
     """Raise `TaskError` if the files, or they and `languages`, spell a language in two ways."""
     seen: dict[str, tuple[str, str]] = {}
     for lang in params["languages"]:
@@ -214,7 +202,7 @@ def check_spelling(params: dict[str, Any]) -> None:
                 )
 
 
-def complete(params: dict[str, Any]) -> dict[str, Any]:
+def complete(params: Data) -> dict[str, Any]:
     """Return `data_name` and `languages`, from the data, where the parameters leave them empty.
 
     Parameters
@@ -227,7 +215,7 @@ def complete(params: dict[str, Any]) -> dict[str, Any]:
     TaskError, PreparedError
         The data cannot be read.
     """
-    empty = [key for key in ("data_name", "languages") if not params[key]]
+    empty = [key for key in ("data_name", "languages") if not dict(params)[key]]
     folder, found = params["data_root"], {}
     if params["prepared"]:
         about = prepared.read_parameters(params)
@@ -242,12 +230,12 @@ def complete(params: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in empty if found.get(key)}
 
 
-def find_languages(params: dict[str, Any]) -> list[str]:
+def find_languages(params: Data) -> list[str]:
     """The languages of the training data, in the order in which they occur."""
     return list(read_own(params, "train")["lang"].unique())
 
 
-def describe(params: dict[str, Any]) -> Description:
+def describe(params: Data) -> Description:
     """Describe a task from its training data; raise `TaskError` if these have only one class."""
     files = find(params)
     check_spelling(params)
@@ -264,7 +252,7 @@ def describe(params: dict[str, Any]) -> Description:
     return Description(names, "text_b" in rows, parallel)
 
 
-def _check_forms(params: dict[str, Any], files: dict[str, Files]) -> None:
+def _check_forms(params: Data, files: dict[str, Files]) -> None:
     """Raise `TaskError` if one file has a second text, or items, and another has not."""
     frames = {split: read_own(params, split) for split in SPLITS}
     has = {
@@ -272,15 +260,21 @@ def _check_forms(params: dict[str, Any], files: dict[str, Files]) -> None:
         "item": {split: _has_items(frame) for split, frame in frames.items()},
     }
     for column, found in has.items():
+        named = _name_columns(params)[column] or column
         if len(set(found.values())) > 1:
             have, lack = (
                 " and ".join(files[split].name.name for split in SPLITS if found[split] == there)
                 for there in (True, False)
             )
             raise TaskError(
-                f"{params['data_root']}: the column {params[column] or column!r} is in {have}, "
+                f"{params['data_root']}: the column {named!r} is in {have}, "
                 f"but not in {lack}; allowed is all files or none ({column}={NONE} ignores it)"
             )
+
+
+def _name_columns(params: Data) -> dict[str, str]:
+    """Map each of `COLUMNS` to the name that the files give it; empty: the same."""
+    return {key: str(value) for key, value in params.items() if key in COLUMNS}
 
 
 def _has_items(frame: pd.DataFrame) -> bool:
@@ -293,7 +287,7 @@ def _sort_numbers_first(name: str) -> tuple[int, float, str]:
     return (0, float(name), name) if name.lstrip("-").isdecimal() else (1, 0.0, name)
 
 
-def left_out(params: dict[str, Any], parallel: bool) -> pd.DataFrame:
+def left_out(params: Data, parallel: bool) -> pd.DataFrame:
     """List the rows that the study cannot draw.
 
     Parameters
@@ -330,16 +324,14 @@ def _find_incomplete(frame: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     having = frame.groupby("item")["lang"].agg(set)
     missing = having.map(lambda have: ", ".join(lang for lang in languages if lang not in have))
     lacking = frame["item"].map(missing)
-    rows = frame[lacking != ""]
-    return rows.assign(reason="item not in every language", missing=lacking[lacking != ""])
+    return frame.assign(reason="item not in every language", missing=lacking)[lacking != ""]
 
 
 def count_left_out(rows: pd.DataFrame) -> pd.DataFrame:
     """Count the rows of `left_out` by file, reason and language, with the first lines of each."""
     keys = ["file", "reason", "lang"]
     lines = rows.groupby(keys, sort=False)["line"]
-    table = lines.agg(rows="size", lines=_list_lines)
-    return table.reset_index()
+    return lines.agg(rows="size", lines=_list_lines).reset_index()
 
 
 def _list_lines(lines: pd.Series) -> str:

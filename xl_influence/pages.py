@@ -21,6 +21,7 @@ from . import explorer, params, runs, tables, tasks
 from .imports import without_iri_grammar
 from .manifest import development_accuracy, read_manifest
 from .prose import percent
+from .sections import Data, FineTuning, Parameters
 from .tasks import TASKS
 from .workflow import ASK, ONCE, PER_TASK, is_asked, notebooks
 
@@ -44,7 +45,7 @@ class Source:
     # demo's part has 'demo/<task>/<name>.ipynb' and 'explorer/demo-<task>.js'
     place: str
     path: Path | None  # None: the study has no such runs, and the page says so
-    merged: dict[str, Any]  # parameters of the run
+    merged: Parameters  # of the run
 
 
 def gather(
@@ -200,7 +201,7 @@ def _make_empty_notebook(name: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
 
 
-def _make_band(merged: dict[str, Any]) -> dict[str, Any]:
+def _make_band(merged: FineTuning) -> dict[str, Any]:
     """The entry of a run in `bands.json`."""
     return {
         "title": tasks.title(merged),
@@ -210,12 +211,12 @@ def _make_band(merged: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_synthetic(merged: dict[str, Any]) -> bool:
+def _is_synthetic(merged: Data) -> bool:
     """Whether the run's data are the texts written for this project."""
     return merged["data"] == "demo"
 
 
-def describe_data(merged: dict[str, Any]) -> str:
+def describe_data(merged: FineTuning) -> str:
     """What a page says about the data behind its numbers, from the run's manifest and samples."""
     title = tasks.title(merged)
     if _is_synthetic(merged):

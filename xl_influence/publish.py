@@ -26,6 +26,7 @@ from .blocks import blocks
 from .manifest import read_manifest, write_manifest
 from .own_files import name_folder
 from .params import merge, parse, root
+from .sections import FineTuning, Parameters
 from .tasks import Task
 
 # Parameters that name folders of one machine, with their published values.
@@ -39,7 +40,7 @@ STORED = {"dtype": "int32", "scale_factor": STEP, "_FillValue": -(2**31)}
 CODES = 40  # letters; longer strings in a table would be texts
 
 
-def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
+def publish(params: Parameters, target: str | Path = "results") -> Path:
     """Write the part of a finished run that can be published.
 
     Parameters
@@ -86,7 +87,7 @@ def publish(params: dict[str, Any], target: str | Path = "results") -> Path:
     return place
 
 
-def describe(params: dict[str, Any], target: str | Path = "results") -> Path:
+def describe(params: FineTuning, target: str | Path = "results") -> Path:
     """Add to a published run the columns that need the data: `official`, `wholly_in_script`.
 
     Parameters
@@ -123,7 +124,7 @@ def _find_place(target: str | Path, *parts: str) -> Path:
 
 
 def _make_tables(
-    params: dict[str, Any], cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame
+    params: Parameters, cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
     """Write the tables that need more than the influence summed over all parameters.
 
@@ -131,10 +132,12 @@ def _make_tables(
     """
     if not sharing.has_groups(cube):
         return
-    choice = {"top_k": params["top_k"], "bootstrap": sharing.Bootstrap.of(params)}
+    top_k, bootstrap = params["top_k"], sharing.Bootstrap.of(params)
     for name, analysis in (("groups", sharing.by_group), ("contributions", sharing.contributions)):
         if tables.find(params, name) is None:
-            tables.write(params, **{name: analysis(cube, train, test, **choice)})
+            tables.write(
+                params, **{name: analysis(cube, train, test, top_k=top_k, bootstrap=bootstrap)}
+            )
 
 
 def _select_changed(
@@ -147,7 +150,7 @@ def _select_changed(
     return cube.isel(test=selected), test[selected].reset_index(drop=True)
 
 
-def _describe_samples(params: dict[str, Any], frame: pd.DataFrame, split: str) -> pd.DataFrame:
+def _describe_samples(params: FineTuning, frame: pd.DataFrame, split: str) -> pd.DataFrame:
     """Add `official` (the row in the official release) and `wholly_in_script` to the samples."""
     if "text_a" not in frame:
         manifest = read_manifest(runs.folder(params))
@@ -158,7 +161,7 @@ def _describe_samples(params: dict[str, Any], frame: pd.DataFrame, split: str) -
     )
 
 
-def _find_official(params: dict[str, Any], frame: pd.DataFrame, split: str) -> Any:
+def _find_official(params: FineTuning, frame: pd.DataFrame, split: str) -> Any:
     """Return each sample's place in the official release.
 
     '<split>-<row>', or the data set's own id; None for data without an official release.
@@ -262,7 +265,7 @@ def write_influence(
     dataset.to_zarr(path, mode="w", consolidated=False, encoding=encoding)
 
 
-def copy_tables(params: dict[str, Any], source: Path, target: Path) -> None:
+def copy_tables(params: Parameters, source: Path, target: Path) -> None:
     """Copy the tables of a run.
 
     Parameters

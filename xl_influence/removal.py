@@ -5,17 +5,16 @@ The analyses of the table `removal`, which `retraining.retrain` makes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from . import runs, tables
 from .retraining import retrain
+from .sections import Parameters
 from .sharing import BOOTSTRAP, SIGNS, Bootstrap, interval_of_mean, summary
 
 
-def find(params: dict[str, Any], progress: bool = True) -> pd.DataFrame | None:
+def find(params: Parameters, progress: bool = True) -> pd.DataFrame | None:
     """Read the table `removal` of a published run (None if it has none), or else `retrain`.
 
     Parameters

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
 from . import runs, texts
 from .manifest import read_manifest
 from .params import merge, parse, with_variant
+from .sections import FineTuning
 
 FILES = {"train.parquet": "train", "pool.parquet": "test", "test.parquet": "test"}  # → split
 
 
-def restore_texts(params: dict[str, Any]) -> bool:
+def restore_texts(params: FineTuning) -> bool:
     """Add the texts to a run's samples; returns whether any were missing.
 
     Raises

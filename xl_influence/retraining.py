@@ -24,6 +24,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from . import fingerprints, runs, scores, tasks
+from .sections import Analysis, Influence, Run
 from .sharing import SIGNS
 from .sharing.top import most_influential
 
@@ -156,7 +157,7 @@ def _draw_like(top: np.ndarray, values: np.ndarray, rng: np.random.Generator) ->
     return np.concatenate(drawn)
 
 
-def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
+def retrain(params: Analysis, progress: bool = True) -> pd.DataFrame:
     """Make the table `removal`: one row per test sample, sign, k, strategy and seed.
 
     Computes what the run itself lacks first.
@@ -187,7 +188,7 @@ def retrain(params: dict[str, Any], progress: bool = True) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def retrain_part(params: dict[str, Any], part: int, parts: int, progress: bool = True) -> None:
+def retrain_part(params: Analysis, part: int, parts: int, progress: bool = True) -> None:
     """Train a part of the models that `retrain` needs; `retrain` then reuses them.
 
     Parameters
@@ -205,20 +206,20 @@ def retrain_part(params: dict[str, Any], part: int, parts: int, progress: bool =
 
 
 def _plan_run(
-    params: dict[str, Any], progress: bool
+    params: Analysis, progress: bool
 ) -> tuple[list[Removal], list[TrainingSet], Retrainer]:
     """Return the removals, the distinct training sets that they need, and the `Retrainer`."""
     scores.make(params, progress)
     cube, train, test, manifest = scores.read(params)
     seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
-    sizes = {"ks": params["removal_ks"], "samples": params["removal_samples"]}
-    removals = plan(cube, train, test, **sizes, seeds=seeds)
+    ks, samples = params["removal_ks"], params["removal_samples"]
+    removals = plan(cube, train, test, ks=ks, samples=samples, seeds=seeds)
     sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
     return removals, sets, Retrainer(params, train, test, manifest["chosen_epoch"])
 
 
 def _train_all(
-    params: dict[str, Any], sets: list[TrainingSet], trainer: Retrainer, progress: bool
+    params: Run, sets: list[TrainingSet], trainer: Retrainer, progress: bool
 ) -> dict[TrainingSet, dict[str, float]]:
     """Map each seed and set of removed rows to the confidences of its model."""
     title = f"{params['task']}: retraining"
@@ -240,7 +241,7 @@ class Retrainer:
     """
 
     def __init__(
-        self, params: dict[str, Any], train: pd.DataFrame, test: pd.DataFrame, epochs: int
+        self, params: Influence, train: pd.DataFrame, test: pd.DataFrame, epochs: int
     ) -> None:
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
         self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
@@ -318,9 +319,11 @@ class Retrainer:
 
         kept = np.setdiff1d(np.arange(len(self.train)), removed)
         model = self._new(seed)
+        seeded = self.params.copy()
+        seeded["seed"] = seed
         with tempfile.TemporaryDirectory() as work:
             trainer = build(
-                params=self.params | {"seed": seed},
+                params=seeded,
                 model=model,
                 samples={"train": self.train.iloc[kept], "validation": self.train.iloc[:0]},
                 sequences={"train": [self.ids[row] for row in kept], "validation": []},

@@ -23,6 +23,7 @@ import filelock
 from . import locks
 from .own_files import name_folder
 from .params import root
+from .sections import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ class RunError(RuntimeError):
     """An artefact of a run is missing, damaged or belongs to another run."""
 
 
-def folder(params: Mapping[str, Any]) -> Path:
+def folder(params: Run) -> Path:
     """Return the run's folder; a relative `runs_root` is taken from the project's root."""
     base = Path(params["runs_root"]).expanduser()
     if not base.is_absolute():
@@ -75,7 +76,7 @@ def is_published(run: str | Path) -> bool:
     return (Path(run) / "influence.zarr").is_dir() and not (Path(run) / "scores.zarr").is_dir()
 
 
-def can_load(params: dict[str, Any]) -> bool:
+def can_load(params: Run) -> bool:
     """Whether a run exists or may be computed: in a folder of published runs we compute nothing."""
     run = folder(params)
     return is_published(run) or not any(is_published(other) for other in run.parents[1].glob("*/*"))
@@ -174,7 +175,7 @@ def _remove_if_empty(run: Path) -> None:
             level.rmdir()
 
 
-def read_samples(params: dict[str, Any], split: str) -> pd.DataFrame:
+def read_samples(params: Run, split: str) -> pd.DataFrame:
     """Read the training samples or the chosen test samples of a run.
 
     Parameters

@@ -23,6 +23,7 @@ from .cube_contents import DIMS
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
+from .sections import Analysis, Influence
 
 
 class ScoreError(ValueError):
@@ -49,7 +50,7 @@ class Scored(NamedTuple):
     manifest: dict[str, Any]
 
 
-def make(params: dict[str, Any], progress: bool = True) -> Path:
+def make(params: Analysis, progress: bool = True) -> Path:
     """Compute a run's score cube, unless it has been computed or is a published one.
 
     This fine-tunes the model and runs the influence pass, as far as they have not been done. The
@@ -90,7 +91,7 @@ def make(params: dict[str, Any], progress: bool = True) -> Path:
     return run
 
 
-def fill(params: dict[str, Any], part: int, parts: int, progress: bool = True) -> None:
+def fill(params: Analysis, part: int, parts: int, progress: bool = True) -> None:
     """Compute a part of a run's score cube; `make` computes what is missing, and gathers it.
 
     Parameters
@@ -110,14 +111,14 @@ def fill(params: dict[str, Any], part: int, parts: int, progress: bool = True) -
         fill_part(params, fingerprint, (part, parts), borrowed, progress)
 
 
-def _borrow(params: dict[str, Any], progress: bool) -> list[str] | None:
+def _borrow(params: Analysis, progress: bool) -> list[str] | None:
     """Uids of the test samples that another run has chosen for this one; None if there is none."""
     if not params["test_from"]:
         return None
     return _test_uids(make(with_variant(params, params["test_from"]), progress))
 
 
-def is_done(params: dict[str, Any]) -> bool:
+def is_done(params: Influence) -> bool:
     """Whether the run's score cube exists, computed with these parameters; computes nothing."""
     run = runs.folder(params)
     if fingerprints.is_published(run, params):
@@ -136,7 +137,7 @@ def _test_uids(run: Path) -> list[str]:
     return list(pd.read_parquet(run / "test.parquet", columns=["uid"])["uid"])
 
 
-def read(params: dict[str, Any]) -> Scored:
+def read(params: Influence) -> Scored:
     """Read a finished run; never computes anything.
 
     The samples of a published run have no texts, unless `data_root` holds the data from which it
@@ -174,7 +175,7 @@ def read(params: dict[str, Any]) -> Scored:
     return Scored(cube, train, test, manifest)
 
 
-def kept(params: dict[str, Any]) -> str:
+def kept(params: Influence) -> str:
     """Return what a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
 
     A published run keeps no groups. Computes nothing.

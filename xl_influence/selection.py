@@ -14,6 +14,7 @@ from torch.nn import functional
 from . import encoders, inputs, runs, tasks
 from .engine.arithmetic import arithmetic
 from .engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
+from .sections import FineTuning, Influence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,7 +25,7 @@ class SelectionError(ValueError):
 
 
 def choose_test(
-    params: dict[str, Any],
+    params: Influence,
     run: Path,
     epoch: int,
     device: torch.device,
@@ -74,7 +75,7 @@ def choose_test(
     return _choose(params, pool)
 
 
-def _draw_pool(params: dict[str, Any], run: Path, borrowed: Sequence[str] | None) -> pd.DataFrame:
+def _draw_pool(params: FineTuning, run: Path, borrowed: Sequence[str] | None) -> pd.DataFrame:
     """The candidates, each with its `place` in the random order."""
     pool = pd.read_parquet(run / "pool.parquet")
     if borrowed is not None:
@@ -85,7 +86,7 @@ def _draw_pool(params: dict[str, Any], run: Path, borrowed: Sequence[str] | None
     return pool
 
 
-def _choose(params: dict[str, Any], pool: pd.DataFrame) -> pd.DataFrame:
+def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
     """The first `test_size` correct samples of each language."""
     correct = pool[pool["correct"]].copy()
     correct["rank"] = correct["place"]

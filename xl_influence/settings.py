@@ -16,12 +16,13 @@ import pandas as pd
 from . import runs
 from .manifest import development_accuracy, read_manifest
 from .params import merge, parse, root
+from .sections import FineTuning, Run
 
 SETTINGS = ["learning_rate", "batch_size", "epochs", "seed"]
 FOUND = ["chosen_epoch", "accuracy", "lowest_language", "by_epoch"]
 
 
-def find_list(params: Mapping[str, Any], target: str | Path = "results") -> Path:
+def find_list(params: Run, target: str | Path = "results") -> Path:
     """Find the path of a task's list, for the `params` of its run.
 
     A relative `target` is taken from the project's root.
@@ -30,7 +31,7 @@ def find_list(params: Mapping[str, Any], target: str | Path = "results") -> Path
     return base / params["study"] / params["task"] / "settings.csv"
 
 
-def read(params: Mapping[str, Any], target: str | Path = "results") -> pd.DataFrame | None:
+def read(params: FineTuning, target: str | Path = "results") -> pd.DataFrame | None:
     """Read the settings that were tried for a task.
 
     Parameters
@@ -52,11 +53,11 @@ def read(params: Mapping[str, Any], target: str | Path = "results") -> pd.DataFr
     if not path.is_file():
         return None
     table = pd.read_csv(path)
-    used = [all(row[key] == params[key] for key in SETTINGS) for _, row in table.iterrows()]
-    return table.assign(used=used)
+    own = runs.select_keys(params, SETTINGS)
+    return table.assign(used=[_agree(row, own) for row in table.to_dict("records")])
 
 
-def add(params: dict[str, Any], target: str | Path = "results") -> Path:
+def add(params: FineTuning, target: str | Path = "results") -> Path:
     """Add a finished fine-tuning to its task's list, or replace its row.
 
     Parameters
@@ -75,7 +76,8 @@ def add(params: dict[str, Any], target: str | Path = "results") -> Path:
     manifest = read_manifest(run)
     if "dev_accuracy" not in manifest:
         raise runs.RunError(f"{run}: no finished fine-tuning is there")
-    wrong = [key for key in SETTINGS if manifest["parameters"][key] != params[key]]
+    own = runs.select_keys(params, SETTINGS)
+    wrong = [key for key in SETTINGS if manifest["parameters"][key] != own[key]]
     if wrong:
         values = ", ".join(f"{key}={manifest['parameters'][key]}" for key in wrong)
         raise runs.RunError(f"{run} was fine-tuned with {values}: give these")
@@ -83,15 +85,19 @@ def add(params: dict[str, Any], target: str | Path = "results") -> Path:
     rows = [_make_row(params, manifest)]
     if path.is_file():
         known = pd.read_csv(path).to_dict("records")
-        same = [all(row[key] == params[key] for key in SETTINGS) for row in known]
-        rows = [row for row, is_same in zip(known, same, strict=True) if not is_same] + rows
+        rows = [row for row in known if not _agree(row, own)] + rows
     table = pd.DataFrame(rows, columns=[*SETTINGS, *FOUND]).sort_values(SETTINGS)
     with runs.write_atomically(path) as partial:
         table.to_csv(partial, index=False)
     return path
 
 
-def _make_row(params: Mapping[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+def _agree(row: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a row of the list is about the settings `own`."""
+    return all(row[key] == value for key, value in own.items())
+
+
+def _make_row(params: FineTuning, manifest: dict[str, Any]) -> dict[str, Any]:
     """What a finished fine-tuning reached."""
     languages = [development_accuracy(manifest, lang) for lang in params["languages"]]
     by_epoch = " ".join(f"{row['accuracy']:.3f}" for row in manifest["dev_accuracy"])
@@ -101,7 +107,7 @@ def _make_row(params: Mapping[str, Any], manifest: dict[str, Any]) -> dict[str, 
         "lowest_language": round(min(languages), 4),
         "by_epoch": by_epoch,
     }
-    return {key: params[key] for key in SETTINGS} | found
+    return runs.select_keys(params, SETTINGS) | found
 
 
 if __name__ == "__main__":

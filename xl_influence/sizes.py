@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from . import data, tasks
 from .data import DataError
+from .sections import Data, FineTuning
 from .tasks import Task
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: FineTuning) -> None:
     """Raise `DataError` if the files of your own task have too few rows for a run.
 
     This reads the files but draws nothing. For other tasks it does nothing.
@@ -33,7 +33,7 @@ def check(params: dict[str, Any]) -> None:
                 )
 
 
-def _advise(params: dict[str, Any], split: str, lang: str, there: int) -> str:
+def _advise(params: Data, split: str, lang: str, there: int) -> str:
     """Say what to set where a language has too few rows."""
     key = {"train": "train_size", "validation": "dev_size", "test": "languages"}[split]
     advice = f"Set another {key}" if key == "languages" else f"Set {key} to {there} at most"
@@ -47,7 +47,7 @@ def _advise(params: dict[str, Any], split: str, lang: str, there: int) -> str:
 
 
 def _count_rows(
-    params: dict[str, Any], task: Task, split: str, wanted: Mapping[str, int]
+    params: Data, task: Task, split: str, wanted: Mapping[str, int]
 ) -> dict[str, tuple[int, int, str]]:
     """Map each language to the rows asked for, the rows there are, and what counts as one."""
     frame = tasks.read_own(params, split)

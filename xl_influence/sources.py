@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from . import demo, hub, prepared, runs, tasks, translations
+from .sections import Data, FineTuning, Run
 from .tasks import Task
 
 UNTRANSLATED = -1  # in place of a class
@@ -32,7 +33,7 @@ class _Rows(NamedTuple):
     classes: dict[Any, int | None]  # label → class; None: the row is left out
 
 
-def read(params: dict[str, Any], task: Task, lang: str, split: str) -> pd.DataFrame:
+def read(params: Data, task: Task, lang: str, split: str) -> pd.DataFrame:
     """Read and check all samples of one language and split.
 
     Parameters
@@ -107,7 +108,7 @@ def _check_texts(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
             )
 
 
-def _read_own(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
+def _read_own(params: Data, task: Task, lang: str, split: str) -> _Rows:
     """Read one language from the files of a task of your own."""
     path = tasks.find_files(params)[split].name
     rows = tasks.read_own(params, split)
@@ -128,7 +129,7 @@ def _read_own(params: dict[str, Any], task: Task, lang: str, split: str) -> _Row
     return _Rows(frame.set_index(items), f"{path}, {lang}", task.classes)
 
 
-def _read_demo(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
+def _read_demo(params: Run, task: Task, lang: str, split: str) -> _Rows:
     """Read the demo corpus."""
     where = f"{task.title} demo corpus, {lang}, {split}"
     rows = pd.DataFrame(demo.load(task.name))
@@ -139,7 +140,7 @@ def _read_demo(params: dict[str, Any], task: Task, lang: str, split: str) -> _Ro
     return _Rows(frame, where, task.demo_classes or task.classes)
 
 
-def _read_hub(params: dict[str, Any], task: Task, lang: str, split: str) -> _Rows:
+def _read_hub(params: Data, task: Task, lang: str, split: str) -> _Rows:
     """Read a data set of the hub, from a clone under `data_root` if one is given."""
     repository = task.hub.format(lang=lang)
     where = f"{task.title}, {lang}, {split} ({repository})"
@@ -168,7 +169,7 @@ def _read_hub(params: dict[str, Any], task: Task, lang: str, split: str) -> _Row
     return _Rows(frame.set_index(pd.Index(items, name="item")), where, task.classes)
 
 
-def fingerprint(params: dict[str, Any]) -> str:
+def fingerprint(params: FineTuning) -> str:
     """Hash where the data come from.
 
     That is the corpus file, your own files, the files under `data_root`, or the hub's name of the
@@ -191,7 +192,7 @@ def fingerprint(params: dict[str, Any]) -> str:
     return runs.fingerprint(_hash_clones(params, task))
 
 
-def _hash_clones(params: dict[str, Any], task: Task) -> dict[str, str]:
+def _hash_clones(params: Data, task: Task) -> dict[str, str]:
     """Map '<language>/<file>' to a hash, for the files that the study reads under `data_root`."""
     hashes = {}
     for lang in params["languages"]:

@@ -13,6 +13,7 @@ from IPython.display import Markdown
 from . import experiments, own_task, params, runs, tasks
 from .manifest import read_manifest
 from .own_task import count_left_out
+from .sections import FineTuning, Parameters
 
 __all__ = [
     "class_counts",
@@ -91,7 +92,7 @@ def versions(folders: Sequence[Path]) -> pd.Series:
     )
 
 
-def parameters(merged: Mapping[str, Any], source: params.Source) -> pd.DataFrame:
+def parameters(merged: Parameters, source: params.Source) -> pd.DataFrame:
     """The parameters that a notebook's cells set.
 
     Parameters
@@ -105,7 +106,8 @@ def parameters(merged: Mapping[str, Any], source: params.Source) -> pd.DataFrame
         One row each, in their order: `parameter`, `value` (as text), `from` (a file's name, or
         'given').
     """
-    rows = [(key, str(merged[key]), source[key]) for key in source.names]
+    values = runs.select_keys(merged, source.names)
+    rows = [(key, str(value), source[key]) for key, value in values.items()]
     return pd.DataFrame(rows, columns=["parameter", "value", "from"])
 
 
@@ -207,7 +209,7 @@ def _read_counts(
     return counts.set_axis(list(class_names), axis="columns")
 
 
-def rows_left_out(merged: dict[str, Any]) -> pd.DataFrame | None:
+def rows_left_out(merged: FineTuning) -> pd.DataFrame | None:
     """List the rows of your own files that the study cannot draw, as `own_task.left_out` does.
 
     None for other tasks, and where the samples come from a prepared folder or a published run.
@@ -234,7 +236,7 @@ def majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str
     }
 
 
-def describe_run(merged: dict[str, Any], step: str = "scores") -> Markdown:
+def describe_run(merged: FineTuning, step: str = "scores") -> Markdown:
     """Say in one line which run a notebook uses, and whether it was loaded or computed now.
 
     Parameters

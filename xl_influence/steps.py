@@ -21,6 +21,7 @@ from typing import Any
 from . import data, disk, fingerprints, runs, scores
 from .manifest import read_manifest
 from .params import ParameterError, merge, parse, with_variant
+from .sections import Analysis
 
 FINETUNING = (
     *fingerprints.FINETUNE,
@@ -34,7 +35,7 @@ RETRAINING = ("removal_ks", "removal_samples", "removal_seeds")
 STEPS = ("finetuning", "influence", "retraining")  # in this order
 
 
-def find_hash(params: dict[str, Any], step: str) -> str:
+def find_hash(params: Analysis, step: str) -> str:
     """Return a hash of the parameters that a step depends on, without a look at the data.
 
     Parameters
@@ -56,7 +57,7 @@ def find_hash(params: dict[str, Any], step: str) -> str:
     return runs.fingerprint(*parts)
 
 
-def done_file(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> Path:
+def done_file(params: Analysis, step: str, part: int = 0, parts: int = 1) -> Path:
     """Return the path of the done file that a finished step leaves, or a part of it.
 
     Parameters
@@ -70,7 +71,7 @@ def done_file(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) 
     return runs.folder(params) / "steps" / f"{step}-{find_hash(params, step)}{suffix}"
 
 
-def is_finished(params: dict[str, Any], step: str) -> bool:
+def is_finished(params: Analysis, step: str) -> bool:
     """Whether a step need not run: its result has the fingerprint of these parameters.
 
     Parameters
@@ -86,7 +87,7 @@ def is_finished(params: dict[str, Any], step: str) -> bool:
     return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
 
 
-def find_finished(params: dict[str, Any], steps: Sequence[str] = STEPS) -> list[Path]:
+def find_finished(params: Analysis, steps: Sequence[str] = STEPS) -> list[Path]:
     """Return the done files of a run's finished steps, after correcting them.
 
     A finished step without one gets one, as old as its result. The done file of a step that is not
@@ -134,7 +135,7 @@ def _describe(path: Path) -> str:
     return f"{json.dumps(found)}\n"
 
 
-def count_parts(params: dict[str, Any], step: str, size: int) -> int:
+def count_parts(params: Analysis, step: str, size: int) -> int:
     """Return the number of jobs that a step is split into; 1: it is not split.
 
     Parameters
@@ -161,7 +162,7 @@ def count_parts(params: dict[str, Any], step: str, size: int) -> int:
     return max(1, -(-whole // size))
 
 
-def count_retrainings(params: dict[str, Any]) -> int:
+def count_retrainings(params: Analysis) -> int:
     """Return how many models `retraining.retrain` trains, at most.
 
     For each sample, sign, k and seed: without the top k, and two controls. For each k and seed:
@@ -176,7 +177,7 @@ def count_retrainings(params: dict[str, Any]) -> int:
     return 2 * 3 * params["removal_samples"] * sizes * seeds + sizes * seeds + seeds - 1
 
 
-def compute(params: dict[str, Any], step: str, part: int = 0, parts: int = 1) -> None:
+def compute(params: Analysis, step: str, part: int = 0, parts: int = 1) -> None:
     """Compute a step of a run, or a part of it, and leave its done file.
 
     Existing results are reused, so a step that was killed continues.

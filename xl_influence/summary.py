@@ -7,9 +7,7 @@ single tasks, so that no summary mentions a language that its task does not have
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from importlib import resources
-from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -18,6 +16,7 @@ from IPython.display import Markdown
 
 from . import sharing, tasks
 from .prose import interval, percent
+from .sections import FineTuning
 
 N_SHOWN = 3  # training samples that notebook 02 shows
 VERBS = {  # verdict → what one claim does, and several
@@ -28,7 +27,7 @@ VERBS = {  # verdict → what one claim does, and several
 }
 
 
-def show(merged: Mapping[str, Any], notebook: str, found: str) -> Markdown:
+def show(merged: FineTuning, notebook: str, found: str) -> Markdown:
     """What this run found, and below it what the paper found.
 
     Parameters
@@ -40,9 +39,8 @@ def show(merged: Mapping[str, Any], notebook: str, found: str) -> Markdown:
     found
         What the run found, as sentences; see `leads`.
     """
-    config = dict(merged)
-    run = f"**This run** ({tasks.title(config)}, study `{config['study']}`). {found}"
-    paper = said(notebook, config["task"])
+    run = f"**This run** ({tasks.title(merged)}, study `{merged['study']}`). {found}"
+    paper = said(notebook, merged["task"])
     return Markdown(f"{run}\n\n**The paper.** {paper}" if paper else run)
 
 

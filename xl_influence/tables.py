@@ -9,36 +9,37 @@ they go to `other/<hash>/` instead, so an experiment never changes the book.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from . import fingerprints, params, runs, schema
+from . import fingerprints, params, runs
+from .sections import Analysis, Influence, Parameters, find_own_keys
 
-ANALYSIS = tuple(schema.Analysis.model_fields)
-ASKED = tuple(schema.Question.model_fields)  # no table depends on them, but a notebook does
+ANALYSIS = find_own_keys(Analysis, Influence)
+ASKED = find_own_keys(Parameters, Analysis)  # no table depends on them, but a notebook does
 
 
 class TableError(runs.RunError):
     """A table is missing, or was made with other parameters."""
 
 
-def output_dir(merged: Mapping[str, Any]) -> Path:
+def output_dir(merged: Parameters) -> Path:
     """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
     own = params.study_defaults(merged)
-    changed = {key: merged[key] for key in (*ANALYSIS, *ASKED) if merged[key] != own[key]}
+    chosen = runs.select_keys(merged, (*ANALYSIS, *ASKED))
+    changed = {key: value for key, value in chosen.items() if value != own[key]}
     run = runs.folder(merged)
     return run / "other" / runs.fingerprint(changed) if changed else run
 
 
-def table_parameters(merged: Mapping[str, Any]) -> dict[str, Any]:
+def table_parameters(merged: Analysis) -> dict[str, Any]:
     """The parameters that a table depends on."""
     return runs.select_keys(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
 
-def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
+def write(merged: Parameters, **frames: pd.DataFrame) -> None:
     """Write tidy tables to `tables/<name>.parquet`, each completely or not at all.
 
     A table that exists with the same content is not written again; one that cannot be read is.
@@ -62,7 +63,7 @@ def write(merged: Mapping[str, Any], **frames: pd.DataFrame) -> None:
             frame.to_parquet(partial, index=False)
 
 
-def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
+def read(merged: Parameters, name: str) -> pd.DataFrame:
     """Read a table that a notebook of the run wrote.
 
     Parameters
@@ -90,7 +91,7 @@ def read(merged: Mapping[str, Any], name: str) -> pd.DataFrame:
     return table
 
 
-def find(merged: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+def find(merged: Parameters, name: str) -> pd.DataFrame | None:
     """Read a table as `read` does, or return None where that raises an error.
 
     Parameters
@@ -104,7 +105,7 @@ def find(merged: Mapping[str, Any], name: str) -> pd.DataFrame | None:
         return None
 
 
-def read_all(merged: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def read_all(merged: Parameters) -> dict[str, pd.DataFrame]:
     """Read all tables of a run, as `read` does: name → table."""
     return {
         path.stem: read(merged, path.stem)

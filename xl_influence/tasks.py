@@ -10,6 +10,7 @@ from .languages import LANGUAGES, name_language
 from .own_files import SPLITS, TaskError
 from .own_task import find as find_files
 from .own_task import place, read_own
+from .sections import FineTuning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ TASKS = {
 }
 
 
-def find(params: dict[str, Any]) -> Task:
+def find(params: FineTuning) -> Task:
     """The `Task` of a run; your own is described by its files, or by its prepared folder."""
     if params["task"] in TASKS:
         return TASKS[params["task"]]
@@ -140,7 +141,7 @@ def find(params: dict[str, Any]) -> Task:
     )
 
 
-def separate_items(params: dict[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
+def separate_items(params: FineTuning, samples: pd.DataFrame) -> pd.DataFrame:
     """Make each sample its own `item` unless the task is parallel: equal items are translations.
 
     Parameters
@@ -153,7 +154,7 @@ def separate_items(params: dict[str, Any], samples: pd.DataFrame) -> pd.DataFram
     return samples if find(params).parallel else samples.assign(item=samples["uid"])
 
 
-def title(params: dict[str, Any]) -> str:
+def title(params: FineTuning) -> str:
     """The name of a run's data: 'XNLI', or 'demo-NLI' for the corpus written for this project."""
     task = find(params)
     return task.demo_title if params["data"] == "demo" and task.demo_title else task.title

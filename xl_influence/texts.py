@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from . import corruption, data, runs
+from .sections import FineTuning
 
 TEXTS = ["text_a", "text_b"]
 
 
-def redraw(params: dict[str, Any], manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def redraw(params: FineTuning, manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """Draw the samples of a run again, with their texts.
 
     Parameters

@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from . import encoders, runs, sharing
+from .sections import FineTuning
 
 
 def shared(
-    params: dict[str, Any],
+    params: FineTuning,
     cube: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,

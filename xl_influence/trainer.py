@@ -34,6 +34,7 @@ from . import dropout, runs
 from .engine import memory
 from .engine.arithmetic import arithmetic, multiplies_bf16
 from .engine.batches import pad_batch
+from .sections import FineTuning
 
 DONE = "complete"  # file in a Trainer checkpoint that was written completely
 EPOCHS_PER_SEED = 10_007  # more than any training has, so no two epochs share their order
@@ -206,7 +207,7 @@ class _Accuracy:
 
 
 def build(
-    params: dict[str, Any],
+    params: FineTuning,
     model: PreTrainedModel,
     *,
     samples: Mapping[str, pd.DataFrame],
@@ -268,7 +269,7 @@ def build(
 
 
 def _make_arguments(
-    params: dict[str, Any], work: str | Path, device: torch.device, *, evaluate: bool
+    params: FineTuning, work: str | Path, device: torch.device, *, evaluate: bool
 ) -> TrainingArguments:
     """Return the Trainer's arguments; `evaluate`: after each epoch, and save a checkpoint."""
     often = "epoch" if evaluate else "no"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from . import own_files, params, runs, sizes
 from .manifest import check_data
+from .sections import Data, Parameters
 
 PER_TASK = {  # notebook → the notebooks whose results it needs
     "01-data-and-fine-tuning": [],
@@ -44,7 +44,7 @@ MEASURED = {  # notebook → the folder of the files that it shows, left by comm
 ASK = "13-ask"  # of one run, see `is_asked`
 
 
-def is_asked(merged: dict[str, Any]) -> bool:
+def is_asked(merged: Data) -> bool:
     """Whether the book has a page of `ASK` about a run: only a run of the demo's first task.
 
     Published runs have no checkpoints, which `ASK` needs.
@@ -58,7 +58,7 @@ def is_asked(merged: dict[str, Any]) -> bool:
     return is_first and merged["data"] == "demo" and not runs.is_published(runs.folder(merged))
 
 
-def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+def compared(merged: Parameters, source: Mapping[str, str]) -> dict[str, list[Parameters]]:
     """The runs whose influence each notebook compares, in this study or a smaller one.
 
     Parameters
@@ -88,7 +88,7 @@ def compared(merged: dict[str, Any], source: Mapping[str, str]) -> dict[str, lis
     }
 
 
-def notebooks(merged: dict[str, Any], source: Mapping[str, str]) -> list[str]:
+def notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
     """The notebooks in `PER_TASK` that a run has.
 
     A published run has those whose runs are published too.
@@ -114,7 +114,7 @@ def notebooks(merged: dict[str, Any], source: Mapping[str, str]) -> list[str]:
     ]
 
 
-def check(merged: dict[str, Any], source: Mapping[str, str], names: Iterable[str]) -> None:
+def check(merged: Parameters, source: Mapping[str, str], names: Iterable[str]) -> None:
     """Check, before anything is computed, what some notebooks need of the data of your own task.
 
     Parameters

@@ -12,6 +12,7 @@ import xarray as xr
 
 from .. import runs
 from ..charts import choose_colors
+from ..sections import Run
 from ..sharing import SIGNS
 from ..tasks import Task, name_language
 from .by_train_sample import describe_train, find_chunks
@@ -133,7 +134,7 @@ def find_furthest_from_chance(
     return found
 
 
-def read_pool(params: dict[str, Any]) -> pd.DataFrame | None:
+def read_pool(params: Run) -> pd.DataFrame | None:
     """Read the rows that a run's test samples were chosen from; None if the run is published.
 
     Parameters

@@ -21,6 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..retraining import Retrainer, take_in_turn
+from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of
 from . import commands, evidence
@@ -170,7 +171,7 @@ def find_smallest(each: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "samples", "by_k"])
 
 
-def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
+def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     """Compute the file's content.
 
     Parameters

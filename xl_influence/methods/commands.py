@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import disk, experiments, params, runs, tables
+from ..sections import Parameters
 
 
 class Option(NamedTuple):
@@ -27,7 +28,7 @@ class Option(NamedTuple):
 
 def read(
     arguments: Sequence[str], options: Mapping[str, Option]
-) -> tuple[dict[str, Any], dict[str, Any], Path | None]:
+) -> tuple[Parameters, dict[str, Any], Path | None]:
     """Read a command line: parameters of the run, the command's own options, and `to`.
 
     Parameters
@@ -67,14 +68,14 @@ def read(
     return config, chosen, Path(folder).expanduser() if folder else None
 
 
-def _find_changes(config: dict[str, Any]) -> list[str]:
+def _find_changes(config: Parameters) -> list[str]:
     """List what makes a run another than the study's own, as key=value."""
     if config["task"] == "own":  # which no study has
         return ["task=own"]
     own = params.study_defaults(config) | {"variant": "base"}
     own["languages"] = params.merge({key: config[key] for key in ("task", "study")})["languages"]
-    keys = (*experiments.KEYS, *tables.ANALYSIS)
-    return [f"{key}={config[key]}" for key in keys if config[key] != own[key]]
+    values = runs.select_keys(config, (*experiments.KEYS, *tables.ANALYSIS))
+    return [f"{key}={value}" for key, value in values.items() if value != own[key]]
 
 
 def _check_option(name: str, value: Any, option: Option) -> Any:

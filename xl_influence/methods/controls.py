@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from .. import runs
 from ..influence import influence
 from ..loading import SAFE
 from ..manifest import read_manifest
+from ..sections import Influence
 from .base import MethodInput, NotAvailableError
 from .gradients import cosine
 
@@ -74,7 +74,7 @@ def random_weights(given: MethodInput) -> np.ndarray:
     return found["influence"].to_numpy().astype(np.float64)
 
 
-def compute_random_weights(config: dict[str, Any], seed: int = 0) -> Path:
+def compute_random_weights(config: Influence, seed: int = 0) -> Path:
     """Compute the paper's cosine with a model of the run's architecture and random weights.
 
     This is one influence pass, on the run's device and in its batches and precision. A result that
@@ -110,7 +110,7 @@ def _scores_of(folder: Path) -> str:
     return read_manifest(folder)["scores_fingerprint"]
 
 
-def _pass(config: dict[str, Any], seed: int) -> xr.Dataset:
+def _pass(config: Influence, seed: int) -> xr.Dataset:
     """Compute the influence at random weights."""
     import transformers
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from .. import fingerprints, params, runs, tasks
 from ..manifest import environment, processor_name
+from ..sections import FineTuning, Parameters
 from ..workflow import MEASURED
 from . import commands
 
@@ -72,7 +73,7 @@ class Evidence(NamedTuple):
     tables: dict[str, pd.DataFrame]
 
 
-Compute = Callable[[dict[str, Any], dict[str, Any]], Found]  # from parameters and options
+Compute = Callable[[Parameters, dict[str, Any]], Found]  # from parameters and options
 
 
 def find_path(part: str, study: str, task: str, folder: Path | str | None = None) -> Path:
@@ -130,9 +131,7 @@ def command_of(part: str) -> str:
     return f"python -m xl_influence.methods.{PARTS[part][0]}"
 
 
-def write(
-    part: str, config: dict[str, Any], found: Found, folder: Path | str | None = None
-) -> Path:
+def write(part: str, config: FineTuning, found: Found, folder: Path | str | None = None) -> Path:
     """Write the results of a part, completely or not at all.
 
     If nothing was trained and the file has the same results, it is left as it is.
@@ -158,7 +157,7 @@ def write(
     return path
 
 
-def _describe(part: str, config: dict[str, Any], found: Found) -> dict[str, Any]:
+def _describe(part: str, config: FineTuning, found: Found) -> dict[str, Any]:
     """Return the content of a file."""
     names = ("train", "test")
     return {
@@ -202,7 +201,7 @@ def _has_same_results(path: Path, content: dict[str, Any]) -> bool:
     return all(old.get(key) == content[key] for key in ("settings", "run", "trainings", "tables"))
 
 
-def describe_machine(config: Mapping[str, Any]) -> dict[str, Any]:
+def describe_machine(config: FineTuning) -> dict[str, Any]:
     """Say what results were computed with: processor, device, versions and commit.
 
     Parameters

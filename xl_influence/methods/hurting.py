@@ -27,6 +27,7 @@ from ..manifest import (
     languages_at_chance,
     majority_share,
 )
+from ..sections import Analysis
 from ..sharing import Bootstrap
 from ..variants import CORRUPTION
 from ..workflow import MEASURED
@@ -85,7 +86,7 @@ class Trained(NamedTuple):
     reasons: dict[str, str]
 
 
-def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True) -> dict[str, Any]:
+def measure(config: Analysis, *, draws: int = DRAWS, progress: bool = True) -> dict[str, Any]:
     """Train on corrupted samples, and measure which scores find them and whom they hurt.
 
     Parameters
@@ -112,7 +113,7 @@ def measure(config: dict[str, Any], *, draws: int = DRAWS, progress: bool = True
     """
     if draws < 1:
         raise ResultError(f"draws={draws}: allowed is a whole number from 1")
-    if any(config[key] for key in CORRUPTION):
+    if any(runs.select_keys(config, CORRUPTION).values()):
         raise ResultError(f"{', '.join(CORRUPTION)}: set here for each training; leave them out")
     if config["keep"] == "sum":
         raise ResultError(
@@ -152,7 +153,7 @@ def choose_used(trained: Sequence[Trained]) -> list[Trained]:
     return [each for each in trained if not each.about["at_chance"]]
 
 
-def _train(config: dict[str, Any], variant: str, progress: bool) -> Trained:
+def _train(config: Analysis, variant: str, progress: bool) -> Trained:
     """Compute one draw, or read it if that has been done."""
     chosen = params.with_variant(config, variant)
     scores.make(chosen, progress)

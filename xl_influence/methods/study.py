@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from .. import params, runs, scores, workflow
 from ..manifest import is_at_chance
 from ..paper import reported
+from ..sections import Analysis, Influence, Parameters
 from .base import MethodInput
 from .five_questions import Runs
 
 
-def read_given(config: Mapping[str, Any]) -> MethodInput:
+def read_given(config: Analysis) -> MethodInput:
     """Read a finished run as methods take it.
 
     Parameters
@@ -25,10 +25,10 @@ def read_given(config: Mapping[str, Any]) -> MethodInput:
     ScoreError
         The run is missing or incomplete.
     """
-    return as_given(scores.read(dict(config)), config)
+    return as_given(scores.read(config), config)
 
 
-def as_given(found: scores.Scored, config: Mapping[str, Any]) -> MethodInput:
+def as_given(found: scores.Scored, config: Analysis) -> MethodInput:
     """Return a run that has been read, as methods take it.
 
     Parameters
@@ -49,7 +49,7 @@ def as_given(found: scores.Scored, config: Mapping[str, Any]) -> MethodInput:
 
 
 def read_runs(
-    config: dict[str, Any], source: Mapping[str, str], base: MethodInput
+    config: Parameters, source: Mapping[str, str], base: MethodInput
 ) -> tuple[Runs, list[str]]:
     """Read the runs that the paper's questions are about, as far as they are finished.
 
@@ -90,7 +90,7 @@ def read_runs(
     return Runs(base, as_given(seen, other), more, without), at_chance
 
 
-def _is_there(config: dict[str, Any]) -> bool:
+def _is_there(config: Influence) -> bool:
     """Whether a run is finished; in a folder of published runs, whether it is published."""
     return runs.can_load(config) and scores.is_done(config)
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from .. import scores
 from ..retraining import Retrainer
+from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
 from . import commands, evidence
 from .catalogue import compute_all
@@ -31,7 +32,7 @@ OPTIONS = {"subsets": commands.Option(SUBSETS, 4), "seeds": commands.Option(SEED
 
 
 def train_subsets(
-    config: dict[str, Any],
+    config: Influence,
     masks: np.ndarray,
     *,
     seeds: Iterable[int],
@@ -73,7 +74,7 @@ def train_subsets(
     return log_odds(np.array(found)).reshape(-1, len(masks), len(trainer.test))
 
 
-def make_trainer(config: dict[str, Any]) -> Retrainer:
+def make_trainer(config: Influence) -> Retrainer:
     """Return what trains the model of a finished run again, with parameters `config`."""
     _, train, test, manifest = scores.read(config)
     return Retrainer(config, train, test, manifest["chosen_epoch"])
@@ -106,7 +107,7 @@ def draw_all(train: pd.DataFrame, n: int) -> dict[str, np.ndarray]:
 
 
 def measure(
-    config: dict[str, Any],
+    config: Analysis,
     *,
     n: int = SUBSETS,
     n_seeds: int = SEEDS,
@@ -146,7 +147,7 @@ def measure(
     return pd.concat(tables, ignore_index=True)
 
 
-def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
+def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     """Compute the file's content.
 
     Parameters

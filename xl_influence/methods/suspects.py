@@ -20,6 +20,7 @@ import pandas as pd
 
 from .. import params, runs, tasks
 from ..prose import interval, percent
+from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary
 from ..sharing.languages import composition_by_sample
 from ..tasks import name_language
@@ -154,7 +155,7 @@ def _describe_share(row: Any) -> str:
     )
 
 
-def report(config: dict[str, Any], out: str | Path = "") -> tuple[Path, str]:
+def report(config: Analysis, out: str | Path = "") -> tuple[Path, str]:
     """Write the table of a finished run, and say what hurts most; trains nothing.
 
     Parameters

@@ -32,6 +32,7 @@ from .. import head, runs
 from ..engine.arithmetic import arithmetic
 from ..engine.batches import find_pad_token_id, pad_batch
 from ..finetune import pick_device
+from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of, with_all
 from . import commands, evidence
@@ -237,9 +238,7 @@ def average(each: pd.DataFrame, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFram
     return table.assign(**dict(zip(("least", "most"), zip(*ends, strict=True), strict=True)))
 
 
-def measure(
-    config: dict[str, Any], *, k: int = 0, progress: bool = True
-) -> tuple[pd.DataFrame, int]:
+def measure(config: Analysis, *, k: int = 0, progress: bool = True) -> tuple[pd.DataFrame, int]:
     """Compute the tail patch of a finished run.
 
     Parameters
@@ -289,7 +288,7 @@ def _read_inputs(given: MethodInput) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def compute(config: dict[str, Any], options: dict[str, Any]) -> evidence.Found:
+def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     """Compute the file's content.
 
     Parameters

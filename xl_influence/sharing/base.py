@@ -10,13 +10,15 @@ occurs once, as within one language, this is the ordinary bootstrap over test sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from ..sections import Analysis
 
 SIGNS = {"positive": 1, "negative": -1}
 FEWEST = 6  # items that an interval needs; for five or fewer we show the values themselves
@@ -54,7 +56,7 @@ class Bootstrap:
     seed: int = 0
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Bootstrap:
+    def of(cls, params: Analysis) -> Bootstrap:
         """Return the bootstrap that a run's parameters ask for."""
         return cls(params["resamples"], params["confidence_level"])
 
