@@ -42,9 +42,10 @@ WATCH = """() => {
       times["first chart"] = performance.now();
       document.querySelector(".xl-chart")?.scrollIntoView();
     }
-    if (document.querySelector(".xl-chart.drawn, #xl-explorer .xl-list")) {
+    if (!times["its values"] && document.querySelector(".xl-chart.drawn, #xl-explorer .xl-list")) {
       times["its values"] = performance.now();
-    } else requestAnimationFrame(look);
+    }
+    if (!times.text || !times["its values"]) requestAnimationFrame(look);
   };
   look();
 }"""
