@@ -77,6 +77,29 @@ def test_the_ceiling_is_what_the_truth_reaches(outcomes):
         lds.split_half_ceiling(noisy[:1])
 
 
+def test_the_size_of_a_subset_predicts_nothing():
+    """Outcomes that follow from size alone: positive scores would predict them, if sizes mixed."""
+    lang = pd.Series(["en"] * 40 + ["de"] * 40)
+    masks = lds.draw_language_subsets(lang, 80)
+    rng = np.random.default_rng(0)
+    outcomes = masks.sum(1)[:, None] + 0.1 * rng.normal(size=(80, 30))
+    values = rng.uniform(size=(30, 80))
+    predicted = masks @ values.T
+    assert methods.correlate_ranks(predicted.T, outcomes.T).mean() > 0.9
+    assert abs(lds.lds_by_sample(values, masks, outcomes).mean()) < 0.1
+    assert lds.lds_by_sample(values, masks, predicted) == pytest.approx(1)
+
+
+def test_subsets_are_correlated_among_those_of_equal_size_by_hand():
+    sizes = np.array([5, 5, 5, 9, 9, 9, 9, 7])  # 7 is alone and does not count
+    a = np.array([[1.0, 2, 3, 10, 20, 30, 40, 0]])
+    b = np.array([[1.0, 2, 3, 4, 3, 2, 1, 99]])
+    # +1 with weight 3, −1 with weight 4
+    assert lds.correlate_by_size(a, b, sizes) == pytest.approx([-1 / 7])
+    with pytest.raises(ValueError, match="2 subsets: at least 3 must have the same size"):
+        lds.correlate_by_size(a[:, :2], b[:, :2], sizes[:2])
+
+
 def measured(reliability, seeds, subsets, n_test=40):
     """The truth, and outcomes whose mean over seeds has a reliability."""
     rng = np.random.default_rng(seeds)

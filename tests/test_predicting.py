@@ -341,6 +341,12 @@ def written(monkeypatch, tmp_path):
     """A function that writes a file for a run of the smoke study and returns its path."""
     config = params.merge({"study": "smoke", "task": "pawsx"})
     monkeypatch.setattr(runs, "read_samples", lambda config, split: range(5))
+    manifest = {
+        "chosen_epoch": 1,
+        "dev_accuracy": [{"epoch": 1, "accuracy": 0.8}],
+        "majority_share": {"validation": 0.55},
+    }
+    monkeypatch.setattr(evidence, "read_manifest", lambda run: manifest)
 
     def write(seconds, table=BETTER):
         settings = {"subsets": 100, "seeds": [0, 1]}
@@ -359,6 +365,7 @@ def test_a_file_is_read_as_it_was_written_and_says_where_it_comes_from(written, 
     assert [about[key] for key in ("trainings", "trained", "minutes")] == [360, 2, 1.5]
     config = params.merge({"study": "smoke", "task": "pawsx"})
     assert about["run"]["finetuning"] == fingerprints.finetuned(config)
+    assert about["model"] == {"accuracy": 0.8, "majority": 0.55, "at_chance": False}
     assert about["samples"] == {"train": 5, "test": 5}
     assert about["environment"]["packages"]["torch"] and about["environment"]["processor"]
     assert str(tmp_path) not in path.read_text(), "no path of the machine"
@@ -502,11 +509,34 @@ def test_the_lead_of_brittleness_has_the_largest_k_and_the_control():
     assert "40 % (0 to 100 %)" in plain(few) and "too few for an interval" in few
 
 
+def test_samples_for_brittleness_come_from_the_languages_in_turn_and_from_different_items():
+    langs, items = ["en", "de", "es"], [f"i{number}" for number in range(6)]
+    test = pd.DataFrame(
+        [(lang, item) for lang in langs for item in items], columns=["lang", "item"]
+    )
+    rows = brittleness.choose_samples(test, 6)
+    assert test["lang"].iloc[rows].tolist() == [*langs, *langs]
+    assert test["item"].iloc[rows].tolist() == ["i0", "i2", "i4", "i1", "i3", "i5"]
+    assert sorted(brittleness.choose_samples(test, 18)) == list(range(18))
+    uneven = test.iloc[[0, 1, 2, 6, 12]].reset_index(drop=True)
+    assert sorted(brittleness.choose_samples(uneven, 5)) == list(range(5))
+
+
+def test_a_model_at_chance_allows_no_lead(results):
+    for part, found in results.items():
+        found.about["model"] = {"accuracy": 0.5, "majority": 0.5, "at_chance": True}
+        assert plain(sentences.say(part, found)) == (
+            "the model has not learned this corpus (development accuracy 50 %, most frequent class "
+            "50 %), so training it again says nothing about methods."
+        )
+
+
 def about(part, settings):
     return {
         "part": part,
-        "study": "demo-small",
+        "study": "demo-subsets",
         "settings": settings,
+        "model": {"accuracy": 0.78, "majority": 0.5, "at_chance": False},
         "samples": {"train": 500, "test": 25},
         "trainings": 360,
         "trained": 12,

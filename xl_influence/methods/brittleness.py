@@ -1,6 +1,6 @@
 """Brittleness: how many of the most helpful samples must go until a prediction flips.
 
-    python -m xl_influence.methods.brittleness study=demo-small task=pawsx ks=20,60,120,240
+    python -m xl_influence.methods.brittleness study=demo-subsets task=pawsx ks=20,60,120,240
 
 For each test sample, method and k, the model is trained again without the k most helpful samples.
 A prediction flips if the model then no longer prefers the right class. The control removes k
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..retraining import Retrainer, take_in_turn
+from ..retraining import Retrainer
 from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of
@@ -86,12 +86,33 @@ def plan(
             f"{n_test} samples; the run has {n_train} training and {n_test} test samples"
         )
     found = []
-    for row, k in itertools.product(take_in_turn(given.test, samples), ks):
+    for row, k in itertools.product(choose_samples(given.test, samples), ks):
         sets = {name: top_samples(each[[row]], k, "positive")[0] for name, each in values.items()}
         sets[RANDOM] = np.random.default_rng([seed, row, k]).choice(n_train, k, replace=False)
         for method, rows in sets.items():
             found.append(Removal(row, method, k, tuple(sorted(map(int, rows)))))
     return found
+
+
+def choose_samples(test: pd.DataFrame, samples: int) -> list[int]:
+    """Choose rows of `test`, from the languages in turn and of as many items as possible.
+
+    Languages often have the same items in the same order, so each starts at another place.
+
+    Parameters
+    ----------
+    test : pandas.DataFrame
+        The test samples.
+    samples : int
+        How many rows to choose.
+    """
+    languages = list(test.groupby("lang", sort=False).indices.values())
+    turned = [
+        np.roll(rows, -(number * len(rows) // len(languages)))
+        for number, rows in enumerate(languages)
+    ]
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*turned))
+    return [int(row) for row in in_turn if row is not None][:samples]
 
 
 def flip(removals: Sequence[Removal], trainer: Retrainer, progress: bool = True) -> pd.DataFrame:

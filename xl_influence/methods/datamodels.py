@@ -5,8 +5,9 @@ outcome, the log-odds of the right class, by the sum of its scores over the subs
 rank correlation of prediction and outcome over subsets (Park et al. 2023, TRAK).
 
 Random halves hardly vary the mix of languages. Subsets that lack a part of one language do, so only
-these speak to a claim about languages. Training is noisy; the ceiling is what even a perfect
-method could reach.
+these speak to a claim about languages. They differ in size, and with less data a model is less
+sure; so we correlate among subsets of equal size, else any positive scores would predict something.
+Training is noisy; the ceiling is what even a perfect method could reach.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .comparison import correlate_ranks
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
 SPLITS = 100  # of the seeds into halves, at most
+FEWEST = 3  # subsets of equal size that we correlate
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1
 
 
@@ -116,7 +118,7 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
-    """Correlate predictions and outcomes over subsets, for each test sample.
+    """Correlate predictions and outcomes over subsets of equal size, for each test sample.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
     Returns
     -------
     numpy.ndarray
-        Spearman's correlation, (test,).
+        (test,), see `correlate_by_size`.
 
     Raises
     ------
@@ -144,10 +146,38 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
             "(test, train), (subset, train) and (subset, test)"
         )
     predicted = masks.astype(np.float64) @ values.T  # (subset, test)
-    return correlate_ranks(predicted.T, outcomes.T)
+    return correlate_by_size(predicted.T, outcomes.T, masks.sum(1))
 
 
-def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
+def correlate_by_size(a: np.ndarray, b: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Correlate ranks among subsets of equal size.
+
+    Parameters
+    ----------
+    a, b : numpy.ndarray
+        Values (test, subset).
+    sizes : numpy.ndarray
+        (subset,). Sizes of fewer than `FEWEST` subsets do not count.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test,): Spearman's correlation, averaged over sizes, each by its number of subsets.
+
+    Raises
+    ------
+    ValueError
+        No size has enough subsets.
+    """
+    groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+    groups = [rows for rows in groups if len(rows) >= FEWEST]
+    if not groups:
+        raise ValueError(f"{len(sizes)} subsets: at least {FEWEST} must have the same size")
+    found = [correlate_ranks(a[:, rows], b[:, rows]) for rows in groups]
+    return np.average(found, axis=0, weights=[len(rows) for rows in groups])
+
+
+def split_half_ceiling(outcomes: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
     """Estimate the highest correlation that any method can reach, from disagreement of seeds.
 
     Methods are compared with the mean over all n seeds, so its reliability is wanted, and halves of
@@ -165,6 +195,8 @@ def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
     ----------
     outcomes : numpy.ndarray
         (seed, subset, test), with two seeds or more.
+    sizes : numpy.ndarray, optional
+        (subset,): only subsets of equal size are compared; default: all have the same.
 
     Returns
     -------
@@ -178,10 +210,11 @@ def split_half_ceiling(outcomes: np.ndarray) -> np.ndarray:
     """
     if outcomes.ndim != 3 or len(outcomes) < 2:
         raise ValueError(f"outcomes {outcomes.shape}: allowed are (seed, subset, test), two seeds")
+    sizes = np.zeros(outcomes.shape[1]) if sizes is None else sizes
     found = []
     for split in itertools.islice(_splits(len(outcomes)), SPLITS):
         halves = (outcomes[list(seeds)].mean(0).T for seeds in split)  # (test, subset)
-        found.append(correlate_ranks(*halves))
+        found.append(correlate_by_size(*halves, sizes))
     r, longer = np.clip(np.mean(found, axis=0), 0, 1), len(outcomes) / (len(outcomes) // 2)
     return np.sqrt(longer * r / (1 + (longer - 1) * r))
 
@@ -226,7 +259,8 @@ def lds(
         of a draw), `chance` (0), `ceiling`, `of_ceiling` (NaN where the ceiling is 0), `subsets`,
         `seeds`, `test_samples`, `items`.
     """
-    ceiling, mean, rows = float(split_half_ceiling(outcomes).mean()), outcomes.mean(0), []
+    ceiling = float(split_half_ceiling(outcomes, masks.sum(1)).mean())
+    mean, rows = outcomes.mean(0), []
     for name, found in values.items():
         draws = found if found.ndim == 3 else found[None]
         by_draw = np.stack([lds_by_sample(draw, masks, mean) for draw in draws])  # (draw, test)

@@ -15,12 +15,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from .. import fingerprints, params, runs, tasks
-from ..manifest import environment, processor_name
+from ..manifest import (
+    development_accuracy,
+    environment,
+    is_at_chance,
+    majority_share,
+    processor_name,
+    read_manifest,
+)
 from ..sections import FineTuning, Parameters
 from ..workflow import MEASURED
 from . import commands
 
-STUDY = "demo-small"  # the study that the book shows: its models train in seconds
+STUDY = "demo-subsets"  # the study that the book shows: its models train in seconds
 FOLDER = MEASURED["16-predicting-retraining"]
 # part → the command, a module of this package, and the tables of its file
 PARTS = {
@@ -62,8 +69,9 @@ class Evidence(NamedTuple):
     Attributes
     ----------
     about : dict
-        `part`, `study`, `task`, `settings`, `samples`, `run` (fingerprints), `trainings`, `trained`
-        and `minutes` (of those done in the last call that trained anything; None if none did) and
+        `part`, `study`, `task`, `settings`, `samples`, `run` (fingerprints), `model` (`accuracy`,
+        `majority`: the share of the most frequent class, `at_chance`), `trainings`, `trained` and
+        `minutes` (of those done in the last call that trained anything; None if none did) and
         `environment`.
     tables : dict
         Name → table.
@@ -168,11 +176,21 @@ def _describe(part: str, config: FineTuning, found: Found) -> dict[str, Any]:
         "settings": found.settings,
         "samples": {name: len(runs.read_samples(config, name)) for name in names},
         "run": {"finetuning": fingerprints.finetuned(config)},
+        "model": _describe_model(read_manifest(runs.folder(config))),
         "trainings": found.trainings,
         "trained": len(found.seconds),
         "minutes": round(sum(found.seconds) / 60, 1) if found.seconds else None,
         "environment": describe_machine(config),
         "tables": {name: to_rows(table) for name, table in found.tables.items()},
+    }
+
+
+def _describe_model(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Say how well the run's model has learned the task, on its development samples."""
+    return {
+        "accuracy": round(development_accuracy(manifest), DIGITS),
+        "majority": round(majority_share(manifest), DIGITS),
+        "at_chance": is_at_chance(manifest),
     }
 
 

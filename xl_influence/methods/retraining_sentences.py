@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -38,11 +40,27 @@ def say(part: str, found: Evidence | None) -> str:
     """
     if found is None:
         return MISSING
+    model = found.about["model"]
+    if model["at_chance"]:
+        return (
+            f"the model has not learned this corpus ({say_accuracy(model)}), so training it again "
+            "says nothing about methods."
+        )
     if part == "subsets":
         return " ".join(lds_lead(found.tables["lds"], kind) for kind in SUBSETS)
     if part == "tail-patch":
         return tail_lead(found.tables["change"], found.about["settings"]["k"])
     return flipped_lead(found.tables["flipped"], found.about["samples"]["train"])
+
+
+def say_accuracy(model: Mapping[str, Any]) -> str:
+    """Say how well a model has learned its task, from `Evidence.about["model"]`.
+
+    >>> say_accuracy({"accuracy": 0.785, "majority": 0.5})
+    'development accuracy 78 %, most frequent class 50 %'
+    """
+    accuracy, majority = percent(model["accuracy"]), percent(model["majority"])
+    return f"development accuracy {accuracy}, most frequent class {majority}"
 
 
 def lds_lead(table: pd.DataFrame, kind: str) -> str:

@@ -23,6 +23,7 @@ from .retraining_sentences import (
     lds_with_ends,
     of_ceiling,
     say,
+    say_accuracy,
     share,
     signed,
 )
@@ -68,7 +69,7 @@ def say_source(about: Mapping[str, Any]) -> str:
     samples, used = about["samples"], about["environment"]
     text = (
         f"Study `{about['study']}`: {samples['train']:,} training and {samples['test']} test "
-        f"samples; {settings}."
+        f"samples; {say_accuracy(about['model'])}; {settings}."
     )
     if about["trainings"]:
         text += f" {about['trainings']} trainings"

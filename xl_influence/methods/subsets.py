@@ -1,6 +1,6 @@
 """Training on subsets, for `lds`. Resumes after a kill.
 
-    python -m xl_influence.methods.subsets study=demo-small task=pawsx subsets=100 seeds=2
+    python -m xl_influence.methods.subsets study=demo-subsets task=pawsx subsets=100 seeds=2
 
 Each training is kept in the run's folder under `retrainings/`, by what was removed and by seed, so
 one that was killed continues, and a second run gives the same numbers without training. The result

@@ -1,6 +1,6 @@
 """Tail patch: what one more step on influential samples does to a prediction, without retraining.
 
-    python -m xl_influence.methods.tail_patch study=demo-small task=pawsx
+    python -m xl_influence.methods.tail_patch study=demo-subsets task=pawsx
 
 The model at the run's last checkpoint takes one step on the k most helpful samples of one training
 language. How much do the log-odds of the test sample's right class change? Averaged over test
