@@ -114,6 +114,45 @@ def test_a_rule_whose_gradient_has_the_right_length_only_is_not_used(samples, mo
     assert largest_error(gradient_products(model, train, test), model, train, test) <= 1e-5
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: {"weight": found["weight"]},
+        lambda found: found | {"bias": rules.Vector(found["bias"].values[:, :-1])},
+        lambda found: found | {"weight": rules.Outer(found["weight"].left, found["bias"].values)},
+    ],
+    ids=["no bias", "wrong size", "wrong dimensions"],
+)
+def test_a_rule_that_forgets_a_parameter_or_gives_a_wrong_size_is_not_used(
+    samples, monkeypatch, change
+):
+    monkeypatch.setitem(rules.RULES, nn.Linear, lambda *call: change(rules.linear(*call)))
+    model, (train, test) = tiny("bert"), samples
+    assert any("dense" in name for name in Engine(model).plan.by_autograd)
+    assert largest_error(gradient_products(model, train, test), model, train, test) <= 1e-5
+
+
+class Grouped(nn.Module):
+    """A linear layer whose weight has three dimensions."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size, 2, size // 2) / size**0.5)
+
+    def forward(self, x):
+        return x @ self.weight.flatten(1).T
+
+
+def test_a_rule_may_give_outer_products_for_a_weight_of_three_dimensions(samples, monkeypatch):
+    rule = lambda module, call, grad: {"weight": rules.Outer(grad, call.x)}  # noqa: E731
+    monkeypatch.setitem(rules.RULES, Grouped, rule)
+    model, (train, test) = tiny("bert"), samples
+    model.bert.encoder.layer[1].output.LayerNorm = Grouped(model.config.hidden_size)
+    assert not Engine(model).plan.by_autograd and not Engine(model).plan.single_sample
+    scores = gradient_products(model, train, test, max_tokens=80)
+    assert largest_error(scores, model, train, test) <= 1e-5
+
+
 class Lora(nn.Module):
     """A frozen Linear with an adapter, put together and called as `peft.tuners.lora.Linear` is."""
 

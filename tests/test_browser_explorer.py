@@ -280,7 +280,7 @@ def test_a_study_without_texts(tab, site):
     visit(tab, "#demo-pawsx/ko?open=p1")
     expect(tab.get_by_text("Which test samples does it influence?")).to_be_visible()
     note = tab.locator("#xl-explorer > .xl-note")
-    expect(note).to_contain_text("may not be republished")
+    expect(note).to_contain_text("does not publish the texts")
     expect(tab.locator(".xl-text, .xl-english, .xl-twin")).to_have_count(0)
     expect(tab.get_by_label("Near-duplicates")).to_be_hidden()
     facts = tab.locator(".xl-test .xl-facts")

@@ -1,6 +1,6 @@
-"""The pages in a real browser: how much they load, how one gets on, and what is left without.
+"""The pages in a real browser: weight, navigation, and without JavaScript, on paper, on a phone.
 
-Without JavaScript, on paper, on a phone. Fixtures, and what is needed, as in `test_browser`.
+Fixtures, and what is needed, as in `test_browser`.
 """
 
 import json

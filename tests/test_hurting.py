@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_up_runs import given_at_random
 
-from xl_influence import corruption, data, inputs, methods, params, runs, scores
+from xl_influence import corruption, data, inputs, params, runs, scores
 from xl_influence.manifest import read_manifest
 from xl_influence.methods import detection, evidence, harm, hurting, suspects, suspicion
 from xl_influence.methods import hurting_sentences as sentences
@@ -56,7 +56,7 @@ def test_languages_have_draws_of_their_own(train):
     chosen = config(languages=LANGUAGES, flip_share=0.5)
     found, _ = corruption.corrupt(chosen, train)
     items = [set(part.loc[part["flipped"], "item"]) for _, part in found.groupby("lang")]
-    assert items[0] != items[1] != items[2]
+    assert len(set(map(frozenset, items))) == 3
 
 
 def test_texts_are_exchanged_within_a_language_and_no_row_keeps_its_own(train):
@@ -410,4 +410,3 @@ def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch
     path, said = suspects.report(chosen)
     table = pd.read_csv(path)
     assert path == run / "suspects.csv" and len(table) == 120 and "hurt" in said
-    assert "flip_labels" in methods.__all__

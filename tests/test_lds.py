@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from xl_influence import methods
+from xl_influence.corruption import flip_labels
 from xl_influence.methods import datamodels as lds
 from xl_influence.methods import detection, subsets
 from xl_influence.sharing import Bootstrap
@@ -155,7 +156,7 @@ def test_labels_are_flipped_in_one_language_and_found_within_it():
     rng = np.random.default_rng(0)
     lang = pd.Series(["en"] * 100 + ["de"] * 100)
     labels = pd.Series(rng.integers(3, size=200))
-    new, flipped = methods.flip_labels(labels, lang, "de", share=0.2)
+    new, flipped = flip_labels(labels, lang, "de", share=0.2)
     assert flipped.sum() == 20 and (lang[flipped] == "de").all()
     assert ((new != labels) == flipped).all()
     scores = {"knows": flipped * 2.0, "constant": np.ones(200), "random": rng.normal(size=200)}
@@ -165,7 +166,7 @@ def test_labels_are_flipped_in_one_language_and_found_within_it():
     row = found.loc["random"]
     assert row["ci_low"] < 0.5 < row["ci_high"]
     with pytest.raises(ValueError, match="in 'fr'"):
-        methods.flip_labels(labels, lang, "fr")
+        flip_labels(labels, lang, "fr")
 
 
 def test_self_influence_of_the_cosine_finds_nothing():

@@ -42,7 +42,7 @@ def test_the_range_of_methods_leaves_controls_out():
         "% (layer-00) and 70 % (BM25)."
     )
     two = plain(sentences.methods_lead(SHARES[SHARES["method"].isin(["cosine", "BM25"])]))
-    assert two.endswith("chance is 80 %. The one other method, BM25, gives 70 %.")
+    assert two.endswith("chance is 80 %. One other method, BM25, gives 70 %.")
     alone = sentences.methods_lead(SHARES[SHARES["method"] == "cosine"])
     assert alone.endswith("No other method can be computed from this run.")
     one = sentences.methods_lead(SHARES.assign(chance=0.0))

@@ -298,7 +298,7 @@ def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
         ({}, "This run: +10.0 points (interval +5.0 to +15.0). The claim holds."),
         (
             {"unit": "share", "chance": 0.2, "holds": "does not hold"},
-            "This run: 10\u00a0% (interval 5 to 15\u00a0%, chance 20\u00a0%). "
+            "This run: 10.0\u00a0% (interval 5.0 to 15.0\u00a0%, chance 20.0\u00a0%). "
             "The claim does not hold.",
         ),
         (

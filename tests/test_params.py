@@ -277,8 +277,13 @@ def test_papermill_alone_stops_at_a_misspelt_parameter(tmp_path):
 def test_selected_parameters_belong_to_the_sections_of_the_functions_that_select_them():
     """The type checker sees keys that are written out, but not those in these lists."""
     selected = {
-        sections.Data: (*own_task.COLUMNS, *data.CHANGES),
-        sections.FineTuning: (*fingerprints.FINETUNE, *prepared.KEYS, *settings.SETTINGS),
+        sections.Data: own_task.COLUMNS,
+        sections.FineTuning: (
+            *fingerprints.FINETUNE,
+            *data.CHANGES,
+            *prepared.KEYS,
+            *settings.SETTINGS,
+        ),
         sections.Influence: (*fingerprints.SCORED, *fingerprints.PUBLISHED, *steps.FINETUNING),
         sections.Analysis: (*tables.ANALYSIS, *steps.RETRAINING),
     }

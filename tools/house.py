@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "xl_influence"
 LIMIT = 100  # characters in a line
 WORKING_TREE = "."
-SECTIONS = ("Run", "Data", "FineTuning", "Influence", "Analysis")  # types in `sections`
+# types of parameters, of some sections only
+SECTIONS = ("Run", "Data", "FineTuning", "Influence", "InfluenceOrLater", "Analysis")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -242,7 +243,9 @@ def kind_of_parameters(function: Function) -> str:
     for argument in parameters(function):
         if argument.arg in ("params", "config", "merged", "P"):
             kind = ast.unparse(argument.annotation) if argument.annotation else ""
-            return "some" if kind in SECTIONS else "all"
+            if kind in SECTIONS:
+                return "some"
+            return "" if kind.startswith("str") else "all"
     return ""
 
 

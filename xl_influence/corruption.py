@@ -64,7 +64,7 @@ def corrupt(params: FineTuning, train: pd.DataFrame) -> tuple[pd.DataFrame, np.n
     if share := params["swap_share"]:
         if not tasks.find(params).parallel:
             raise DataError(
-                f"swap_share={share}: the samples of {params['task']} are no translations of each "
+                f"swap_share={share}: the samples of {params['task']} are not translations of each "
                 "other, so none can be put in the wrong place; allowed is 0"
             )
         for lang in languages:

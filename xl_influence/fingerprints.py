@@ -45,7 +45,7 @@ PUBLISHED = (
     "storage",
 )
 SCORED = (*SCORES, "keep")  # all that a score cube depends on, beside the model and the data
-KEEP = "groups"  # what score cubes keep by default; it doesn't count, as before there was a choice
+KEEP = "groups"  # what score cubes keep by default; once the only way, so not in fingerprints
 SHOWN = 3  # how many differing parameters an error names
 FORMATS = {"finetune": 1, "scores": 3}  # versions of the artefacts' formats
 

@@ -162,8 +162,8 @@ def sentences(claims: pd.DataFrame) -> dict[str, str]:
     -------
     dict of str
         `claim_<name>`, with underscores, → such as 'Korean supplies about 13 % of … samples. This
-        run: 10 % (interval 8 to 13 %, chance 20 %). The claim does not hold.'; without the last
-        sentence if the claims are not judged.
+        run: 10.2 % (interval 8.0 to 12.7 %, chance 20.0 %). The claim does not hold.'; without the
+        last sentence if the claims are not judged.
     """
     return {
         f"claim_{row['claim'].replace('-', '_')}": _describe(row)
@@ -192,7 +192,9 @@ def _show(row: Mapping[str, Any], name: str) -> str:
     """Write a number of a claim, without its unit."""
     if row["unit"] == "points":
         return prose.points(row[name])
-    return f"{row[name] * (row['of'] if row['unit'] == 'count' else 100):.0f}"
+    if row["unit"] == "share":  # a digit more than elsewhere: 77.7 does not reach 78
+        return f"{100 * row[name]:.1f}"
+    return f"{row[name] * row['of']:.0f}"
 
 
 def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | None:

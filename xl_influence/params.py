@@ -22,12 +22,12 @@ from .sections import Influence, Parameters
 from .tasks import TASKS
 from .variants import CORRUPTION, FORMS, check_corruption, is_corrupted, parse_variant
 
-AnySection = TypeVar("AnySection", bound=Influence)
+InfluenceOrLater = TypeVar("InfluenceOrLater", bound=Influence)
 
 CELL = "# Parameters"  # how the parameters cell of a notebook begins, and the one papermill adds
 VARIANT_KEYS = ("left_out", "extra_language", "extra_percent", "test_from")  # what variants change
 
-# what `switch_study` keeps: which run on which data, whatever says so
+# what `switch_study` keeps, wherever it is set: which run on which data
 KEPT = (
     "task",
     "variant",
@@ -160,7 +160,7 @@ def _allowed_variants() -> str:
     return f"allowed are {files}, {FORMS}"
 
 
-def with_variant(merged: AnySection, name: str) -> AnySection:
+def with_variant(merged: InfluenceOrLater, name: str) -> InfluenceOrLater:
     """The parameters of another variant of the same run.
 
     Parameters
@@ -179,7 +179,7 @@ def with_variant(merged: AnySection, name: str) -> AnySection:
     layer, source = read_variant(name)
     changed |= layer | {"variant": name}
     check_together(changed, dict.fromkeys(changed, source))
-    return cast(AnySection, changed)
+    return cast(InfluenceOrLater, changed)
 
 
 def study_defaults(merged: Parameters) -> dict[str, Any]:

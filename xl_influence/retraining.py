@@ -36,7 +36,7 @@ CONTROLS = {  # control → the column in which its samples are distributed like
     "random_labels": "label",
     "random_languages": "lang",
 }
-STRATEGIES = ("top", *CONTROLS)
+STRATEGIES = ("top", *CONTROLS)  # of choosing what to remove
 COLUMNS = [
     "test_uid",
     "item",

@@ -127,7 +127,8 @@ def _check_languages(values: Mapping[str, Any], source: Mapping[str, str]) -> No
             f"{task}; allowed are {', '.join(allowed)}"
         )
     for key in ("left_out", "extra_language", "zero_shot_languages", "imbalance_languages"):
-        chosen = values[key] if isinstance(values[key], list) else [values[key]]
+        named = values.get(key, "")  # a step may have no parameters of later steps
+        chosen = named if isinstance(named, list) else [named]
         wrong = [lang for lang in chosen if lang and lang not in languages]
         if wrong:
             raise ParameterError(
@@ -161,7 +162,7 @@ def _check_top_k(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
     """Check that `top_k` does not exceed the number of training samples."""
     trained = [lang for lang in values["languages"] if lang != values["left_out"]]
     samples = values["train_size"] * len(trained)
-    if values["top_k"] > samples:
+    if values.get("top_k", 0) > samples:
         raise ParameterError(
             f"top_k={values['top_k']} ({source['top_k']}): allowed are 1 to {samples}, the number "
             f"of training samples (train_size {values['train_size']} × {len(trained)} languages)"

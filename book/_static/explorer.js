@@ -50,7 +50,7 @@
       : `The model labels all ${tests.length} test samples correctly: a run chooses them from ` +
         "those, as the paper does (section 5), so wrong predictions have no scores.";
     const without =
-      "The texts of this data set may not be republished, so samples go by their identifiers.";
+      "This book does not publish the texts of this data set, so samples go by their identifiers.";
     return [texts ? "" : without, prediction].filter(Boolean).join(" ");
   };
 

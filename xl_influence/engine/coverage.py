@@ -181,10 +181,23 @@ def _by_rule(
 
     def receive(name: str, factors: list[Factor]) -> None:
         shape = parameters[name].shape
-        factor = join(factors, shape)
+        wanted = (size, shape.numel())
+        try:
+            factor = join(factors, shape)
+            gradients = dense(factor, shape)  # (batch, weights)
+        except (RuntimeError, ValueError, LookupError) as error:
+            raise RuleError(
+                f"the factors of {name} do not fit each other: {error}", [name]
+            ) from error
+        if gradients.shape != wanted:
+            raise RuleError(
+                f"the rule gives {name}, of shape {tuple(shape)}, gradients of shape "
+                f"{tuple(gradients.shape)}; allowed is {wanted}: (batch, weights)",
+                [name],
+            )
         if isinstance(factor, Outer) and _is_first_only(factor):
             first_position.add(name)
-        for sample, gradient in zip(found, dense(factor, shape), strict=True):
+        for sample, gradient in zip(found, gradients, strict=True):
             sample[name] = gradient.detach()
 
     with Recorder(model, plan.by_autograd, plan.single_sample) as recorder:

@@ -6,6 +6,7 @@ sum of outer products, an embedding table's has few rows that are not zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,22 @@ def join(factors: Sequence[Factor], shape: Sequence[int]) -> Factor:
     for factor in factors[1:]:
         total = total + dense(factor, shape)  # (batch, weights)
     return Vector(total)
+
+
+def as_matrix(shape: Sequence[int]) -> tuple[int, int]:
+    """Return the rows and columns of a parameter's gradient, as `Outer` has it.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The parameter's shape. Dimensions after the first are put together; a vector is one row.
+
+    Examples
+    --------
+    >>> as_matrix((8, 3, 5))
+    (8, 15)
+    """
+    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
 
 
 def dense(factor: Factor, shape: Sequence[int]) -> torch.Tensor:

@@ -281,6 +281,8 @@ class Recorder:
             ) from error
         finally:
             self.is_paused = False
+        if lost := [self.names[id(own[name])] for name in own if name not in factors]:
+            raise RuleError(f"the rule for a {type(module).__name__} gives no {lost[0]}", lost)
         for name, parameter in own.items():
             key = id(parameter)
             self.found.setdefault(key, []).append(factors[name])

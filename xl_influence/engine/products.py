@@ -7,14 +7,13 @@ block: each block is built, multiplied and overwritten by the next one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from .batches import round_down
-from .factors import Factor, Outer, Rows, Vector, dense
+from .factors import Factor, Outer, Rows, Vector, as_matrix, dense
 from .sparse import Sparse
 from .store import Part, Store
 from .timing import BUILDING, EMBEDDINGS, NORMS, Timer, untimed
@@ -173,7 +172,7 @@ def ghost_is_cheaper(machine: Machine, shape: Sequence[int], work: Work) -> bool
     work : Work
         The size of the product. A gradient of rank one has one position.
     """
-    rows, columns = shape
+    rows, columns = as_matrix(shape)
     weights = rows * columns
     pairs = work.test_positions * work.train_positions
     # Ghost: left · left and right · right for every pair. Both results are written, multiplied and
@@ -199,7 +198,7 @@ def ghost_norms_are_cheaper(machine: Machine, shape: Sequence[int], positions: f
     positions : float
         Positions per sample.
     """
-    rows, columns = shape
+    rows, columns = as_matrix(shape)
     pairs = positions**2
     # As in `ghost_is_cheaper`; these smaller results cross the memory about three times
     ghost = 2 * pairs * (rows + columns) / machine.flops + NUMBER * 3 * pairs / machine.bandwidth
@@ -236,7 +235,7 @@ def _add_blocks(
 
     Adds to `product` (test, train) and, unless it is None, to `square` (train,).
     """
-    rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+    rows, columns = as_matrix(shape)
     if rows < columns and all(isinstance(part.factor, Outer) for part in (*test, *train)):
         # Many short rows are built faster. Exchanging rows and columns changes no product.
         test, train, rows, columns = _transposed(test), _transposed(train), columns, rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
-from .factors import Factor, Outer, Rows, Vector, dense, join
+from .factors import Factor, Outer, Rows, Vector, as_matrix, dense, join
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Store:
 
     def _smallest(self, name: str, factor: Outer) -> Outer | Vector:
         """Only the first position, or the gradients in full, where that takes less memory."""
-        positions, (rows, columns) = factor.left.shape[1], self.shapes[name]
+        positions, (rows, columns) = factor.left.shape[1], as_matrix(self.shapes[name])
         if name in self.first_position:
             if positions > 1:
                 rest = factor.left[:, 1:]  # (batch, positions - 1, rows)

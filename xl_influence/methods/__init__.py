@@ -17,7 +17,7 @@ from .centring import centre, remove_language, without_language
 from .comparison import MEASURES, compare, correlate_ranks
 from .controls import compute_random_weights
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds, split_half_ceiling
-from .detection import auroc, find_flipped, flip_labels, squared_lengths
+from .detection import auroc, find_flipped, squared_lengths
 from .five_questions import Question, Runs, answers, count_answers, questions, same_as_paper
 from .labels import compare_pools, label_share, too_few_of_a_label, within_label
 from .language_leakage import leakage
@@ -52,7 +52,6 @@ __all__ = [
     "draw_language_subsets",
     "draw_subsets",
     "find_flipped",
-    "flip_labels",
     "kind_of",
     "label_share",
     "language_matrix",

@@ -213,8 +213,8 @@ def split_half_ceiling(outcomes: np.ndarray, sizes: np.ndarray | None = None) ->
     sizes = np.zeros(outcomes.shape[1]) if sizes is None else sizes
     found = []
     for split in itertools.islice(_splits(len(outcomes)), SPLITS):
-        halves = (outcomes[list(seeds)].mean(0).T for seeds in split)  # (test, subset)
-        found.append(correlate_by_size(*halves, sizes))
+        first, second = (outcomes[list(seeds)].mean(0).T for seeds in split)  # (test, subset)
+        found.append(correlate_by_size(first, second, sizes))
     r, longer = np.clip(np.mean(found, axis=0), 0, 1), len(outcomes) / (len(outcomes) // 2)
     return np.sqrt(longer * r / (1 + (longer - 1) * r))
 

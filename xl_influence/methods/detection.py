@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..corruption import flip_labels as flip_labels  # callers have it from here
 from ..sharing import BOOTSTRAP, Bootstrap
 from ..sharing.base import interval_of
 
@@ -147,7 +146,7 @@ def _split(draw: Draw, name: str, language: str) -> tuple[np.ndarray, np.ndarray
 def _drop_small(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Drop pairs of groups of which one cannot be resampled; if all are such, only empty ones."""
+    """Drop pairs with a group of one; drop only those with an empty group if no others are left."""
     smallest = [min(values.shape[1] for values in pair) for pair in pairs]
     least = 2 if max(smallest) > 1 else 1
     return [pair for pair, size in zip(pairs, smallest, strict=True) if size >= least]

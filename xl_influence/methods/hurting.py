@@ -50,7 +50,7 @@ FLIPPED, WRONG, RIGHT = (
     "text exchanged, label wrong",
     "text exchanged, label right",
 )
-NOT_PARALLEL = "the samples of this task are no translations of each other"
+NOT_PARALLEL = "the samples of this task are not translations of each other"
 SETTINGS = (
     *("study", "task", "languages", "train_size", "dev_size", "data_seed", "encoder"),
     *("encoder_layers", "learning_rate", "batch_size", "epochs", "seed", "test_size", "top_k"),

@@ -38,7 +38,7 @@ def methods_lead(table: pd.DataFrame) -> str:
         return f"{text} No other method can be computed from this run."
     if len(rows) == 2:
         (other,) = set(rows.index) - {PAPER}
-        return f"{text} The one other method, {other}, gives {as_share(rows.loc[other])}."
+        return f"{text} One other method, {other}, gives {as_share(rows.loc[other])}."
     n_layers = len(set(rows.index) - set(METHODS))
     return (
         f"{text} Across {_counted(len(rows) - n_layers, n_layers)}, the share lies between "

@@ -43,7 +43,7 @@ class Bootstrap:
 
     Examples
     --------
-    >>> Bootstrap.of({"resamples": 500, "confidence_level": 0.9, "top_k": 100})
+    >>> Bootstrap(resamples=500, confidence_level=0.9)
     Bootstrap(resamples=500, confidence_level=0.9, seed=0)
     >>> shares = [0.7, 0.4, 0.9, 0.6, 0.8, 0.5]
     >>> low, high = interval_of_mean(shares, Bootstrap(resamples=1000))
