@@ -54,10 +54,10 @@ def say(part: str, found: Evidence | None) -> str:
 
 
 def say_accuracy(model: Mapping[str, Any]) -> str:
-    """Say how well a model has learned its task, from `Evidence.about["model"]`.
+    r"""Say how well a model has learned its task, from `Evidence.about["model"]`.
 
     >>> say_accuracy({"accuracy": 0.785, "majority": 0.5})
-    'development accuracy 78 %, most frequent class 50 %'
+    'development accuracy 78\xa0%, most frequent class 50\xa0%'
     """
     accuracy, majority = percent(model["accuracy"]), percent(model["majority"])
     return f"development accuracy {accuracy}, most frequent class {majority}"
