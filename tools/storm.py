@@ -67,7 +67,8 @@ def do_book(merged: dict[str, Any], folder: Path) -> None:
     pages.ONCE = ()  # type: ignore[misc]
     place = runs.folder(merged) / "notebooks"
     shutil.copytree(params.root() / "notebooks", place, dirs_exist_ok=True)
-    (runs.folder(merged) / "explorer.json").write_text("{}")
+    empty = json.dumps({"index": {}, "parts": {}})
+    (runs.folder(merged) / "explorer.json").write_text(empty)
     pages.gather("smoke", str(folder), folder / "pages", "smoke", str(folder))
 
 
