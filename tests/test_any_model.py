@@ -471,3 +471,44 @@ def test_the_longest_input_is_the_models_own(kind, longest):
     gradient_products(model, train, [{"input_ids": [5] * longest, "label": 0}])
     with pytest.raises(ValueError, match=f"1 to {longest} tokens"):
         gradient_products(model, train, [{"input_ids": [5] * (longest + 1), "label": 0}])
+
+
+def test_token_type_ids_are_given_for_all_samples_or_for_none(samples):
+    model, (train, test) = tiny("bert"), samples
+    typed = [sample | {"token_type_ids": [0] * len(sample["input_ids"])} for sample in train]
+    mixed = [*typed[:-1], train[-1]]
+    message = f"train sample 0 has token_type_ids and train sample {len(train) - 1} has none"
+    with pytest.raises(ValueError, match=message):
+        gradient_products(model, mixed, test)
+
+
+def test_an_input_that_a_wrapper_hides_is_refused(samples):
+    """PEFT's models pass **kwargs on; their base model says which inputs it has."""
+    model, (train, test) = tiny("bert"), samples
+    forward = type(model).forward
+
+    class Wrapped(type(model)):
+        def forward(self, **kwargs):
+            return forward(self, **kwargs)
+
+        def get_base_model(self):
+            return model
+
+    wrapped = Wrapped(model.config)
+    placed = [sample | {"position_ids": [*range(len(sample["input_ids"]))]} for sample in train]
+    with pytest.raises(ValueError, match="has position_ids, which the engine does not pass"):
+        gradient_products(wrapped, placed, test)
+    del Wrapped.get_base_model
+    with pytest.raises(ValueError, match="has position_ids, which the engine does not pass"):
+        gradient_products(wrapped, placed, test)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_labels": 1}, {"problem_type": "multi_label_classification"}]
+)
+def test_a_model_that_does_not_choose_one_class_is_refused(samples, changes):
+    model, (train, test) = tiny("bert"), samples
+    for key, value in changes.items():
+        setattr(model.config, key, value)
+    with pytest.raises(ValueError, match="choose one of two or more classes"):
+        gradient_products(model, train, test)

@@ -380,3 +380,9 @@ def test_models_and_languages_at_chance_are_named():
     assert shown.endswith("for these languages.")
     shown = charts.show_at_chance([], "language").data
     assert shown.startswith("Every language is at least 5 points")
+
+
+def test_methods_without_a_measure_are_a_note():
+    empty = pd.DataFrame(columns=["measure", "k", "method", "value", "ci_low", "ci_high", "chance"])
+    note = charts.plot_methods(empty, {}, ["other languages"])
+    assert note.data == "*Not applicable to this run: other languages.*"

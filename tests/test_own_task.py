@@ -1,7 +1,9 @@
 """A task of your own: formats, columns, languages, and what is said of every row that is wrong."""
 
+import csv
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -350,6 +352,7 @@ GOOD = "x,bad,en,1\nx,good,en,2\nx,bad,pt,1\nx,good,pt,2\n"
         ("x,bad,en ,1\n", "line 2: lang 'en ' begins or ends with a space"),
         ("x,bad,the soup,1\n", "line 2: lang 'the soup' not a language tag"),
         ("x, bad,en,1\n", "line 2: label ' bad' begins or ends with a space"),
+        ("x,bad,en,1 \n", "line 2: item '1 ' begins or ends with a space"),
         (GOOD + "x,bad,EN,3\n", "line 6: lang 'EN' is 'en' in another spelling"),
         (GOOD + "x,bad,eng,3\n", "line 6: lang 'eng' is 'en' in another spelling"),
         (GOOD + "y,bad,en,1\n", "line 6: item 1 in en is already on line 2.*item=none"),
@@ -373,6 +376,7 @@ def test_a_row_that_is_wrong_is_named_by_file_and_line(rows, message, tmp_path):
         (b"", "the file is empty"),
         (b"text_a;label;lang\nx;bad;en\n", "separated by another character"),
         (b"text_a,text_a,lang\nx,bad,en\n", "two columns are named 'text_a'"),
+        (b"text_a,label,lang\n", "has no rows, only the names of columns"),
     ],
 )
 def test_a_file_that_is_wrong_is_named(raw, message, tmp_path):
@@ -388,6 +392,33 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
         text = (HEAD + GOOD).replace("\n", "\r\n")
         (tmp_path / f"{split}.csv").write_bytes(text.encode("utf-8-sig"))
     assert len(data.load(merged(tmp_path))["train"]) == 4
+
+
+def test_a_long_text_is_read_and_the_limit_of_csv_stays_as_it_was(tmp_path):
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text(f"text_a,label\n{'long ' * 40_000},bad\n")
+    assert len(own_files.read(tmp_path / "a.csv")["text_a"].iloc[0]) == 200_000
+    assert csv.field_size_limit() == limit
+
+
+def test_a_quote_that_swallows_the_next_rows_of_a_tsv_stops_the_run(tmp_path):
+    rows = ['"What now\tgood\ten', 'No way"\tbad\ten', "x\tbad\ten"]
+    (tmp_path / "a.tsv").write_text("\n".join(["text_a\tlabel\tlang", *rows, ""]))
+    with pytest.raises(own_files.TaskError, match="line 2: a text that begins with a"):
+        own_files.read(tmp_path / "a.tsv")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(pd.NA, ""), (None, ""), (float("nan"), ""), (3.0, "3"), (True, "True")]
+)
+def test_values_of_parquet_files_become_text(value, text, tmp_path):
+    assert own_files.to_text(tmp_path, "label", value) == text
+
+
+@pytest.mark.parametrize("value", [b"x", ["x"], {"a": 1}, np.array(["x", "y"])])
+def test_a_value_that_is_no_text_is_named(value, tmp_path):
+    with pytest.raises(own_files.TaskError, match=r"text_a holds .*allowed are texts"):
+        own_files.to_text(tmp_path / "a.parquet", "text_a", value)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +77,14 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
     """Read a CSV or TSV file; every row must have as many fields as the first line names."""
     reader = csv.reader(io.StringIO(decode(path), newline=""), delimiter=separator, strict=True)
     rows: dict[int, list[str]] = {}  # by the line on which the row begins
-    line = 1
+    line, longest = 1, csv.field_size_limit(sys.maxsize)
     try:
         for fields in reader:
+            if separator == "\t" and any(mark in field for field in fields for mark in "\t\n"):
+                raise TaskError(
+                    f"{path}, line {line}: a text that begins with a quote goes on over a tab or "
+                    "line break. If the quote belongs to the text, put it in quotes and double it"
+                )
             if fields:
                 rows[line] = fields
             line = reader.line_num + 1
@@ -87,9 +93,13 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
             f"{path}, line {line}: {error}. A text with a quote or a line break must be in quotes, "
             "with the quotes inside it doubled"
         ) from None
+    finally:
+        csv.field_size_limit(longest)
     if not rows:
         raise TaskError(f"{path}: the file is empty")
     header = rows.pop(min(rows))
+    if not rows:
+        raise TaskError(f"{path} has no rows, only the names of columns")
     for line, fields in rows.items():
         if len(fields) != len(header):
             raise TaskError(
@@ -247,17 +257,17 @@ def to_text(path: Path, column: str, value: Any) -> str:
     Raises
     ------
     TaskError
-        The value is a list, a mapping or an array.
+        The value is a list, a mapping, an array or bytes.
     """
+    import pandas as pd
+
     if isinstance(value, str):
         return value
+    if isinstance(value, list | dict | tuple | bytes) or (hasattr(value, "shape") and value.shape):
+        raise TaskError(f"{path}: {column} holds {value!r:.80}; allowed are texts and numbers")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if value is None or value != value:  # NaN
-        return ""
-    if isinstance(value, list | dict | tuple) or (hasattr(value, "shape") and value.shape):
-        raise TaskError(f"{path}: {column} holds {value!r}; allowed are texts and numbers")
-    return str(value)
+    return "" if pd.isna(value) else str(value)
 
 
 def name_folder(params: Run) -> str:

@@ -156,7 +156,8 @@ def _check_values(frame: pd.DataFrame) -> None:
                 f"{place(wrong)}: empty {column} ({len(wrong)} in all). Complete or remove these "
                 "rows"
             )
-    for column, allowed in (("lang", is_tag), ("label", _is_trimmed)):
+    checked = {"lang": is_tag, "label": _is_trimmed, "item": _is_trimmed}
+    for column, allowed in ((key, test) for key, test in checked.items() if key in frame):
         values = {value: allowed(value) for value in frame[column].unique()}
         wrong = frame[~frame[column].map(values).astype(bool)]
         if len(wrong):

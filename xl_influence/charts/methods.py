@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
+from IPython.display import Markdown
 
 from .layout import describe_panels, lay_out, wrap_labels
 from .marks import (
@@ -26,6 +27,7 @@ from .marks import (
     name_signs,
     plot_intervals,
 )
+from .tables import show_note
 
 PANELS = {  # measure of `methods.compare` → title of its panel
     "other languages": "other languages, k = {k}",
@@ -44,7 +46,7 @@ LETTERS = 18  # of a line of a row's name; longer names get a second line
 
 def plot_methods(
     table: pd.DataFrame, kinds: dict[str, str], measures: Sequence[str]
-) -> alt.FacetChart:
+) -> alt.FacetChart | Markdown:
     """Values of every method with intervals, one panel per measure; gray ticks are chance.
 
     Parameters
@@ -55,8 +57,15 @@ def plot_methods(
         Method → its kind.
     measures
         The measures to draw.
+
+    Returns
+    -------
+    altair.FacetChart or Markdown
+        The chart; a note if the run has none of the measures.
     """
     part = table[table["measure"].isin(measures)].copy()
+    if part.empty:
+        return show_note(f"Not applicable to this run: {', '.join(measures)}.")
     pairs = zip(part["measure"], part["k"], strict=True)
     part["panel"] = [PANELS[measure].format(k=k) for measure, k in pairs]
     part["kind"] = part["method"].map(kinds).fillna("gradients")  # single layers, if published

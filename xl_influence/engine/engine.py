@@ -83,7 +83,8 @@ class Engine:
     Raises
     ------
     ValueError
-        An unknown `precision` or `storage`, or no parameter that requires a gradient.
+        An unknown `precision` or `storage`, no parameter that requires a gradient, or a model that
+        does not choose one of several classes.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Engine:
         parameters = trainable(model)
         if not parameters:
             raise ValueError("no parameter of the model requires a gradient: nothing to compare")
+        _check_task(model)
         self.shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self.groups = _in_order(map(group_of, parameters))
         self.group_index = {name: self.groups.index(group_of(name)) for name in parameters}
@@ -326,6 +328,17 @@ class _Ticks:
         if self.progress and now > self.reported:
             self.progress(now - self.reported)
             self.reported = now
+
+
+def _check_task(model: PreTrainedModel) -> None:
+    """Raise `ValueError` unless the model chooses one of several classes, as cross-entropy does."""
+    config: Any = model.config
+    kind, n_labels = getattr(config, "problem_type", None), config.num_labels
+    if n_labels < 2 or kind not in (None, "single_label_classification"):
+        raise ValueError(
+            f"{type(model).__name__} has num_labels={n_labels} and problem_type={kind!r}; allowed "
+            "are classifiers that choose one of two or more classes"
+        )
 
 
 def _in_order(groups: Iterable[str]) -> list[str]:

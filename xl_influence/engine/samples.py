@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LABELS = ("label", "labels")
+USUAL = {"position_ids", "inputs_embeds", "head_mask", "decoder_input_ids"}  # inputs of models
 READ = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
 
 
@@ -40,11 +41,28 @@ def read_samples(samples: Sequence[Sample], model: PreTrainedModel, side: str) -
     Raises
     ------
     ValueError
-        A sample is not a dict, lacks a key, or holds an input that the engine does not use; the
-        message names the first such sample.
+        A sample is not a dict, lacks a key, or holds an input that the engine does not use, or only
+        some have `token_type_ids`; the message names the first such sample.
     """
-    refused = set(inspect.signature(model.forward).parameters) - {*READ}
-    return [_read(sample, f"{side} sample {row}", refused) for row, sample in enumerate(samples)]
+    refused = _find_inputs(model) - {*READ}
+    read = [_read(sample, f"{side} sample {row}", refused) for row, sample in enumerate(samples)]
+    typed = [row for row, sample in enumerate(read) if "token_type_ids" in sample]
+    if typed and len(typed) < len(read):
+        without = next(row for row, sample in enumerate(read) if "token_type_ids" not in sample)
+        raise ValueError(
+            f"{side} sample {typed[0]} has token_type_ids and {side} sample {without} has none; "
+            "allowed are all or none"
+        )
+    return read
+
+
+def _find_inputs(model: PreTrainedModel) -> set[str]:
+    """The names of the model's inputs; of PEFT's models, those of the model that they wrap."""
+    wrapper: Any = model
+    base = wrapper.get_base_model() if hasattr(wrapper, "get_base_model") else wrapper
+    parameters = inspect.signature(base.forward).parameters.values()
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    return {each.name for each in parameters} | (USUAL if open_ended else set())
 
 
 def _read(sample: Sample, name: str, refused: set[str]) -> Sample:
