@@ -69,19 +69,34 @@ class TaskFigures(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The tabs."""
         lines = ["::::{tab-set}", ":sync-group: task", ""]
-        for task in self.options.get("tasks", " ".join(TASKS)).split():
-            lines.extend(self._tab(task))
+        tasks = self.options.get("tasks", " ".join(TASKS)).split()
+        notes = {task: self._find_note(task) for task in tasks}
+        shown = next(
+            (task for task in tasks if not notes[task]), tasks[0]
+        )  # the first with a figure
+        for task in tasks:
+            lines.extend(self._tab(task, notes[task], task == shown))
         return self.parse_text_to_nodes("\n".join([*lines, "::::"]))
 
-    def _tab(self, task: str) -> Iterator[str]:
+    def _folder(self, task: str) -> str:
+        """The folder of the task's pages in `book/runs`."""
+        return f"{self.options['study']}/{task}" if "study" in self.options else task
+
+    def _find_note(self, task: str) -> str:
+        """Why a task has no figure; empty if it has one."""
+        return lookup(
+            self.env, self._folder(task), self.options["notebook"], self.arguments[0], NOTE
+        )
+
+    def _tab(self, task: str, note: str, is_shown: bool) -> Iterator[str]:
         """The lines of one task's tab: a figure, or why there is none."""
-        folder = f"{self.options['study']}/{task}" if "study" in self.options else task
-        notebook, key = self.options["notebook"], self.arguments[0]
+        folder, notebook, key = self._folder(task), self.options["notebook"], self.arguments[0]
         title = bands(self.env)[folder]["title"]
         yield f":::{{tab-item}} {title}"
         yield f":sync: {task}"
+        if is_shown:
+            yield ":selected:"
         yield ""
-        note = lookup(self.env, folder, notebook, key, NOTE)
         if note == MISSING:
             yield f"This study has no such runs on {title} yet."
         elif note:
