@@ -93,7 +93,7 @@ def test_a_corruption_that_is_not_possible_is_refused(train):
     with pytest.raises(data.DataError, match=r"swap_share=0.05: 1 of 20 .* two or more"):
         corruption.corrupt(config(swap_share=0.05), train)
     reviews = params.merge({"study": "smoke", "task": "marc", "swap_share": 0.1})
-    with pytest.raises(data.DataError, match=r"swap_share=0.1: the samples of marc are no transl"):
+    with pytest.raises(data.DataError, match=r"swap_share=0.1: the samples of marc are not transl"):
         corruption.corrupt(reviews, train)
 
 

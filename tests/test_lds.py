@@ -182,14 +182,14 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     from xl_influence import params, retraining
 
     merged = params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
-    masks = lds.draw_subsets(5 * merged["train_size"], 2)
+    masks = lds.draw_subsets(5 * merged["train_size"], 3)
     first = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
-    assert first.shape == (2, 2, 5 * merged["test_size"])
-    table = subsets.measure(merged, n=2, n_seeds=2, progress=False)
+    assert first.shape == (2, 3, 5 * merged["test_size"])
+    table = subsets.measure(merged, n=3, n_seeds=2, progress=False)
     assert list(dict.fromkeys(table["kind"])) == ["random halves", "by language"]
     methods_of_each = [set(part["method"]) for _, part in table.groupby("kind")]
     assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}
-    assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == 2).all().all()
+    assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == [3, 2]).all().all()
     monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     again = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert (first == again).all()

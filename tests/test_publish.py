@@ -226,3 +226,10 @@ def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(
         pd.testing.assert_frame_equal(
             pd.read_parquet(folder / f"{name}.parquet")[list(whole)], whole
         )
+
+
+def test_a_run_of_other_parameters_is_named_and_not_made_again(computed, tmp_path):
+    other = given(computed) | {"shard_size": 7}
+    with pytest.raises(scores.ScoreError, match=r"shard_size was .* is 7 here"):
+        publish.publish(other, tmp_path / "results")
+    assert not (tmp_path / "results").exists() and scores.is_done(given(computed))

@@ -41,7 +41,7 @@ CODES = 40  # letters; longer strings in a table would be texts
 
 
 def publish(params: Parameters, target: str | Path = "results") -> Path:
-    """Write the part of a finished run that can be published.
+    """Write the part of a finished run that can be published; computes nothing.
 
     Parameters
     ----------
@@ -62,7 +62,6 @@ def publish(params: Parameters, target: str | Path = "results") -> Path:
     ScoreError
         The run has no complete score cube.
     """
-    scores.make(params)
     cube, train, test, manifest = scores.read(params)
     if params["variant"] == "base":
         _make_tables(params, cube, train, test)
@@ -303,4 +302,7 @@ def main(arguments: list[str]) -> Path:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1:]))
+    try:
+        print(main(sys.argv[1:]))
+    except (ValueError, runs.RunError) as error:
+        sys.exit(f"error: {error}")

@@ -163,8 +163,13 @@ def read(params: Influence) -> Scored:
     run = runs.folder(params)
     fingerprints.is_published(run, params)  # raises if it has other parameters
     if not is_done(params) and (run / "scores.zarr").is_dir():
+        made_with = read_manifest(run)
+        made_with = made_with.get("parameters", {}) | made_with.get("score_parameters", {})
+        wanted = runs.select_keys(params, (*fingerprints.FINETUNE, *fingerprints.SCORED))
+        differing = fingerprints.differences(made_with, wanted) or "the data or the test samples"
         raise ScoreError(
-            f"{run} was made with other parameters: `scores.make` computes it with these"
+            f"{run} was made with other parameters: {differing}. "
+            "`scores.make` computes it with these"
         )
     cube, manifest = read_cube(run), read_manifest(run)
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
