@@ -346,9 +346,14 @@ def test_a_tab_shows_the_chart_or_says_why_there_is_none(extensions, tmp_path, d
         options={"notebook": "03-quality", "name": "fig-chart"},
         arguments=["chart"],
         content=["what it shows"],
+        _folder=lambda task: task,
     )
-    lines = list(extensions("glued_figure").TaskFigures._tab(directive, "xnli"))
+    figures = extensions("glued_figure").TaskFigures
+    note = figures._find_note(directive, "xnli")
+    lines = list(figures._tab(directive, "xnli", note, is_shown=False))
     assert lines[:3] == [":::{tab-item} XNLI", ":sync: xnli", ""] and lines[3] == tab
+    shown = list(figures._tab(directive, "xnli", note, is_shown=True))
+    assert shown == [*lines[:2], ":selected:", *lines[2:]]
     assert ("XNLI: what it shows" in lines) == bool(data and "text/html" in data)
 
 
