@@ -522,6 +522,12 @@ def test_samples_for_brittleness_come_from_the_languages_in_turn_and_from_differ
     assert sorted(brittleness.choose_samples(uneven, 5)) == list(range(5))
 
 
+def test_a_ceiling_that_noise_reaches_is_said_to_show_nothing():
+    low = sentences.lds_lead(BETTER.assign(ceiling=0.14), sentences.HALVES)
+    assert "Noise alone gives a ceiling of 0.17, so this shows next to nothing." in plain(low)
+    assert "Noise alone" not in sentences.lds_lead(BETTER, sentences.HALVES)
+
+
 def test_a_model_at_chance_allows_no_lead(results):
     for part, found in results.items():
         found.about["model"] = {"accuracy": 0.5, "majority": 0.5, "at_chance": True}

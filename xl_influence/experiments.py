@@ -69,8 +69,8 @@ def find_changes(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any
     own |= runs.select_keys(
         params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
     )
-    values = runs.select_keys(merged, [key for key in KEYS if key != "variant"])  # has its folder
-    return {key: value for key, value in values.items() if value != own[key]}
+    names = [key for key in KEYS if key != "variant"]  # each variant has its own folder anyway
+    return runs.select_changed(merged, names, own)
 
 
 def is_experiment(merged: Run) -> bool:

@@ -71,6 +71,21 @@ def select_keys(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any
     return {key: values[key] for key in keys}
 
 
+def select_changed(
+    values: Mapping[str, Any], keys: Iterable[str], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the part of a mapping that has these keys and other values than `own`.
+
+    Parameters
+    ----------
+    values, keys
+        As for `select_keys`.
+    own
+        What to compare with.
+    """
+    return {key: value for key, value in select_keys(values, keys).items() if value != own[key]}
+
+
 def is_published(run: str | Path) -> bool:
     """Whether the folder holds a published run: influence and tables, but no score cube."""
     return (Path(run) / "influence.zarr").is_dir() and not (Path(run) / "scores.zarr").is_dir()

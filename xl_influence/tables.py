@@ -28,8 +28,7 @@ class TableError(runs.RunError):
 def output_dir(merged: Parameters) -> Path:
     """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
     own = params.study_defaults(merged)
-    chosen = runs.select_keys(merged, (*ANALYSIS, *ASKED))
-    changed = {key: value for key, value in chosen.items() if value != own[key]}
+    changed = runs.select_changed(merged, (*ANALYSIS, *ASKED), own)
     run = runs.folder(merged)
     return run / "other" / runs.fingerprint(changed) if changed else run
 

@@ -74,8 +74,8 @@ def _find_changes(config: Parameters) -> list[str]:
         return ["task=own"]
     own = params.study_defaults(config) | {"variant": "base"}
     own["languages"] = params.merge({key: config[key] for key in ("task", "study")})["languages"]
-    values = runs.select_keys(config, (*experiments.KEYS, *tables.ANALYSIS))
-    return [f"{key}={value}" for key, value in values.items() if value != own[key]]
+    changed = runs.select_changed(config, (*experiments.KEYS, *tables.ANALYSIS), own)
+    return [f"{key}={value}" for key, value in changed.items()]
 
 
 def _check_option(name: str, value: Any, option: Option) -> Any:

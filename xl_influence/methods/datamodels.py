@@ -24,6 +24,7 @@ from .comparison import correlate_ranks
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
 SPLITS = 100  # of the seeds into halves, at most
+NOISE = 0.17  # ceiling that noise alone gives, with 100 subsets and two seeds
 FEWEST = 3  # subsets of equal size that we correlate
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1
 

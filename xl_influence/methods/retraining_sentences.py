@@ -11,6 +11,7 @@ import pandas as pd
 from ..prose import interval, percent
 from .catalogue import PAPER, kind_of
 from .controls import DRAWS
+from .datamodels import NOISE
 from .evidence import (
     BEYOND,
     BY_LANGUAGE,
@@ -89,6 +90,8 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
     text = f"is {lds_with_ends(highest)}, by {best}, {ceiling}."
     if best != PAPER:
         text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}."
+    if highest["ceiling"] <= NOISE:
+        text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
     text += f" The highest of {DRAWS} draws of random scores has {number(random)}."
     start = f"{SUBSETS[kind]},"
     if pd.isna(highest["ci_low"]):

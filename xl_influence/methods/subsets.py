@@ -86,24 +86,25 @@ def _find_removed(mask: np.ndarray) -> tuple[int, ...]:
 
 
 def draw_all(train: pd.DataFrame, n: int) -> dict[str, np.ndarray]:
-    """Draw the subsets of each kind.
+    """Draw the subsets of each kind; equal ones, such as all that lack one language, count once.
 
     Parameters
     ----------
     train : pandas.DataFrame
         The training samples.
     n : int
-        Number of subsets of each kind.
+        Number of subsets of each kind that are drawn.
 
     Returns
     -------
     dict
-        Kind → masks (subset, train).
+        Kind → masks (subset, train), all different.
     """
-    return {
+    drawn = {
         HALVES: draw_subsets(len(train), n),
         BY_LANGUAGE: draw_language_subsets(train["lang"], n),
     }
+    return {kind: np.unique(masks, axis=0) for kind, masks in drawn.items()}
 
 
 def measure(
