@@ -233,3 +233,20 @@ def test_a_run_of_other_parameters_is_named_and_not_made_again(computed, tmp_pat
     with pytest.raises(scores.ScoreError, match=r"shard_size was .* is 7 here"):
         publish.publish(other, tmp_path / "results")
     assert not (tmp_path / "results").exists() and scores.is_done(given(computed))
+
+
+def test_a_variant_keeps_both_ends_of_each_row_exactly_and_their_order():
+    rng = np.random.default_rng(0)
+    values = xr.DataArray(rng.normal(size=(3, 400)).astype(np.float32), dims=("test", "train"))
+    found = publish.coarsen_middle(values, tail=50).to_numpy()
+    order, coarse = np.argsort(values, axis=1).to_numpy(), np.argsort(found, axis=1)
+    for ends in (slice(50), slice(-50, None)):
+        np.testing.assert_array_equal(order[:, ends], coarse[:, ends])
+        rows = np.arange(3)[:, None]
+        np.testing.assert_array_equal(
+            found[rows, order[:, ends]], values.to_numpy()[rows, order[:, ends]]
+        )
+    assert np.abs(found - values).max() <= publish.COARSE
+    assert len(np.unique(found)) < 3 * (100 + 20)  # of 1,200
+    short = values[:, :100]
+    assert publish.coarsen_middle(short, tail=50) is short  # all values are in an end
