@@ -56,7 +56,7 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
         for k, name in names.items()
         if k in rows.index
     ]
-    account = f"Languages other than the test sample's account for {_listed(parts)}."
+    account = f"Languages other than the test sample's account for {listed(parts)}."
     return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
 
 
@@ -80,7 +80,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
         The number of most helpful samples.
     """
     chances = sorted({percent(row["chance"]) for row in rows.values()})
-    shares = _listed([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
+    shares = listed([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
     found = (
         f"Of the {k} training samples that help a prediction most, {shares} are in another language"
     )
@@ -89,7 +89,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
             "The training sample that helps a prediction most is in another language for "
             f"{shares} of the test samples"
         )
-    return f"{found}. Chance is {_listed(chances)}."
+    return f"{found}. Chance is {listed(chances)}."
 
 
 def against_chance(row: Mapping[str, float]) -> str:
@@ -327,7 +327,7 @@ def _name_group(group: str) -> str:
     )
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
     """Join parts as in 'a, b and c'."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last

@@ -47,6 +47,7 @@ FORWARDED = (
     "removal_ks",
     "removal_samples",
     "removal_seeds",
+    "other_seeds",
     "zero_shot_languages",
     "imbalance_languages",
     "imbalance_percents",

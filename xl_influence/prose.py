@@ -37,13 +37,22 @@ def encoder_name(params: FineTuning) -> str:
     return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 0) -> str:
     r"""Write a share in percent, with a no-break space.
 
-    >>> percent(0.834)
-    '83\xa0%'
+    Parameters
+    ----------
+    share : float
+        The share, as a fraction.
+    digits : int
+        Digits after the decimal point.
+
+    Examples
+    --------
+    >>> percent(0.834), percent(0.834, 1)
+    ('83\xa0%', '83.4\xa0%')
     """
-    return f"{100 * share:.0f}\u00a0%"
+    return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def points(change: float) -> str:

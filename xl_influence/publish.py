@@ -242,9 +242,7 @@ def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 
-def coarsen_middle(
-    values: xr.DataArray, tail: int = TAIL, step: float = COARSE
-) -> xr.DataArray:
+def coarsen_middle(values: xr.DataArray, tail: int = TAIL, step: float = COARSE) -> xr.DataArray:
     """Round influence between the most positive and the most negative training samples.
 
     Rounded values stay between those that are kept, so the order of the latter and what they are

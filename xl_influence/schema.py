@@ -149,12 +149,17 @@ def _check_training_languages(values: Mapping[str, Any], source: Mapping[str, st
 
 
 def _check_seed(values: Mapping[str, Any], source: Mapping[str, str]) -> None:
-    """Check that the seed is the one that a variant `seed-<number>` sets."""
+    """Check that the seed is the one that `seed-<number>` sets, and that other seeds are others."""
     named = re.fullmatch(SEED, values["variant"])
     if named and values["seed"] != int(named[1]):
         raise ParameterError(
             f"seed={values['seed']} ({source['seed']}): the variant {named[0]} allows "
             f"{int(named[1])} only"
+        )
+    if values["variant"] == "base" and values["seed"] in values.get("other_seeds", ()):
+        raise ParameterError(
+            f"other_seeds={values['other_seeds']} ({source['other_seeds']}): {values['seed']} is "
+            f"the seed of base ({source['seed']}); allowed are others"
         )
 
 

@@ -11,6 +11,7 @@ one run share its shards:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +90,29 @@ def make(params: Analysis, progress: bool = True) -> Path:
 
         compute(params, fingerprint, borrowed, progress)
     return run
+
+
+def make_all(variants: Iterable[Analysis], progress: bool = True) -> dict[str, Scored]:
+    """Compute the score cubes that are missing, and read all.
+
+    A published study has only the runs that were published: the others are left out.
+
+    Parameters
+    ----------
+    variants : iterable of dict
+        The parameters of each run.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    dict
+        Name of the variant → the run.
+    """
+    found = [variant for variant in variants if runs.can_load(variant)]
+    for variant in found:
+        make(variant, progress)
+    return {variant["variant"]: read(variant) for variant in found}
 
 
 def fill(params: Analysis, part: int, parts: int, progress: bool = True) -> None:

@@ -30,9 +30,9 @@ def _check_folder(value: str) -> str:
     return value
 
 
-def _check_different(values: list[str]) -> list[str]:
+def _check_different(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
-        raise ValueError("the same language twice")
+        raise ValueError("the same value twice")
     return values
 
 
@@ -50,6 +50,11 @@ Study = Annotated[str, Field(description="a study, or empty")]
 Language = Annotated[str, Field(description="a language code, or empty")]
 Languages = Annotated[
     list[str], Field(description="a list of language codes, as in [en,pt-BR]; [] for all")
+]
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0)]],
+    AfterValidator(_check_different),
+    Field(description="a list of different whole numbers from 0, as in [1,2]; empty: none"),
 ]
 WholeNumbers = Annotated[
     list[Annotated[int, Field(ge=1)]],
@@ -162,6 +167,7 @@ class Analysis(Influence):
     removal_ks: WholeNumbers
     removal_samples: FromOne
     removal_seeds: FromOne
+    other_seeds: Seeds
     zero_shot_languages: Languages
     imbalance_languages: Languages
     imbalance_percents: WholeNumbers

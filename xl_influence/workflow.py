@@ -81,11 +81,29 @@ def compared(merged: Parameters, source: Mapping[str, str]) -> dict[str, list[Pa
     for_five_questions = [*without, *most] if len(other["languages"]) > 1 else []
     return {
         "03-quality": [retrained],
-        "07-zero-shot": [other, *(params.with_variant(other, name) for name in without)],
+        "04-cross-language-influence": find_seeds(merged),
+        "07-zero-shot": [
+            other,
+            *(params.with_variant(other, name) for name in without),
+            *find_seeds(other),
+        ],
         "08-imbalance": [other, *(params.with_variant(other, name) for name in plus)],
         "14-methods": [other, *(params.with_variant(other, name) for name in for_five_questions)],
         "15-language-and-label": [other, *(params.with_variant(other, name) for name in without)],
     }
+
+
+def find_seeds(merged: Parameters) -> list[Parameters]:
+    """Return the parameters of base with other seeds; none for a variant, which changes more.
+
+    Parameters
+    ----------
+    merged
+        The run's parameters.
+    """
+    if merged["variant"] != "base":
+        return []
+    return [params.with_variant(merged, f"seed-{seed}") for seed in merged["other_seeds"]]
 
 
 def notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
@@ -103,7 +121,7 @@ def notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
     needed = compared(merged, source)
 
     def has_other_models(name: str) -> bool:
-        others = [run for run in needed[name] if run["variant"] != merged["variant"]]
+        others = [run for run in needed[name] if run["left_out"] or run["extra_language"]]
         return any(runs.can_load(run) for run in others)
 
     one = len(merged["languages"]) == 1  # nothing to leave out, and nothing to compare

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from pandas.io.formats.style import Styler
 
+SHARES = (  # columns that are shown in percent
+    *("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k"),
+    *("lowest", "highest", "without", "other_seed", "difference"),
+)
 NONE = "–"  # shown in place of a missing number
 START = ' style="text-align: start"'  # JupyterLab aligns the text of every cell to the right
 
@@ -232,7 +236,7 @@ def show_percents(table: pd.DataFrame, **formats: str) -> Styler:
     **formats
         The formats of further columns.
     """
-    columns = ("share", "ci_low", "ci_high", "chance", "overlap", "in_top_k")
-    shares = [name for name in columns if name in table]
-    named = name_languages(table.replace({"test_lang": {"all": "all languages"}}))
+    shares = [name for name in SHARES if name in table]
+    every = {"all": "all languages"}
+    named = name_languages(table.replace({"test_lang": every, "language": every}))
     return named.style.hide().format(dict.fromkeys(shares, "{:.1%}") | formats, na_rep=NONE)

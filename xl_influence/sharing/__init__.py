@@ -38,7 +38,7 @@ from .languages import (
 from .multi_language import by_language
 from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
 from .script_shares import scripts, wholly_in_script
-from .seeds import over_seeds
+from .seeds import over_seeds, shared_by_seeds, zero_shot_against_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
 from .translations import (
     reinforcement,
@@ -91,6 +91,7 @@ __all__ = [
     "scripts",
     "share_by_k",
     "share_by_k_by_sample",
+    "shared_by_seeds",
     "shared_tokens",
     "summary",
     "token_kinds",
@@ -99,5 +100,6 @@ __all__ = [
     "translation_rank_by_sample",
     "wholly_in_script",
     "zero_shot",
+    "zero_shot_against_seeds",
     "zero_shot_by_sample",
 ]
