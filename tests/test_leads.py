@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from xl_influence import leads, manifest, paper
+from xl_influence import comparison_leads, leads, manifest, paper
 from xl_influence.claim_estimates import Estimate
 
 SPACE = "\u00a0"
@@ -108,20 +108,22 @@ def test_nothing_follows_from_a_model_at_chance():
         "test_samples": 25,
     }
     table = pd.DataFrame([row | {"chance": 0.04, "accuracy": 0.4, "accuracy_seen": 0.8}])
-    assert text(leads.zero_shot(table)) == (
+    assert text(comparison_leads.zero_shot(table)) == (
         "Trained without Spanish, the model classifies 40 % of the Spanish development samples "
         "correctly (80 % with it); 8 % (interval 2 to 17 %, 25 test samples) of its helpful "
-        "samples translate a Spanish sample that helped before. Chance is 4 %; the share is not "
+        "samples translate a sample in Spanish that helped before. Chance is 4 %; the share is not "
         "distinguishable from it."
     )
-    same = leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
+    same = comparison_leads.zero_shot(table.assign(what="same_samples", ci_low=0.05))
     assert text(same).endswith(" help again. Chance is 4 %.")
-    few = leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
+    few = comparison_leads.zero_shot(table.assign(ci_low=np.nan, ci_high=np.nan, test_samples=5))
     assert "(5 test samples, too few for an interval)" in few
     unclear = "we cannot tell whether the share differs from it."
     assert few.endswith(unclear)
-    assert leads.zero_shot(table.assign(share=0.0, ci_low=0.0, ci_high=0.0)).endswith(unclear)
-    assert leads.zero_shot(table, ["es"]).endswith(
+    assert comparison_leads.zero_shot(table.assign(share=0.0, ci_low=0.0, ci_high=0.0)).endswith(
+        unclear
+    )
+    assert comparison_leads.zero_shot(table, ["es"]).endswith(
         f"One of the two is {RULE} in Spanish, so its influence scores mean nothing."
     )
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_cube import TEST, TRAIN, VALUES, cube
 
-from xl_influence import params, seed_leads, sharing, workflow
+from xl_influence import comparison_leads, params, sharing, workflow
 
 SPACE = "\u00a0"
 SMALL = sharing.Bootstrap(50)
@@ -96,13 +96,15 @@ def test_leads_on_seeds():
         "test_samples": 125,
         "items": 25,
     }
-    lead = seed_leads.against_seeds(pd.DataFrame([row])).replace(SPACE, " ")
+    lead = comparison_leads.against_seeds(pd.DataFrame([row])).replace(SPACE, " ")
     assert "17.6 % help again if the test language is left out, and 19.9 % if nothing" in lead
     assert "−2.3 points (interval −4.2 to −0.3, 125 test samples of 25 items)" in lead
     assert lead.endswith("another seed alone accounts for 97 % of the change.")
-    unclear = seed_leads.against_seeds(pd.DataFrame([row | {"ci_high": 0.01}]))
+    unclear = comparison_leads.against_seeds(pd.DataFrame([row | {"ci_high": 0.01}]))
     assert unclear.endswith("We cannot tell the two apart.")
-    few = seed_leads.against_seeds(pd.DataFrame([row | {"ci_low": np.nan, "ci_high": np.nan}]))
+    few = comparison_leads.against_seeds(
+        pd.DataFrame([row | {"ci_low": np.nan, "ci_high": np.nan}])
+    )
     assert "too few items for an interval" in few and few.endswith("We cannot tell the two apart.")
 
 

@@ -66,7 +66,7 @@ workflow   which notebook needs which, and which runs each compares
 methods    attribution methods besides the paper's, and influence without language and label
 ask        which training samples are behind the answer to a text of your own
 leads      one sentence for each result, from its table
-seed_leads  the same for what depends on the seed
+comparison_leads  the same for runs that are compared
 summary    what a run found beside what the paper found, the end of a notebook
 charts     tidy tables to charts and readable tables
 publish    what may be published of a run: influence and tables, no text

@@ -7,14 +7,13 @@ colon.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from .claim_estimates import Estimate
 from .manifest import AT_CHANCE
 from .prose import interval, percent, points
-from .tasks import name_language
 
 FEW_EPOCHS = 2  # too few to show a trend
 
@@ -183,57 +182,6 @@ def _direction(change: Estimate) -> str:
     if change.low > 0:
         return "sharing shrinks"
     return "no clear change"
-
-
-def zero_shot(table: pd.DataFrame, at_chance: Collection[str] = ()) -> str:
-    """Say what replaces a language that was left out, one sentence per language.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `sharing.zero_shot`, with `accuracy` and `accuracy_seen`: development accuracy in the
-        language without and with training on it.
-    at_chance : collection of str
-        The languages in which one of the two models is at chance.
-    """
-    what = "translations" if "translations" in set(table["what"]) else "same_samples"
-    rows = table[(table["sign"] == "positive") & (table["what"] == what)]
-    sentences = []
-    for _, row in rows.iterrows():
-        name = name_language(row["language"])
-        reached = (
-            f"Trained without {name}, the model classifies {percent(row['accuracy'])} of the "
-            f"{name} development samples correctly ({percent(row['accuracy_seen'])} with it)"
-        )
-        if row["language"] in at_chance:
-            where = f"One of the two is {AT_CHANCE} in {name}"
-            sentences.append(f"{reached}. {where}, so its influence scores mean nothing.")
-            continue
-        share = f"{percent(row['share'])} ({_precision(row)})"
-        found = f"of the samples in other languages that helped before, {share} help again"
-        if what == "translations":
-            found = f"{share} of its helpful samples translate a {name} sample that helped before"
-        sentences.append(
-            f"{reached}; {found}. Chance is {percent(row['chance'])}{_chance_note(row)}."
-        )
-    return " ".join(sentences)
-
-
-def _precision(row: pd.Series) -> str:
-    """How precisely a share is known: its interval, or that there are too few test samples."""
-    if pd.isna(row["ci_low"]):
-        return f"{row['test_samples']} test samples, too few for an interval"
-    ends = interval(row["ci_low"], row["ci_high"])
-    return f"interval {ends}, {row['test_samples']} test samples"
-
-
-def _chance_note(row: pd.Series) -> str:
-    """Say if a share's interval covers chance, or if it has none that could tell."""
-    if not row["ci_low"] < row["ci_high"]:  # missing, or equal ends, which say nothing
-        return "; we cannot tell whether the share differs from it"
-    if row["ci_low"] <= row["chance"] <= row["ci_high"]:
-        return "; the share is not distinguishable from it"
-    return ""
 
 
 def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
