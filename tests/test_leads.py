@@ -120,12 +120,31 @@ def test_nothing_follows_from_a_model_at_chance():
     assert "(5 test samples, too few for an interval)" in few
     unclear = "we cannot tell whether the share differs from it."
     assert few.endswith(unclear)
-    assert comparison_leads.zero_shot(table.assign(share=0.0, ci_low=0.0, ci_high=0.0)).endswith(
-        unclear
-    )
+    none = table.assign(share=0.0, ci_low=0.0, ci_high=0.0)
+    assert comparison_leads.zero_shot(none).endswith(unclear)
     assert comparison_leads.zero_shot(table, ["es"]).endswith(
         f"One of the two is {RULE} in Spanish, so its influence scores mean nothing."
     )
+
+
+def test_many_languages_are_given_as_ranges():
+    row = {"what": "translations", "sign": "positive", "test_samples": 25, "accuracy_seen": 0.8}
+    each = [
+        {"language": "es", "share": 0.08, "ci_low": 0.02, "ci_high": 0.17, "chance": 0.04},
+        {"language": "de", "share": 0.10, "ci_low": 0.08, "ci_high": 0.13, "chance": 0.01},
+        {"language": "fr", "share": 0.15, "ci_low": 0.11, "ci_high": 0.20, "chance": 0.02},
+    ]
+    table = pd.DataFrame([row | one | {"accuracy": 0.7 + one["share"]} for one in each])
+    lead = text(comparison_leads.zero_shot(table))
+    assert lead == (
+        "Trained without each of 3 languages in turn, the model classifies 78 to 85 % of the "
+        "development samples in that language correctly (80 % with it); 8 to 15 % (ends of the "
+        "intervals: 2 to 20 %; 25 test samples a language) of its helpful samples translate one "
+        "in the language that helped before. Chance is 1 to 4 %; in Spanish, the share is not "
+        "distinguishable from it."
+    )
+    weak = text(comparison_leads.zero_shot(table, ["es"]))  # two are left: a sentence each
+    assert "each of" not in weak and f"One of the two is {RULE} in Spanish" in weak
 
 
 def test_removal_is_what_it_does_beyond_random_samples_with_the_same_labels():

@@ -102,9 +102,8 @@ def test_leads_on_seeds():
     assert lead.endswith("another seed alone accounts for 97 % of the change.")
     unclear = comparison_leads.against_seeds(pd.DataFrame([row | {"ci_high": 0.01}]))
     assert unclear.endswith("We cannot tell the two apart.")
-    few = comparison_leads.against_seeds(
-        pd.DataFrame([row | {"ci_low": np.nan, "ci_high": np.nan}])
-    )
+    row |= {"ci_low": np.nan, "ci_high": np.nan}
+    few = comparison_leads.against_seeds(pd.DataFrame([row]))
     assert "too few items for an interval" in few and few.endswith("We cannot tell the two apart.")
 
 
