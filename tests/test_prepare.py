@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 
 import fake_hub
 import numpy as np
@@ -399,10 +401,37 @@ def test_a_run_is_not_started_where_the_one_it_waits_for_failed(monkeypatch, tmp
     assert "2/4 pawsx/without-ko: not started, pawsx/base failed" in lines
 
 
+def test_influence_passes_take_turns_while_others_are_fine_tuned(monkeypatch, tmp_path):
+    """However many runs there are at a time; each pass has its share of the memory."""
+    lock, now, most, shares = threading.Lock(), Counter(), Counter(), {}
+
+    def run(command, env, **_):
+        module = command[2].removeprefix("xl_influence.")
+        with lock:
+            now[module] += 1
+            most[module] = max(most[module], now[module])
+            shares[module] = env["XL_INFLUENCE_WORKERS"]
+        time.sleep(0.2)
+        with lock:
+            now[module] -= 1
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(batch.subprocess, "run", run)
+    monkeypatch.setattr(batch.scores, "is_done", lambda params: False)
+    monkeypatch.setattr(batch, "_describe", lambda params, outcome: "finished")
+    given = {"study": "smoke", "runs_root": str(tmp_path)}
+    wanted = batch.find_runs(given, ["pawsx/base", "marc/base", "xnli/base"])
+    settings = batch.Settings(given, workers=3, passes=1)
+    assert batch.run_all(wanted, settings, lambda line: None) == []
+    assert most == {"finetune": 3, "scores": 1}
+    assert shares == {"finetune": "3", "scores": "1"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
         (["workers=0"], "workers=0: allowed is a whole number from 1"),
+        (["passes=two"], "passes='two': allowed is a whole number from 1"),
         (["runs=base"], "runs='base': allowed is a list"),
         (["runs=[base]"], "'base': allowed is <task>/<variant>"),
         (["runs=[squad/base]"], "task='squad'"),

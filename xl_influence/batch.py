@@ -5,10 +5,15 @@ fine-tunes and scores these runs, four at a time. The output of each goes to `lo
 folder. Finished runs are reused, and a run that was killed continues. If a run fails, we say so and
 go on with the others. With `publish=folder`, the publishable part of each finished run is written
 to that folder (see `publish`): megabytes to copy instead of gigabytes.
+
+Fine-tuning in small batches leaves a GPU mostly idle, so that a dozen can share it. An influence
+pass fills it alone, and is faster the more memory it has. So at most `passes` runs are in that step
+at the same time, however many `workers` there are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,8 +21,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 from . import estimate, runs, scores
@@ -29,13 +35,22 @@ from .tasks import TASKS
 SHOWN = 8  # how many lines we show of the log of a run that failed
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
     """The settings that all runs of a batch share."""
 
     given: dict[str, Any]  # parameters given, task and variant aside
     workers: int = 1  # runs at a time
+    passes: int = 0  # influence passes at a time; 0: as many as runs
     publish_to: str | Path | None = None  # folder to publish each run to; None: do not publish
+    turn: BoundedSemaphore = field(init=False, repr=False)  # held during an influence pass
+
+    def __post_init__(self) -> None:
+        self.turn = BoundedSemaphore(self.at_once("scores"))
+
+    def at_once(self, module: str) -> int:
+        """Return how many processes of a step run at the same time."""
+        return (self.passes or self.workers) if module == "scores" else self.workers
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,7 @@ def _run(params: Influence, settings: Settings) -> Outcome:
     start, folder = time.time(), runs.folder(params)
     steps: list[tuple[str, dict[str, Any]]] = []
     if not scores.is_done(params):
-        steps.append(("scores", {}))
+        steps += [("finetune", {}), ("scores", {})]
     if settings.publish_to:
         steps.append(("publish", {"target": str(settings.publish_to)}))
     if not steps:
@@ -153,14 +168,15 @@ def _run(params: Influence, settings: Settings) -> Outcome:
     with (folder / "log.txt").open("w") as log:
         for module, more in steps:
             pairs = [f"{key}={json.dumps(value)}" for key, value in (values | more).items()]
-            done = subprocess.run(
-                [sys.executable, "-m", f"xl_influence.{module}", *pairs],
-                env=_make_environment(settings.workers),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
+            with settings.turn if module == "scores" else contextlib.nullcontext():
+                done = subprocess.run(
+                    [sys.executable, "-m", f"xl_influence.{module}", *pairs],
+                    env=_make_environment(settings.at_once(module)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
             if done.returncode:
                 break
     return Outcome(done.returncode, time.time() - start)
@@ -196,8 +212,8 @@ def _describe(params: Run, outcome: Outcome) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line.
 
-    key=value, and `workers` (1), `runs` (by default base of `task`, or of every task), `publish`
-    (a folder).
+    key=value, and `workers` (1), `passes` (as `workers`), `runs` (by default base of `task`, or of
+    every task), `publish` (a folder).
     """
     if set(arguments) & {"-h", "--help"}:
         print(__doc__)
@@ -217,10 +233,8 @@ def main(arguments: Sequence[str]) -> int:
 def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, Parameters]]:
     """Return the settings of the batch and the parameters of its runs, by name."""
     given = parse(arguments)
-    workers, names = given.pop("workers", 1), given.pop("runs", None)
-    publish_to = given.pop("publish", None)
-    if type(workers) is not int or workers < 1:
-        raise ParameterError(f"workers={workers!r}: allowed is a whole number from 1")
+    names, publish_to = given.pop("runs", None), given.pop("publish", None)
+    workers, passes = (_pop_number(given, key) for key in ("workers", "passes"))
     if names is not None and not isinstance(names, list):
         raise ParameterError(
             f"runs={names!r}: allowed is a list, as in runs=[pawsx/base,pawsx/without-ko]"
@@ -230,7 +244,16 @@ def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, Pa
         names = [f"{task}/base" for task in tasks]
     if publish_to:
         publish_to = Path(publish_to).expanduser().resolve()
-    return Settings(given, workers, publish_to), find_runs(given, names)
+    settings = Settings(given, workers or 1, passes or 0, publish_to)
+    return settings, find_runs(given, names)
+
+
+def _pop_number(given: dict[str, Any], key: str) -> int | None:
+    """Take a number of processes out of `given`; None if it is not there."""
+    found = given.pop(key, None)
+    if found is not None and (type(found) is not int or found < 1):
+        raise ParameterError(f"{key}={found!r}: allowed is a whole number from 1")
+    return found
 
 
 if __name__ == "__main__":
