@@ -25,20 +25,16 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked, and equal on any machine
 
+import yaml
+
 from xl_influence import finetune, notebook, pages, params, prepare, retraining, runs, scores
 from xl_influence.manifest import read_manifest
 from xl_influence.tasks import TASKS
 
 TASK = "pawsx"
-GIVEN = {
-    "study": "smoke",
-    "task": TASK,
-    "train_size": 40,
-    "epochs": 4,
-    "shard_size": 20,
-    "test_size": 2,
-    "device": "cpu",
-}
+STUDY = "storm"  # the smoke study with these values, in a copy of `params`
+CHANGED = {"study": STUDY, "train_size": 40, "epochs": 4, "shard_size": 20, "other_seeds": []}
+GIVEN = {"study": STUDY, "task": TASK, "device": "cpu"}
 NOT_COMPARED = ("finetune_cost", "scores_cost", "parameters")  # times, and where the run is
 POLL = 0.01  # seconds between looks at a step that may finish
 
@@ -69,7 +65,7 @@ def do_book(merged: dict[str, Any], folder: Path) -> None:
     shutil.copytree(params.root() / "notebooks", place, dirs_exist_ok=True)
     empty = json.dumps({"index": {}, "parts": {}})
     (runs.folder(merged) / "explorer.json").write_text(empty)
-    pages.gather("smoke", str(folder), folder / "pages", "smoke", str(folder))
+    pages.gather(STUDY, str(folder), folder / "pages", STUDY, str(folder))
 
 
 def do_analysis(merged: dict[str, Any], folder: Path) -> None:
@@ -93,6 +89,19 @@ STEPS = {
     "analysis": Step(do_analysis, 5),
     "book": Step(do_book, 5),
 }
+
+
+def make_root(folder: Path) -> Path:
+    """Make a copy of the project in which the study exists; only `params` is really copied."""
+    project = params.root()
+    for path in project.iterdir():
+        if path.name != "params" and not path.name.startswith("."):
+            (folder / path.name).symlink_to(path)
+    shutil.copytree(project / "params", folder / "params")
+    studies = folder / "params" / "studies"
+    values = yaml.safe_load((studies / "smoke.yaml").read_text(encoding="utf-8")) | CHANGED
+    (studies / f"{STUDY}.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    return folder
 
 
 def start(step: Step, folder: Path) -> int:
@@ -220,8 +229,10 @@ def main() -> int:
     rng, results = random.Random(given.seed), []
     share = given.kills / sum(step.kills for step in STEPS.values())
     with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / "before"
+        before, project = Path(folder) / "before", Path(folder) / "project"
         before.mkdir()
+        project.mkdir()
+        os.chdir(make_root(project))
         for name, step in STEPS.items():
             kills = round(step.kills * share) if name in given.steps else 0
             found = storm(name, kills, before, Path(folder), rng)
