@@ -62,6 +62,17 @@ def test_ranks_terms_and_translations():
     assert index["trained"] == {"en": 2, "de": 2}
 
 
+def test_a_sample_says_in_how_many_models_with_other_seeds_it_is_found_again():
+    run = make_case()
+    scores, train, test = run
+    other = scores.assign(dot=-scores["dot"])  # what helped hurts there
+    index, parts = describe(others={"seed-1": run, "seed-2": (other, train, test)})
+    assert index["seeds"] == 2
+    found = {row["uid"]: row["again"] for row in parts["test-0"]["rows"]["positive"]}
+    assert found == {"en1": 1, "de1": 1}  # top 2 of en9 in one model
+    assert describe()[0]["seeds"] == 0
+
+
 def test_a_list_holds_only_samples_of_its_sign():
     _, parts = describe()
     rows = parts["test-0"]["rows"]

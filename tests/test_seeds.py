@@ -40,6 +40,14 @@ def test_how_much_of_the_top_k_is_the_same_with_another_seed(small):
     assert lookup(one, test_lang="en", sign="negative")["share"] == 0
 
 
+def test_in_how_many_models_a_sample_is_among_the_most_influential(small):
+    swapped = (cube(VALUES[:, ::-1], TRAIN, TEST), TRAIN, TEST)
+    counts = sharing.count_again(small, {"seed-1": swapped, "seed-2": small}, top_k=2)
+    # en7: de0, de1 in the one, en0, de0 in the other; de7: the other way round
+    assert counts["positive"].tolist() == [[1, 0, 2, 1], [1, 0, 2, 1]]
+    assert not sharing.count_again(small, {}, top_k=2)["negative"].any()
+
+
 def test_runs_on_other_samples_are_refused(small):
     scores, train, test = small
     other = train.assign(uid=["en0", "en2", "de0", "de1"])

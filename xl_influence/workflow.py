@@ -81,6 +81,7 @@ def compared(merged: Parameters, source: Mapping[str, str]) -> dict[str, list[Pa
     for_five_questions = [*without, *most] if len(other["languages"]) > 1 else []
     return {
         "03-quality": [retrained],
+        "02-influence": find_seeds(merged),
         "04-cross-language-influence": find_seeds(merged),
         "07-zero-shot": [
             other,

@@ -119,6 +119,13 @@
     return fold;
   };
 
+  // Whether a model with another seed ranks the sample as high.
+  const describeSeeds = (row) => {
+    const { seeds, top_k: k } = xl.data;
+    if (!seeds || row.rank > k) return "";
+    return `in the top ${k} with ${row.again} of ${xl.count(seeds, "other seed")}`;
+  };
+
   // Lists -----------------------------------------------------------------------------------------
 
   const makeRow = (row, sign) =>
@@ -133,6 +140,7 @@
         row.phenomenon,
         xl.describeOrigin(row),
         row.twin && make("span", { class: "xl-twin" }, "near-duplicate"),
+        describeSeeds(row),
       ),
       make(
         "p",

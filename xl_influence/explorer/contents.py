@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pandas as pd
 import xarray as xr
@@ -20,6 +20,9 @@ from .lists import OF_EACH, STRONGEST, describe_tests
 from .near_duplicates import name_rule
 from .run_data import RunData
 from .samples import describe_prediction
+
+if TYPE_CHECKING:
+    from ..scores import Scored
 
 
 class Described(TypedDict):
@@ -38,6 +41,7 @@ def describe(
     top_k: int,
     title: str | None = None,
     pool: pd.DataFrame | None = None,
+    others: Mapping[str, Scored] | None = None,
 ) -> Described:
     """Collect the explorer's data.
 
@@ -56,6 +60,8 @@ def describe(
     pool
         The rows that the test samples were chosen from, with their texts. From here come a test
         item's English text and its other translations where they are not among the test samples.
+    others
+        Name → the same run with another seed.
 
     Returns
     -------
@@ -63,7 +69,8 @@ def describe(
         `index`: `title`; `classes`; `languages` (names and colours); `epochs`, `groups`; `trained`
         (language → training samples); `top_k`; `strongest` and `of_each`, how many samples a list
         shows, in all and of each language and label; `limit`, the end of the scale, and `bounded`,
-        whether no score can be larger; `parallel`; `twins`, by what near-duplicates are found;
+        whether no score can be larger; `parallel`; `seeds`, how many models with another seed there
+        are; `twins`, by what near-duplicates are found;
         `texts`, whether there are any; `first`, the row of the most telling test sample, and its
         `deviation`; `untested` (item → language → texts); and `tests`, for every test sample its
         texts, prediction and `shares` (sign → language → samples in the top k).
@@ -71,7 +78,7 @@ def describe(
         `parts`: `test-<row>`, as from `lists.describe_test`, and `train` and `train-<number>`, as
         from `by_train_sample.describe_train`.
     """
-    run = RunData.of(scores, train, test, pool, top_k)
+    run = RunData.of(scores, train, test, pool, top_k, others or {})
     chunks = find_chunks(run)
     parts = {f"test-{row}": part for row, part in enumerate(describe_tests(run, chunks))}
     parts |= describe_train(run, chunks)
@@ -93,6 +100,7 @@ def describe(
         "limit": run.limit,
         "bounded": run.bounded,
         "parallel": run.describer.parallel,
+        "seeds": run.seeds,
         "twins": name_rule(train, test),
         "texts": any(one["texts"] for one in tests),
         "first": first,

@@ -59,7 +59,8 @@ def describe_test(
 
         `rows`: sign → training samples, the strongest first, and only those whose influence has
         that sign. Each is what `Describer.describe_train` says, with `rank` (from 1), `influence`,
-        what each of the `epochs` and `groups` adds to it (in their order), `twin` (whether it is a
+        what each of the `epochs` and `groups` adds to it (in their order), `again` (in the top k of
+        how many models with another seed, if there are any), `twin` (whether it is a
         near-duplicate), `chunk` (the part that has its way back) and, in a parallel task, its
         `translations` (uid, influence, rank, chunk).
     """
@@ -119,6 +120,7 @@ def _describe_row(
         "influence": shorten(values[row]),
         "epochs": [shorten(value) for value in terms.sum(-1)] if run.epochs else [],
         "groups": [shorten(value) for value in terms.reshape(-1, terms.shape[-1]).sum(0)],
+        **({"again": int(run.again[sign][test, row])} if run.seeds else {}),
         "twin": bool(run.near_duplicates[test, row]),
         "chunk": int(chunks[row]),
         "translations": [

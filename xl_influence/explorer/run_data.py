@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from .. import influence
-from ..sharing import SIGNS, parallel, top_samples
+from ..sharing import SIGNS, count_again, parallel, top_samples
 from .near_duplicates import find_near_duplicates
 from .samples import Describer
 
@@ -45,6 +46,11 @@ class RunData:
         What it says of every training sample.
     translations : list of list of int
         For every training sample the rows of its translations.
+    seeds : int
+        How many models with other seeds there are.
+    again : dict
+        Sign → in how many of these a training sample is in the top k of a test sample, (test,
+        train).
     """
 
     scores: xr.Dataset
@@ -59,6 +65,8 @@ class RunData:
     describer: Describer
     described: list[dict[str, Any]]
     translations: list[list[int]]
+    seeds: int
+    again: dict[str, np.ndarray]
 
     @classmethod
     def of(
@@ -68,12 +76,13 @@ class RunData:
         test: pd.DataFrame,
         pool: pd.DataFrame | None,
         top_k: int,
+        others: Mapping[str, Any],
     ) -> RunData:
         """Collect the data of a run.
 
         Parameters
         ----------
-        scores, train, test, pool, top_k
+        scores, train, test, pool, top_k, others
             As in `contents.describe`.
         """
         values = influence.influence(scores).to_numpy()  # (test, train)
@@ -93,6 +102,8 @@ class RunData:
             describer=describer,
             described=[describer.describe_train(sample) for sample in train.itertuples()],
             translations=_find_translations(train),
+            seeds=len(others),
+            again=count_again((scores, train, test), others, top_k=top_k),
         )
 
     @property

@@ -38,7 +38,7 @@ from .languages import (
 from .multi_language import by_language
 from .network import by_group, contributions, has_groups, shared_tokens, token_kinds
 from .script_shares import scripts, wholly_in_script
-from .seeds import over_seeds, shared_by_seeds, zero_shot_against_seeds
+from .seeds import count_again, over_seeds, shared_by_seeds, zero_shot_against_seeds
 from .strength import distribution, mean_influence, mean_influence_by_sample
 from .translations import (
     reinforcement,
@@ -70,6 +70,7 @@ __all__ = [
     "composition_with_and_without",
     "composition_with_and_without_by_sample",
     "contributions",
+    "count_again",
     "cross_language",
     "cross_language_by_sample",
     "distribution",

@@ -100,21 +100,46 @@ def shared_by_seeds(
     """
     scores, train, test = run[:3]
     check(scores, train, test)
-    before = most_influential(scores, top_k)
-    shares: dict[str, list[np.ndarray]] = {sign: [] for sign in SIGNS}
+    before, again = most_influential(scores, top_k), count_again(run, others, top_k=top_k)
+    shares = {
+        sign: np.take_along_axis(again[sign], before[sign].rows, 1).mean(1) / len(others)
+        for sign in SIGNS
+    }
+    each = pd.concat(
+        samples_of(test).assign(sign=sign, share=share, chance=top_k / len(train))
+        for sign, share in shares.items()
+    )
+    return by_sign(summary(with_all(each), ["test_lang", "sign"], bootstrap))
+
+
+def count_again(run: Run, others: Mapping[str, Run], *, top_k: int) -> dict[str, np.ndarray]:
+    """Count in how many models with another seed a sample is among the most influential.
+
+    Parameters
+    ----------
+    run, others, top_k
+        As for `shared_by_seeds`; here `others` may be empty.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Sign → (test, train) int8: how many of `others` have the training sample in the top k of
+        the test sample.
+
+    Raises
+    ------
+    SharingError
+        A run has other samples.
+    """
+    _, train, test = run[:3]
+    counts = {sign: np.zeros((len(test), len(train)), np.int8) for sign in SIGNS}
     for variant, other in others.items():
         for name, frame, same in (("training", other[1], train), ("test", other[2], test)):
             if list(frame["uid"]) != list(same["uid"]):
                 raise SharingError(f"the run {variant} has other {name} samples")
-        after = most_influential(other[0], top_k)
-        for sign, found in shares.items():
-            pairs = zip(before[sign].rows, after[sign].rows, strict=True)
-            found.append(np.array([np.isin(was, now).mean() for was, now in pairs]))
-    each = pd.concat(
-        samples_of(test).assign(sign=sign, share=np.mean(found, axis=0), chance=top_k / len(train))
-        for sign, found in shares.items()
-    )
-    return by_sign(summary(with_all(each), ["test_lang", "sign"], bootstrap))
+        for sign, top in most_influential(other[0], top_k).items():
+            counts[sign][np.arange(len(test))[:, None], top.rows] += 1
+    return counts
 
 
 def zero_shot_against_seeds(
