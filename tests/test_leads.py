@@ -143,6 +143,8 @@ def test_many_languages_are_given_as_ranges():
         "in the language that helped before. Chance is 1 to 4 %; in Spanish, the share is not "
         "distinguishable from it."
     )
+    clear = comparison_leads.zero_shot(table.assign(chance=0.01))
+    assert text(clear).endswith("that helped before. Chance is 1 %.")
     weak = text(comparison_leads.zero_shot(table, ["es"]))  # two are left: a sentence each
     assert "each of" not in weak and f"One of the two is {RULE} in Spanish" in weak
 

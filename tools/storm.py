@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -179,8 +180,8 @@ def read_bits(folder: Path) -> dict[str, str]:
             kept = read_manifest(path.parent)
             kept = {key: value for key, value in kept.items() if key not in NOT_COMPARED}
             content = json.dumps(kept, sort_keys=True).encode()
-        if path.suffix == ".yaml":  # a notebook's parameters, with the folder
-            content = content.replace(str(folder).encode(), b"")
+        if path.suffix == ".yaml":  # a notebook's parameters, with the folder that it ran in
+            content = re.sub(re.escape(str(folder.parent).encode()) + rb"/\w+", b"", content)
         found[name] = hashlib.sha256(content).hexdigest()
     return found
 

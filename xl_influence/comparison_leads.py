@@ -60,17 +60,19 @@ def _many_languages(rows: pd.DataFrame, what: str) -> str:
     found = f"of the samples in other languages that helped before, {shares} help again"
     if what == "translations":
         found = f"{shares} of its helpful samples translate one in the language that helped before"
-    same = (rows["ci_low"] <= rows["chance"]) & (rows["chance"] <= rows["ci_high"])
-    note = (
-        f"; in {listed([name_language(lang) for lang in rows.loc[same, 'language']])}, the share "
-        "is not distinguishable from it"
-    )
     return (
         f"Trained without each of {len(rows)} languages in turn, the model classifies "
         f"{_lowest_to_highest(rows['accuracy'])} of the development samples in that language "
         f"correctly ({_lowest_to_highest(rows['accuracy_seen'])} with it); {found}. Chance is "
-        f"{_lowest_to_highest(rows['chance'])}{note if same.any() else ''}."
+        f"{_lowest_to_highest(rows['chance'])}{_name_those_at_chance(rows)}."
     )
+
+
+def _name_those_at_chance(rows: pd.DataFrame) -> str:
+    """Name the languages whose share's interval covers chance, if there are any."""
+    same = (rows["ci_low"] <= rows["chance"]) & (rows["chance"] <= rows["ci_high"])
+    names = [name_language(lang) for lang in rows.loc[same, "language"]]
+    return f"; in {listed(names)}, the share is not distinguishable from it" if names else ""
 
 
 def _lowest_to_highest(values: pd.Series) -> str:
