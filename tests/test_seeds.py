@@ -115,6 +115,22 @@ def test_leads_on_seeds():
     assert "too few items for an interval" in few and few.endswith("We cannot tell the two apart.")
 
 
+def test_seeds_across_tasks():
+    by_k = pd.DataFrame(
+        [{"test_lang": "all", "sign": "positive", "k": 100, "lowest": 0.75, "highest": 0.76}]
+    )
+    shared = pd.DataFrame([{"test_lang": "all", "sign": "positive", "share": 0.17, "chance": 0.01}])
+    lead = comparison_leads.seeds_across_tasks(
+        {"XNLI": (by_k, shared), "MARC": (by_k, shared.assign(share=0.21))}, 100
+    )
+    assert lead.replace(SPACE, " ") == (
+        "In models that differ in their seed only, the share of other languages in the top 100 is "
+        "75 to 76 % (XNLI) and 75 to 76 % (MARC), lowest to highest. Of the 100 most helpful "
+        "samples themselves, 17 % (XNLI) and 21 % (MARC) are the same with another seed; chance "
+        "is 1 %."
+    )
+
+
 def test_other_seeds_are_of_base_only():
     base = params.merge({"study": "smoke", "task": "pawsx", "other_seeds": [1, 4]})
     assert [run["variant"] for run in workflow.find_seeds(base)] == ["seed-1", "seed-4"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -162,6 +162,31 @@ def other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
         f"account for {listed(parts)} (lowest to highest). But the samples differ: "
         f"{_share(helpful)} of the {top_k} most helpful and {_share(harmful)} of the {top_k} "
         f"most harmful are the same with another seed. Chance is {percent(helpful['chance'])}."
+    )
+
+
+def seeds_across_tasks(by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], top_k: int) -> str:
+    """Say for all tasks what another seed changes: the share of other languages, and the samples.
+
+    Parameters
+    ----------
+    by_task : mapping
+        A task's title → its two tables, as `other_seeds` takes them.
+    top_k : int
+        The study's k.
+    """
+    shares, same = [], []
+    for title, (by_k, shared) in by_task.items():
+        rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")]
+        row = rows.set_index("k").loc[top_k]
+        shares.append(f"{interval(row['lowest'], row['highest'])} ({title})")
+        found = shared[(shared["test_lang"] == "all") & (shared["sign"] == "positive")].iloc[0]
+        same.append(f"{percent(found['share'])} ({title})")
+    return (
+        f"In models that differ in their seed only, the share of other languages in the top "
+        f"{top_k} is {listed(shares)}, lowest to highest. Of the {top_k} most helpful samples "
+        f"themselves, {listed(same)} are the same with another seed; chance is "
+        f"{percent(found['chance'])}."
     )
 
 
