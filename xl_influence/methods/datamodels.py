@@ -245,34 +245,29 @@ def lds(
     -------
     pandas.DataFrame
         `method`, `lds` (mean over test samples), `ci_low`, `ci_high`, `least`, `most` (the lowest
-        and the highest mean of an item), `null_low`, `null_high`, `p` (see `compare_with_luck`),
-        `best_low`, `best_high`, `p_best` (the same for the highest LDS of all methods that are no
-        controls), `ceiling`, `of_ceiling` (NaN where the ceiling is 0), `subsets`, `shuffles`,
-        `seeds`, `test_samples`, `items`.
+        and the highest mean of an item), `null_low`, `null_high`, `p`, `best_low`,
+        `best_high`, `p_best` (see `compare_with_luck`; controls do not count as tried), `ceiling`,
+        `of_ceiling` (NaN where the ceiling is 0), `subsets`, `shuffles`, `seeds`, `test_samples`,
+        `items`.
     """
     sizes, mean, rows = masks.sum(1), outcomes.mean(0), []
     ceiling = float(split_half_ceiling(outcomes, sizes).mean())
-    counts = [len(masks), shuffles, len(outcomes), len(items), items.nunique()]
-    each = {name: lds_by_sample(found, masks, mean) for name, found in values.items()}
-    lucky = _shuffle(values, masks, mean, draw_orders(sizes, groups, n=shuffles))
-    best = np.max([lucky[name] for name in values if kind_of(name) != "control"], axis=0)
-    for name, by_sample in each.items():
-        value = float(by_sample.mean())
-        ends = [*interval_of_mean(by_sample, bootstrap, items), *range_of_items(by_sample, items)]
-        luck = [*compare_with_luck(value, lucky[name]), *compare_with_luck(value, best)]
-        share = value / ceiling if ceiling else np.nan
-        rows.append([name, value, *ends, *luck, ceiling, share, *counts])
-    columns = ["method", "lds", "ci_low", "ci_high", "least", "most", "null_low", "null_high", "p"]
-    columns += ["best_low", "best_high", "p_best", "ceiling", "of_ceiling"]
-    columns += ["subsets", "shuffles", "seeds", "test_samples", "items"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _shuffle(
-    values: Mapping[str, np.ndarray], masks: np.ndarray, outcomes: np.ndarray, orders: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return every method's LDS with the outcomes (subset, test) in each order: name → (order,)."""
-    return {
-        name: correlate_shuffled(_predict(found, masks), outcomes.T, masks.sum(1), orders)
-        for name, found in values.items()
-    }
+    orders = draw_orders(sizes, groups, n=shuffles)
+    for name, found in values.items():
+        each = lds_by_sample(found, masks, mean)
+        ends = [*interval_of_mean(each, bootstrap, items), *range_of_items(each, items)]
+        rows.append([name, each.mean(), *ends])
+    table = pd.DataFrame(rows, columns=["method", "lds", "ci_low", "ci_high", "least", "most"])
+    predicted = [_predict(found, masks) for found in values.values()]
+    lucky = np.stack([correlate_shuffled(each, mean.T, sizes, orders) for each in predicted])
+    tested = np.array([kind_of(name) != "control" for name in values])
+    luck = compare_with_luck(table["lds"].to_numpy(), lucky, tested)
+    return pd.concat([table, luck], axis=1).assign(
+        ceiling=ceiling,
+        of_ceiling=table["lds"] / ceiling if ceiling else np.nan,
+        subsets=len(masks),
+        shuffles=shuffles,
+        seeds=len(outcomes),
+        test_samples=len(items),
+        items=items.nunique(),
+    )

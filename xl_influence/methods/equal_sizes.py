@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from .comparison import centre_ranks, correlate_ranks
 
@@ -123,32 +124,40 @@ def draw_orders(
     return orders
 
 
-def compare_with_luck(value: float, lucky: np.ndarray) -> tuple[float, float, float]:
-    """Say where a value lies among those that luck gives.
+def compare_with_luck(found: np.ndarray, lucky: np.ndarray, tested: np.ndarray) -> pd.DataFrame:
+    """Say where each method's result lies among those that luck gives.
 
     Parameters
     ----------
-    value : float
-        What was measured.
+    found : numpy.ndarray
+        (method,): what was measured.
     lucky : numpy.ndarray
-        (order,), the same with shuffled outcomes.
+        (method, order): the same with shuffled outcomes, in the same orders for all methods.
+    tested : numpy.ndarray
+        (method,), bool: the methods that count as tried, at least one. Controls do not.
 
     Returns
     -------
-    tuple of float
-        The ends of the middle `MIDDLE` per cent of `lucky`, and the one-sided p-value: the share of
-        values that are at least as high, with what was measured among them.
+    pandas.DataFrame
+        By method: `null_low`, `null_high` (the middle `MIDDLE` per cent of what luck gives) and `p`
+        (one-sided: the share of orders that give as much or more, with what was measured among
+        them); `best_low`, `best_high` and `p_best`, the same for the highest of the methods tried.
 
-    Examples
-    --------
-    >>> low, high, p = compare_with_luck(0.98, np.linspace(0, 1, 101))
-    >>> round(low, 3), round(high, 3), round(p, 3)
-    (0.025, 0.975, 0.039)
+    Raises
+    ------
+    ValueError
+        No method was tried.
     """
-    tail = (100 - MIDDLE) / 2
-    low, high = np.percentile(lucky, [tail, 100 - tail])
-    as_high = int((lucky >= value - ROUNDING).sum())
-    return float(low), float(high), (1 + as_high) / (1 + len(lucky))
+    if not tested.any():
+        raise ValueError(f"{len(tested)} controls: allowed are one or more methods beside them")
+    best = lucky[tested].max(0)[None]
+    tails = [(100 - MIDDLE) / 2, (100 + MIDDLE) / 2]
+    columns = {}
+    for name, given in (("null", lucky), ("best", best)):
+        columns[f"{name}_low"], columns[f"{name}_high"] = np.percentile(given, tails, axis=1)
+        as_high = (given >= found[:, None] - ROUNDING).sum(1)
+        columns["p" if name == "null" else "p_best"] = (1 + as_high) / (1 + lucky.shape[1])
+    return pd.DataFrame({name: np.broadcast_to(each, len(found)) for name, each in columns.items()})
 
 
 def _of_equal_size(sizes: np.ndarray) -> list[np.ndarray]:
