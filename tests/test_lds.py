@@ -58,8 +58,9 @@ def test_lds_is_one_for_the_truth_and_zero_for_random_scores(outcomes):
     assert [least, most] == pytest.approx([each.min(), each.max()])
     counts = found.loc["truth", ["subsets", "shuffles", "seeds", "test_samples", "items"]]
     assert counts.tolist() == [80, 999, 2, 8, 8]
-    with pytest.raises(ValueError, match="allowed are"):
-        lds.lds_by_sample(values, masks[:, :-1], noisy[0])
+    for wrong in (values[None], values[:, :-1], values[:-1]):
+        with pytest.raises(ValueError, match="allowed are"):
+            lds.lds_by_sample(wrong, masks, noisy[0])
 
 
 def test_the_ceiling_is_what_the_truth_reaches(outcomes):

@@ -147,8 +147,8 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
     ValueError
         The shapes do not match.
     """
-    n_test, n_train = values.shape
-    if masks.shape[1:] != (n_train,) or outcomes.shape != (len(masks), n_test):
+    allowed = values.ndim == 2 and masks.shape[1:] == values.shape[1:]
+    if not allowed or outcomes.shape != (len(masks), len(values)):
         raise ValueError(
             f"values {values.shape}, masks {masks.shape}, outcomes {outcomes.shape}: allowed are "
             "(test, train), (subset, train) and (subset, test)"
