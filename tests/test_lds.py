@@ -46,24 +46,21 @@ def test_language_subsets_lack_a_part_of_one_language_only():
 def test_lds_is_one_for_the_truth_and_zero_for_random_scores(outcomes):
     values, masks, noisy = outcomes
     assert lds.lds_by_sample(values, masks, masks @ values.T) == pytest.approx(1)
-    random = np.random.default_rng(1).normal(size=(40, *values.shape))
-    items = pd.Series(range(8)).astype(str)
-    found = methods.lds({"truth": values, "random": random}, masks, noisy, items, bootstrap=FEW)
-    found = found.set_index("method")
-    assert abs(found.loc["random", "lds"]) < 0.05
-    assert found.loc["truth", "ci_low"] > 0.6
-    low, high = found.loc["random", ["draw_low", "draw_high"]]
-    assert -0.3 < low < found.loc["random", "lds"] < high < 0.3, "single draws vary more"
-    assert found.loc["truth", "draw_low"] == found.loc["truth", "draw_high"]
+    random = np.random.default_rng(1).normal(size=values.shape)
+    items, both = pd.Series(range(8)).astype(str), {"truth": values, "random": random}
+    found = methods.lds(both, masks, noisy, items, shuffles=999, bootstrap=FEW).set_index("method")
+    assert found.loc["truth", "ci_low"] > 0.6 and found.loc["truth", "p"] == pytest.approx(0.001)
+    low, value, high = found.loc["random", ["null_low", "lds", "null_high"]]
+    assert -0.2 < low < value < high < 0.2 and found.loc["random", "p"] > 0.025
+    assert found["best_high"].nunique() == 1 and found["best_high"].iloc[0] > high
     least, most = found.loc["truth", ["least", "most"]]
     each = lds.lds_by_sample(values, masks, noisy.mean(0))  # each sample is its own item
     assert [least, most] == pytest.approx([each.min(), each.max()])
-    assert found.loc["truth", ["subsets", "seeds", "test_samples", "items"]].tolist() == [
-        *(80, 2),
-        *(8, 8),
-    ]
-    with pytest.raises(ValueError, match="allowed are"):
-        lds.lds_by_sample(values, masks[:, :-1], noisy[0])
+    counts = found.loc["truth", ["subsets", "shuffles", "seeds", "test_samples", "items"]]
+    assert counts.tolist() == [80, 999, 2, 8, 8]
+    for wrong in (values[None], values[:, :-1], values[:-1]):
+        with pytest.raises(ValueError, match="allowed are"):
+            lds.lds_by_sample(wrong, masks, noisy[0])
 
 
 def test_the_ceiling_is_what_the_truth_reaches(outcomes):
@@ -91,14 +88,10 @@ def test_the_size_of_a_subset_predicts_nothing():
     assert lds.lds_by_sample(values, masks, predicted) == pytest.approx(1)
 
 
-def test_subsets_are_correlated_among_those_of_equal_size_by_hand():
-    sizes = np.array([5, 5, 5, 9, 9, 9, 9, 7])  # 7 is alone and does not count
-    a = np.array([[1.0, 2, 3, 10, 20, 30, 40, 0]])
-    b = np.array([[1.0, 2, 3, 4, 3, 2, 1, 99]])
-    # +1 with weight 3, −1 with weight 4
-    assert lds.correlate_by_size(a, b, sizes) == pytest.approx([-1 / 7])
-    with pytest.raises(ValueError, match="2 subsets: at least 3 must have the same size"):
-        lds.correlate_by_size(a[:, :2], b[:, :2], sizes[:2])
+def test_subsets_say_which_language_they_lack():
+    lang = pd.Series(["en"] * 8 + ["de"] * 8 + ["es"] * 8)
+    masks = lds.draw_language_subsets(lang, 12)
+    assert subsets.find_lost(masks, lang).tolist() == ["en", "de", "es"] * 4
 
 
 def measured(reliability, seeds, subsets, n_test=40):

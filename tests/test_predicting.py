@@ -301,8 +301,9 @@ def test_a_run_with_other_languages_is_not_the_studys_own():
 
 
 LDS_COLUMNS = [
-    *("kind", "method", "lds", "ci_low", "ci_high", "least", "most", "draw_low", "draw_high"),
-    *("chance", "ceiling", "of_ceiling", "subsets", "seeds", "test_samples", "items"),
+    *("kind", "method", "lds", "ci_low", "ci_high", "least", "most", "null_low", "null_high", "p"),
+    *("best_low", "best_high", "p_best", "ceiling", "of_ceiling"),
+    *("subsets", "shuffles", "seeds", "test_samples", "items"),
 ]
 
 
@@ -312,8 +313,9 @@ def lds_table(rows):
         [
             [
                 *(kind, name, value, low, high, value - 0.1, value + 0.1),
-                *((-0.06, 0.06) if name == "random scores" else (value, value)),
-                *(0, ceiling, value / ceiling if ceiling else np.nan, 100, 2, 25),
+                *(-0.13, 0.12, 0.0004 if value > 0.15 else 0.067),
+                *(-0.04, 0.15, 0.0123),
+                *(ceiling, value / ceiling if ceiling else np.nan, 100, 1000, 2, 25),
                 5 if np.isnan(low) else 25,
             ]
             for kind, name, value, low, high, ceiling in rows
@@ -331,7 +333,6 @@ BETTER = both_kinds(
         ["cosine", 0.1, -0.05, 0.2],
         ["BM25", 0.2, 0.1, 0.3],
         ["random scores", 0.0, -0.01, 0.01],
-        ["shuffled samples", 0.01, -0.02, 0.02],
     ]
 )
 
@@ -419,32 +420,43 @@ def plain(text):
     return text.replace("\u00a0", " ")
 
 
-RANDOM = "The highest of 20 draws of random scores has 0.06."
+HIGHEST = (
+    "The highest LDS is 0.20 (0.10 to 0.30), by BM25, 40 % of the ceiling of 0.50; luck gives the "
+    "best of 2 methods"
+)
+COSINE = "The paper's cosine has 0.10 (−0.05 to 0.20); luck gives it −0.13 to 0.12 (p = 0.067)."
 
 
-def test_the_lead_names_the_best_method_with_interval_and_ceiling():
+def test_the_lead_names_the_best_method_with_interval_ceiling_and_luck():
     assert plain(sentences.lds_lead(BETTER, evidence.BY_LANGUAGE)) == (
         "For subsets that lack a part of one language, 1 of 2 methods predicts retraining better "
-        "than random scores. The highest LDS is 0.20 (0.10 to 0.30), by BM25, 40 % of the ceiling "
-        f"of 0.50. The paper's cosine has 0.10 (−0.05 to 0.20). {RANDOM}"
+        f"than luck. {HIGHEST} −0.04 to 0.15 (p = 0.012). {COSINE}"
+    )
+    low = sentences.lds_lead(BETTER.assign(null_high=0.05, p_best=0.0004), evidence.HALVES)
+    assert "2 of 2 methods predict retraining" in low and "−0.04 to 0.15 (p < 0.001)." in low
+
+
+def test_the_lead_says_so_if_no_method_is_better_than_luck():
+    best_by_luck = BETTER.assign(best_high=0.21, p_best=0.03)
+    assert plain(sentences.lds_lead(best_by_luck, evidence.HALVES)) == (
+        "For random halves, no method clearly predicts retraining: 1 of 2 has a higher LDS than "
+        "luck gives it, but none a higher one than luck gives the best of 2. "
+        f"{HIGHEST} −0.04 to 0.21 (p = 0.030). {COSINE}"
+    )
+    both = sentences.lds_lead(best_by_luck.assign(null_high=0.05), evidence.HALVES)
+    assert "2 of 2 have a higher LDS than luck gives them, but none" in both
+    none = sentences.lds_lead(best_by_luck.assign(null_high=0.2), evidence.HALVES)
+    assert none.startswith(
+        "For random halves, none of 2 methods predicts retraining better than luck. The highest"
     )
 
 
-def test_the_lead_says_so_if_no_method_is_better_than_random():
-    assert plain(sentences.lds_lead(BETTER.assign(ci_low=-0.01), evidence.HALVES)) == (
-        "For random halves, none of 2 methods predicts retraining better than random scores. The "
-        "highest LDS is 0.20 (−0.01 to 0.30), by BM25, 40 % of the ceiling of 0.50. The paper's "
-        f"cosine has 0.10 (−0.01 to 0.20). {RANDOM}"
-    )
-    as_high_as_a_draw = BETTER.assign(lds=0.06, ci_low=0.01)
-    assert "none of 2 methods" in sentences.lds_lead(as_high_as_a_draw, evidence.HALVES)
-
-
-def test_the_lead_makes_no_claim_without_an_interval():
+def test_the_lead_shows_a_range_where_items_are_too_few_for_an_interval():
     rows = [["cosine", 0.2, np.nan, np.nan], ["random scores", 0.0, np.nan, np.nan]]
     assert plain(sentences.lds_lead(both_kinds(rows), evidence.HALVES)) == (
-        "For random halves, the highest LDS of 1 methods is 0.20 (0.10 to 0.30), by cosine, 40 % "
-        f"of the ceiling of 0.50. {RANDOM} 5 items are too few for an interval, so brackets show "
+        "For random halves, 1 of 1 method predicts retraining better than luck. The highest LDS is "
+        "0.20 (0.10 to 0.30), by cosine, 40 % of the ceiling of 0.50; luck gives the best of 1 "
+        "method −0.04 to 0.15 (p = 0.012). 5 items are too few for an interval, so brackets show "
         "their range."
     )
     no_ceiling = sentences.lds_lead(both_kinds(rows, ceiling=0), evidence.HALVES)
@@ -585,12 +597,13 @@ def test_every_table_has_equally_long_rows_and_its_source(results):
         assert "360 trainings, of which the last call did 12 in 1.5 minutes" in text
 
 
-def test_the_table_of_methods_has_controls_ceiling_and_chance(results):
+def test_the_tables_of_methods_have_controls_luck_and_ceiling(results):
     text = plain(retraining_tables.write_table("subsets", results["subsets"]))
-    assert "| BM25 | 0.20 (0.10 to 0.30) | 40 % | 0.20 (0.10 to 0.30) | 40 % |" in text
-    assert "| control: random scores | 0.00 (draws −0.06 to 0.06) | 0 % |" in text
-    assert "| control: shuffled samples |" in text and "highest of 20 draws" in text
-    assert "| **ceiling** | 0.50 |" in text and "| **chance** | 0 |" in text
+    assert text.count("| BM25 | 0.20 (0.10 to 0.30) | −0.13 to 0.12 | < 0.001 | 40 % |") == 2
+    assert "| control: random scores | 0.00 (−0.01 to 0.01) | −0.13 to 0.12 | 0.067 | 0 % |" in text
+    assert "| **best of 2** | 0.20 | −0.04 to 0.15 | 0.012 |  |" in text
+    assert "| **ceiling** | 0.50 |" in text and "1,000 shuffles" in text
+    assert "*Random halves, 100 subsets*" in text and "*By language, 100 subsets*" in text
 
 
 def test_the_tail_patch_has_its_controls_and_a_matrix_of_languages():

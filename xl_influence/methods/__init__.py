@@ -6,9 +6,9 @@ of every method that can be computed for it. `compare` puts the same questions t
 (`remove_language`) or label (`compare_pools`) are taken out, what wins at the top (`leakage`), what
 agrees with influence between languages (`correlate`), what a nearest-neighbour shortcut misses
 (`nearest_first`), and whether long gradients come first (`long_first`). `lds` says how well a
-method predicts retraining on subsets, `find_flipped` how well a score finds changed labels. The
-modules `subsets`, `tail_patch`, `brittleness`, `hurting` and `suspects` are commands that leave
-files.
+method predicts retraining on subsets, beside what luck gives it, `find_flipped` how well a score
+finds changed labels. The modules `subsets`, `tail_patch`, `brittleness`, `hurting` and `suspects`
+are commands that leave files.
 """
 
 from .base import MethodInput, NotAvailableError

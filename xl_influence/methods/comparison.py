@@ -81,12 +81,21 @@ def correlate_ranks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (test,); 0 where a method gives all training samples the same value.
     """
-    from scipy import stats  # takes most of a second to import
-
-    ranks = [stats.rankdata(part, axis=1) for part in (a, b)]
-    x, y = (part - part.mean(1, keepdims=True) for part in ranks)
+    x, y = centre_ranks(a), centre_ranks(b)
     lengths = np.sqrt((x**2).sum(1) * (y**2).sum(1))
     return (x * y).sum(1) / np.where(lengths == 0, 1, lengths)
+
+
+def centre_ranks(values: np.ndarray) -> np.ndarray:
+    """Rank the values in each row and subtract the mean rank; `values` has two dimensions.
+
+    >>> centre_ranks(np.array([[5.0, 7.0, 7.0]])).tolist()
+    [[-1.0, 0.5, 0.5]]
+    """
+    from scipy import stats  # takes most of a second to import
+
+    ranks = stats.rankdata(values, axis=1)
+    return np.asarray(ranks - ranks.mean(1, keepdims=True))
 
 
 def _by_sample(

@@ -7,7 +7,8 @@ rank correlation of prediction and outcome over subsets (Park et al. 2023, TRAK)
 Random halves hardly vary the mix of languages. Subsets that lack a part of one language do, so only
 these speak to a claim about languages. They differ in size, and with less data a model is less
 sure; so we correlate among subsets of equal size, else any positive scores would predict something.
-Training is noisy; the ceiling is what even a perfect method could reach.
+Training is noisy; the ceiling is what even a perfect method could reach. And there are few subsets;
+`equal_sizes` shows what luck gives.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ import pandas as pd
 
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
 from .base import range_of_items
-from .comparison import correlate_ranks
+from .catalogue import kind_of
+from .equal_sizes import (
+    SHUFFLES,
+    compare_with_luck,
+    correlate_by_size,
+    correlate_shuffled,
+    draw_orders,
+)
 
 DROPPED = (0.25, 0.5, 0.75, 1.0)  # parts of a language that stratified subsets lack
 SPLITS = 100  # of the seeds into halves, at most
 NOISE = 0.17  # ceiling that noise alone gives, with 100 subsets and two seeds
-FEWEST = 3  # subsets of equal size that we correlate
 LEAST = 1e-6  # probabilities are kept this far from 0 and 1
 
 
@@ -140,42 +147,18 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
     ValueError
         The shapes do not match.
     """
-    n_test, n_train = values.shape
-    if masks.shape[1:] != (n_train,) or outcomes.shape != (len(masks), n_test):
+    allowed = values.ndim == 2 and masks.shape[1:] == values.shape[1:]
+    if not allowed or outcomes.shape != (len(masks), len(values)):
         raise ValueError(
             f"values {values.shape}, masks {masks.shape}, outcomes {outcomes.shape}: allowed are "
             "(test, train), (subset, train) and (subset, test)"
         )
-    predicted = masks.astype(np.float64) @ values.T  # (subset, test)
-    return correlate_by_size(predicted.T, outcomes.T, masks.sum(1))
+    return correlate_by_size(_predict(values, masks), outcomes.T, masks.sum(1))
 
 
-def correlate_by_size(a: np.ndarray, b: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Correlate ranks among subsets of equal size.
-
-    Parameters
-    ----------
-    a, b : numpy.ndarray
-        Values (test, subset).
-    sizes : numpy.ndarray
-        (subset,). Sizes of fewer than `FEWEST` subsets do not count.
-
-    Returns
-    -------
-    numpy.ndarray
-        (test,): Spearman's correlation, averaged over sizes, each by its number of subsets.
-
-    Raises
-    ------
-    ValueError
-        No size has enough subsets.
-    """
-    groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
-    groups = [rows for rows in groups if len(rows) >= FEWEST]
-    if not groups:
-        raise ValueError(f"{len(sizes)} subsets: at least {FEWEST} must have the same size")
-    found = [correlate_ranks(a[:, rows], b[:, rows]) for rows in groups]
-    return np.average(found, axis=0, weights=[len(rows) for rows in groups])
+def _predict(values: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Sum the values (test, train) over each subset: (test, subset)."""
+    return (masks.astype(np.float64) @ values.T).T
 
 
 def split_half_ceiling(outcomes: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
@@ -235,20 +218,26 @@ def lds(
     outcomes: np.ndarray,
     items: pd.Series,
     *,
+    groups: Sequence[str] | np.ndarray | None = None,
+    shuffles: int = SHUFFLES,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> pd.DataFrame:
-    """Compute every method's LDS, with interval and ceiling.
+    """Compute every method's LDS, with interval, ceiling and what luck gives.
 
     Parameters
     ----------
     values : mapping of str to numpy.ndarray
-        Method → values (test, train), or (draw, test, train), whose results are averaged.
+        Method → values (test, train).
     masks : numpy.ndarray
         (subset, train), bool.
     outcomes : numpy.ndarray
         (seed, subset, test), with two seeds or more.
     items : pandas.Series
         The item of each test sample; they are resampled together.
+    groups : sequence of str or numpy.ndarray, optional
+        The group of each subset, see `draw_orders`; default: all are one group.
+    shuffles : int
+        How often the outcomes are shuffled, with the same orders for all methods.
     bootstrap : Bootstrap
         How the intervals are computed.
 
@@ -256,22 +245,29 @@ def lds(
     -------
     pandas.DataFrame
         `method`, `lds` (mean over test samples), `ci_low`, `ci_high`, `least`, `most` (the lowest
-        and the highest mean of an item), `draw_low`, `draw_high` (the lowest and the highest mean
-        of a draw), `chance` (0), `ceiling`, `of_ceiling` (NaN where the ceiling is 0), `subsets`,
-        `seeds`, `test_samples`, `items`.
+        and the highest mean of an item), `null_low`, `null_high`, `p`, `best_low`,
+        `best_high`, `p_best` (see `compare_with_luck`; controls do not count as tried), `ceiling`,
+        `of_ceiling` (NaN where the ceiling is 0), `subsets`, `shuffles`, `seeds`, `test_samples`,
+        `items`.
     """
-    ceiling = float(split_half_ceiling(outcomes, masks.sum(1)).mean())
-    mean, rows = outcomes.mean(0), []
+    sizes, mean, rows = masks.sum(1), outcomes.mean(0), []
+    ceiling = float(split_half_ceiling(outcomes, sizes).mean())
+    orders = draw_orders(sizes, groups, n=shuffles)
     for name, found in values.items():
-        draws = found if found.ndim == 3 else found[None]
-        by_draw = np.stack([lds_by_sample(draw, masks, mean) for draw in draws])  # (draw, test)
-        each, means = by_draw.mean(0), by_draw.mean(1)
-        low, high = interval_of_mean(each, bootstrap, items)
-        value = float(each.mean())
-        share = value / ceiling if ceiling else np.nan
-        counts = [len(masks), len(outcomes), len(each), items.nunique()]
-        ends = [low, high, *range_of_items(each, items), means.min(), means.max()]
-        rows.append([name, value, *ends, 0.0, ceiling, share, *counts])
-    columns = ["method", "lds", "ci_low", "ci_high", "least", "most", "draw_low", "draw_high"]
-    columns += ["chance", "ceiling", "of_ceiling", "subsets", "seeds", "test_samples", "items"]
-    return pd.DataFrame(rows, columns=columns)
+        each = lds_by_sample(found, masks, mean)
+        ends = [*interval_of_mean(each, bootstrap, items), *range_of_items(each, items)]
+        rows.append([name, each.mean(), *ends])
+    table = pd.DataFrame(rows, columns=["method", "lds", "ci_low", "ci_high", "least", "most"])
+    predicted = [_predict(found, masks) for found in values.values()]
+    lucky = np.stack([correlate_shuffled(each, mean.T, sizes, orders) for each in predicted])
+    tested = np.array([kind_of(name) != "control" for name in values])
+    luck = compare_with_luck(table["lds"].to_numpy(), lucky, tested)
+    return pd.concat([table, luck], axis=1).assign(
+        ceiling=ceiling,
+        of_ceiling=table["lds"] / ceiling if ceiling else np.nan,
+        subsets=len(masks),
+        shuffles=shuffles,
+        seeds=len(outcomes),
+        test_samples=len(items),
+        items=items.nunique(),
+    )

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..prose import interval, percent
 from .catalogue import PAPER, kind_of
-from .controls import DRAWS
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
@@ -25,7 +24,6 @@ from .sentences import NONE, number
 
 MISSING = "not computed yet."
 FEW = "too few for an interval, so brackets show their range"
-CONTROL = "random scores"
 SUBSETS = {HALVES: "For random halves", BY_LANGUAGE: "For subsets that lack a part of one language"}
 
 
@@ -77,30 +75,42 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
     Returns
     -------
     str
-        A method counts as better than random scores if its interval lies above 0 and its LDS above
-        that of every draw of random scores.
+        Methods count as better than luck if their LDS is above what luck gives them, and only if
+        the highest LDS is also above what luck gives the best of all methods.
     """
     rows = table[table["kind"] == kind].set_index("method")
     compared = rows[[kind_of(name) != "control" for name in rows.index]]
     best, n = compared["lds"].idxmax(), len(compared)
-    highest, random = rows.loc[best], rows.loc[CONTROL, "draw_high"]
+    highest = rows.loc[best]
     ceiling = f"{of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
     if not highest["ceiling"]:
         ceiling = "and the ceiling is 0, since the seeds do not agree at all"
-    text = f"is {lds_with_ends(highest)}, by {best}, {ceiling}."
+    text = f"{SUBSETS[kind]}, {_say_better(compared)}. "
+    text += f"The highest LDS is {lds_with_ends(highest)}, by {best}, {ceiling}; "
+    text += f"luck gives the best of {_count(n, 'method')} {luck(highest, 'best')}."
     if best != PAPER:
-        text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}."
+        text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}; "
+        text += f"luck gives it {luck(rows.loc[PAPER])}."
     if highest["ceiling"] <= NOISE:
         text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
-    text += f" The highest of {DRAWS} draws of random scores has {number(random)}."
-    start = f"{SUBSETS[kind]},"
     if pd.isna(highest["ci_low"]):
-        few = f"{_count(int(highest['items']), 'item')} are {FEW}."
-        return f"{start} the highest LDS of {n} methods {text} {few}"
-    above = int(((compared["ci_low"] > 0) & (compared["lds"] > random)).sum())
-    which = f"{above} of {n} methods {'predicts' if above == 1 else 'predict'}"
-    which = which if above else f"none of {n} methods predicts"
-    return f"{start} {which} retraining better than random scores. The highest LDS {text}"
+        text += f" {_count(int(highest['items']), 'item')} are {FEW}."
+    return text
+
+
+def _say_better(compared: pd.DataFrame) -> str:
+    """Say how many methods predict retraining better than luck."""
+    n, above = len(compared), int((compared["lds"] > compared["null_high"]).sum())
+    if not above:
+        return f"none of {_count(n, 'method')} predicts retraining better than luck"
+    if compared["lds"].max() > compared["best_high"].iloc[0]:
+        verb = "predicts" if above == 1 else "predict"
+        return f"{above} of {_count(n, 'method')} {verb} retraining better than luck"
+    has, it = ("has", "it") if above == 1 else ("have", "them")
+    return (
+        f"no method clearly predicts retraining: {above} of {n} {has} a higher LDS than luck gives "
+        f"{it}, but none a higher one than luck gives the best of {n}"
+    )
 
 
 def tail_lead(table: pd.DataFrame, k: int) -> str:
@@ -165,6 +175,38 @@ def lds_with_ends(row: pd.Series) -> str:
     """Write the LDS in a `row` with what `ends` returns in brackets."""
     low, high = ends(row)
     return f"{number(row['lds'])} ({number(low)} to {number(high)})"
+
+
+def luck(row: pd.Series, whose: str = "null") -> str:
+    """Write what luck gives, with the p-value in brackets; `row` and `whose` as for `luck_range`.
+
+    >>> luck(pd.Series({"null_low": 0.01, "null_high": 0.26, "p": 0.0123}))
+    '0.01 to 0.26 (p = 0.012)'
+    """
+    p = say_p(row["p" if whose == "null" else "p_best"])
+    return f"{luck_range(row, whose)} (p {p if p.startswith('<') else f'= {p}'})"
+
+
+def luck_range(row: pd.Series, whose: str = "null") -> str:
+    """Write the range that luck gives.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        Of a table from `lds`.
+    whose : str
+        'null' for the method of the row, 'best' for the best of all methods.
+    """
+    return f"{number(row[f'{whose}_low'])} to {number(row[f'{whose}_high'])}"
+
+
+def say_p(p: float) -> str:
+    """Write a p-value, `p`, with three decimals.
+
+    >>> say_p(0.0321), say_p(0.0001)
+    ('0.032', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def of_ceiling(row: pd.Series) -> str:

@@ -10,8 +10,8 @@ from IPython.display import Markdown
 
 from ..prose import percent
 from ..tasks import name_language
-from .catalogue import AVERAGED, kind_of
-from .controls import DRAWS
+from .catalogue import kind_of
+from .equal_sizes import MIDDLE
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP, Evidence
 from .retraining_sentences import (
     MISSING,
@@ -21,9 +21,11 @@ from .retraining_sentences import (
     count_digits,
     count_samples,
     lds_with_ends,
+    luck_range,
     of_ceiling,
     say,
     say_accuracy,
+    say_p,
     share,
     signed,
 )
@@ -132,29 +134,37 @@ def glue_values(found: Mapping[str, Mapping[str, Evidence | None]]) -> dict[str,
 
 
 def _write_lds(found: Evidence) -> str:
+    """Write a table for each kind of subsets."""
     table = found.tables["lds"]
-    heads = ["method"]
-    for kind in SUBSETS:
-        heads += [f"LDS, {kind}", "of ceiling"]
-    kinds = [table[table["kind"] == kind].set_index("method") for kind in SUBSETS]
-    rows = []
-    for name in kinds[0].index:
-        drawn = name in AVERAGED
-        cells = [cell for rows_of in kinds for cell in _lds_cells(rows_of.loc[name], drawn)]
-        start = "control: " if kind_of(name) == "control" else ""
-        rows.append([f"{start}{name}", *cells])
-    ceilings = [number(rows_of["ceiling"].iloc[0]) for rows_of in kinds]
-    rows.append(["**ceiling**", ceilings[0], "", ceilings[1], ""])
-    rows.append(["**chance**", "0", "", "0", ""])
-    draws = f"Of the random controls: the lowest and the highest of {DRAWS} draws."
-    return f"{_write_rows(heads, rows)}\n\n{_say_brackets(table)} {draws}"
+    parts = [
+        f"*{kind.capitalize()}, {int(rows['subsets'].iloc[0])} subsets*\n\n{_write_kind(rows)}"
+        for kind, rows in ((kind, table[table["kind"] == kind]) for kind in SUBSETS)
+    ]
+    return "\n\n".join([*parts, f"{_say_brackets(table)} {_say_luck(table)}"])
 
 
-def _lds_cells(row: pd.Series, control: bool) -> list[str]:
-    if control:
-        draws = f"{number(row['draw_low'])} to {number(row['draw_high'])}"
-        return [f"{number(row['lds'])} (draws {draws})", of_ceiling(row)]
-    return [lds_with_ends(row), of_ceiling(row)]
+def _say_luck(table: pd.DataFrame) -> str:
+    return (
+        f"By luck: the middle {MIDDLE} % of {int(table['shuffles'].iloc[0]):,} shuffles of the "
+        "outcomes among subsets of equal size; *p*: the share of them that give as much or more."
+    )
+
+
+def _write_kind(rows: pd.DataFrame) -> str:
+    """Write the methods, what luck gives the best of them, and the ceiling."""
+    cells = [
+        [
+            f"{'control: ' if kind_of(row['method']) == 'control' else ''}{row['method']}",
+            *(lds_with_ends(row), luck_range(row), say_p(row["p"]), of_ceiling(row)),
+        ]
+        for _, row in rows.iterrows()
+    ]
+    tested = rows[[kind_of(name) != "control" for name in rows["method"]]]
+    best = tested.loc[tested["lds"].idxmax()]
+    title = f"**best of {len(tested)}**"
+    cells.append([title, number(best["lds"]), luck_range(best, "best"), say_p(best["p_best"]), ""])
+    cells.append(["**ceiling**", number(best["ceiling"]), "", "", ""])
+    return _write_rows(["method", "LDS", "by luck", "*p*", "of ceiling"], cells)
 
 
 def _write_changes(found: Evidence) -> str:

@@ -21,13 +21,14 @@ from .. import scores
 from ..retraining import Retrainer
 from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
-from . import commands, evidence
-from .catalogue import compute_all
+from . import catalogue, commands, evidence
+from .base import MethodInput
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
 from .evidence import BY_LANGUAGE, HALVES
 from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
+CONTROL = "random scores"  # one draw
 OPTIONS = {"subsets": commands.Option(SUBSETS, 4), "seeds": commands.Option(SEEDS, 2)}
 
 
@@ -136,16 +137,42 @@ def measure(
         The columns of `lds`, after `kind`: 'random halves' or 'by language'.
     """
     given = read_given(config)
-    values, _ = compute_all(given)
+    values, lang = _compute_values(given), given.train["lang"]
     seeds = range(config["seed"], config["seed"] + n_seeds)
     trainer, tables = trainer or make_trainer(config), []
     for kind, masks in draw_all(given.train, n).items():
         outcomes = train_subsets(config, masks, seeds=seeds, progress=progress, trainer=trainer)
         items = given.test["item"].astype(str)
-        table = lds(values, masks, outcomes, items, bootstrap=Bootstrap.of(config))
+        groups = find_lost(masks, lang) if kind == BY_LANGUAGE else None
+        table = lds(values, masks, outcomes, items, groups=groups, bootstrap=Bootstrap.of(config))
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _compute_values(given: MethodInput) -> dict[str, np.ndarray]:
+    """Compute every method that is available, and the control: name → values (test, train)."""
+    names = [name for name in catalogue.methods_of(given) if name not in catalogue.AVERAGED]
+    values, _ = catalogue.compute_all(given, names)
+    return values | {CONTROL: catalogue.compute(CONTROL, given)}
+
+
+def find_lost(masks: np.ndarray, lang: pd.Series) -> np.ndarray:
+    """Say of which language each subset lacks a part.
+
+    Parameters
+    ----------
+    masks : numpy.ndarray
+        (subset, train), bool, from `draw_language_subsets`.
+    lang : pandas.Series
+        The language of each training sample.
+
+    Returns
+    -------
+    numpy.ndarray
+        (subset,), str.
+    """
+    return lang.to_numpy()[(~masks).argmax(1)]
 
 
 def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
