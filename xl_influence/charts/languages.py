@@ -127,4 +127,4 @@ def plot_shares(
         "the gray tick is chance."
     )
     sized = layers.properties(height={"step": 20}, description=description)
-    return fill_width(sized)
+    return fill_width(sized, legend=2)
