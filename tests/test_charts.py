@@ -409,3 +409,11 @@ def test_methods_without_a_measure_are_a_note():
     empty = pd.DataFrame(columns=["measure", "k", "method", "value", "ci_low", "ci_high", "chance"])
     note = charts.plot_methods(empty, {}, ["other languages"])
     assert note.data == "*Not applicable to this run: other languages.*"
+
+
+def test_the_rows_of_single_samples_say_that_they_are_training_languages():
+    table, each = make_composition("en", NONE, NONE, [0.3])
+    spec = charts.plot_composition(table, each, 20).to_dict()
+    svg = vl_convert.vegalite_to_svg(spec)
+    assert re.search(r">from</tspan><tspan[^>]*>German<", svg)
+    assert ">each test sample, by language<" in svg

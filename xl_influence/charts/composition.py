@@ -252,9 +252,8 @@ def _plot_single_samples(
         chance.encode(x=alt.X("mean(chance):Q", title=title)),
     ]
     panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
-    header = alt.Header(
-        labelAngle=0, labelAlign="left", labelPadding=6, labelExpr="'from ' + datum.label"
-    )
+    source = "['from', (datum.label)]"  # two lines; Vega-Lite puts an expression for the label
+    header = alt.Header(labelAngle=0, labelAlign="left", labelPadding=6, labelExpr=source)
     rows = alt.Row("train_lang:N", title=None, sort=languages, header=header)
     about = ["each test sample, by language", "of its training samples:"]
     titled = alt.TitleParams([*about, "helpful up, harmful down"], frame="bounds")
