@@ -107,6 +107,27 @@ def test_nothing_moves_when_the_live_chart_takes_the_place_of_the_still_one(
     assert len(live) >= 4 and all(abs(a - b) <= 1 for a, b in zip(still, live, strict=True))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "11-how-fast",
+        "pawsx/03-quality",
+        "pawsx/04-cross-language-influence",
+        "pawsx/06-sharing-dynamics",
+        "pawsx/07-zero-shot",
+        "pawsx/08-imbalance",
+        "pawsx/10-where-in-the-network",
+        "pawsx/15-language-and-label",
+    ],
+)
+def test_charts_are_drawn_without_a_warning(tab, name):
+    said = []
+    tab.on("console", lambda line: said.append(line.text) if line.type == "warning" else None)
+    tab.goto(f"/book/runs/{name}.html")
+    tab.wait_for_function(DRAWN)
+    assert tab.locator(".xl-chart.drawn").count() and said == []
+
+
 def test_panels_stand_one_below_the_other_on_a_phone(tab):
     for width, columns in ((1440, 3), (390, 1)):
         tab.set_viewport_size({"width": width, "height": 900})

@@ -118,7 +118,7 @@ def fill_width(chart: Chart, legend: int = 3) -> Chart:
     Parameters
     ----------
     chart
-        The chart; its height stays.
+        The chart; its height stays. It is in pixels: Vega-Lite warns of a height by row.
     legend
         How many columns the legend has in a narrow page.
     """

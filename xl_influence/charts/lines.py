@@ -19,6 +19,7 @@ from .marks import (
     SIGN_ORDER,
     Series,
     describe_rows,
+    has_intervals,
     make_epochs_axis,
     make_languages,
     make_share_tooltip,
@@ -68,7 +69,9 @@ def plot_lines_with_bands(
     low = alt.Y("ci_low:Q", title=title)
     share = alt.Y("share:Q", title=title, axis=PERCENT, scale=alt.Scale(zero=True))
     band = base.transform_filter(HAS_INTERVAL).mark_area(aria=False)
-    band = band.encode(y=low, y2="ci_high:Q", fill=series.point["fill"], opacity=series.fade(0.12))
+    if has_intervals(base):
+        fill = series.point["fill"]
+        band = band.encode(y=low, y2="ci_high:Q", fill=fill, opacity=series.fade(0.12))
     line = base.mark_line(aria=False).encode(y=share, color=series.color, opacity=series.fade(1))
     points = mark_points(base).encode(y=share, opacity=series.fade(1), **series.point)
     layers = alt.LayerChart(layer=[band, line, chance, points.add_params(series.focus)])
@@ -265,7 +268,7 @@ def _plot_over_depth(
         layers += _label_lines(table, series, order, title)
         rule = alt.Chart(table).mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5)
         layers.insert(0, rule.encode(x=alt.X("mean(chance):Q", title=title)))
-    chart = alt.LayerChart(layer=layers).properties(height={"step": 26})
+    chart = alt.LayerChart(layer=layers).properties(height=26 * len(order))
     return fill_width(chart, legend)
 
 
