@@ -158,11 +158,17 @@ def test_every_page_describes_itself_and_names_the_book_once(site):
         description = head.select_one('meta[name="description"]')["content"]
         assert 30 <= len(description) <= 202, (path, description)
         assert head.select_one('meta[property="og:description"]')["content"] == description
-        image = head.select_one('meta[property="og:image"]')["content"]
-        assert (path.parent / image).is_file()
+        assert not head.select('meta[property^="og:image"]'), "the book's address is not set"
         descriptions.append(description)
     assert titles and all(title.count("How do languages influence") == 1 for title in titles)
     assert len(set(titles)) >= len(find_pages(site)) / 2  # both parts of this book show one study
+
+
+@pytest.mark.parametrize("address", ["https://example.org/book", "https://example.org/book/"])
+def test_the_picture_of_a_preview_has_a_whole_address(extensions, address):
+    tags = extensions("preview").name_image(address)
+    assert tags["og:image"] == "https://example.org/book/_static/preview.png"
+    assert tags["twitter:card"] == "summary_large_image"
 
 
 def test_the_preview_has_the_size_that_services_want(site):
@@ -366,6 +372,19 @@ def test_a_computed_page_belongs_to_a_chapter(extensions):
     assert not path.is_computed("book/runs/12-what-ran")
     for name in workflow.PER_TASK:
         assert (ROOT / "book" / f"{pages.chapter_of(name)}.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("items", "languages", "said"),
+    [
+        (125, 5, "125 test samples"),
+        (25, 5, "125 test samples (25 items in five languages)"),
+        (30, 5, "125 test samples (30 items in up to five languages)"),
+    ],
+)
+def test_a_card_says_how_many_languages_the_items_are_in(extensions, items, languages, said):
+    row = {"test_samples": 125, "items": items}
+    assert extensions("share_slider").count_samples(row, languages) == said
 
 
 def test_the_slider_has_every_k_that_all_tasks_have(extensions):

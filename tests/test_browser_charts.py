@@ -3,16 +3,21 @@
 Needs Chromium, as `test_browser.py` does.
 """
 
+import json
 import re
 
 import pytest
+import vl_convert
 from playwright.sync_api import expect
 from test_browser import DRAWN, address, browser, pytestmark, tab
+from test_chart_sizes import EVERY, specs, still_charts
 
-__all__ = ["address", "browser", "pytestmark", "tab"]  # fixtures and the marker of the module
+# fixtures and the marker of the module
+__all__ = ["address", "browser", "pytestmark", "specs", "tab"]
 
 PAGE = "/book/runs/pawsx/04-cross-language-influence.html"
 CHART = "#fig-composition-pawsx"
+TAB = 322  # pixels of a chart in a tab on a phone
 # Of every chart on the screen: the width of its place, of what is drawn, and the smallest text.
 SIZES = """() => [...document.querySelectorAll('.xl-chart')]
   .filter((chart) => chart.checkVisibility() && chart.classList.contains('drawn'))
@@ -23,6 +28,28 @@ SIZES = """() => [...document.querySelectorAll('.xl-chart')]
     const sizes = texts.map((text) => parseFloat(text.getAttribute('font-size')));
     return [chart.querySelector('.xl-plot').clientWidth, box.width, scale * Math.min(...sizes)];
   })"""
+# Texts that reach over the edge of their picture, and names of an axis that touch each other
+CUT = """() => {
+  const svg = document.querySelector('svg'), box = svg.getBoundingClientRect();
+  const all = [...svg.querySelectorAll('text')].filter((text) => text.textContent.trim());
+  const found = all.filter((text) => {
+    const own = text.getBoundingClientRect();
+    return own.left < box.left - 1 || own.right > box.right + 1;
+  }).map((text) => `cut: ${text.textContent}`);
+  for (const axis of svg.querySelectorAll('.role-axis-label')) {
+    const names = [...axis.querySelectorAll('text')]
+      .filter((text) => text.getAttribute('opacity') !== '0')
+      .filter((text) => !text.getAttribute('transform').includes('rotate'));
+    const boxes = names.map((text) => text.getBoundingClientRect());
+    boxes.slice(1).forEach((one, place) => {
+      const last = boxes[place];
+      const apart = one.left >= last.right || one.right <= last.left
+        || one.top >= last.bottom - 3 || one.bottom <= last.top + 3;
+      if (!apart) found.push(`on each other: ${names[place].textContent}`);
+    });
+  }
+  return found;
+}"""
 HEIGHTS = """() => [...document.querySelectorAll('.xl-plot')]
   .map((plot) => Math.round(plot.getBoundingClientRect().height))"""
 
@@ -32,6 +59,19 @@ def find_live(page, chart=CHART):
     live.scroll_into_view_if_needed()
     expect(live).to_be_visible()
     return live
+
+
+@pytest.mark.parametrize("width", [*still_charts.WIDTHS.values(), TAB])
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_no_text_of_a_chart_is_cut_or_lies_on_another(browser, specs, which, width):
+    spec = specs[which]
+    spec = spec | {"config": spec["config"] | {"font": "DejaVu Sans"}}  # wider than most fonts
+    svg = vl_convert.vegalite_to_svg(json.dumps(still_charts.arrange(spec, width)))
+    page = browser.new_page()
+    page.set_content(f"<body>{svg}</body>")
+    found = page.evaluate(CUT)
+    page.close()
+    assert found == []
 
 
 @pytest.mark.parametrize("name", ["index", "runs/pawsx/04-cross-language-influence"])
@@ -65,6 +105,27 @@ def test_nothing_moves_when_the_live_chart_takes_the_place_of_the_still_one(
     live = page.evaluate(HEIGHTS)
     context.close()
     assert len(live) >= 4 and all(abs(a - b) <= 1 for a, b in zip(still, live, strict=True))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "11-how-fast",
+        "pawsx/03-quality",
+        "pawsx/04-cross-language-influence",
+        "pawsx/06-sharing-dynamics",
+        "pawsx/07-zero-shot",
+        "pawsx/08-imbalance",
+        "pawsx/10-where-in-the-network",
+        "pawsx/15-language-and-label",
+    ],
+)
+def test_charts_are_drawn_without_a_warning(tab, name):
+    said = []
+    tab.on("console", lambda line: said.append(line.text) if line.type == "warning" else None)
+    tab.goto(f"/book/runs/{name}.html")
+    tab.wait_for_function(DRAWN)
+    assert tab.locator(".xl-chart.drawn").count() and said == []
 
 
 def test_panels_stand_one_below_the_other_on_a_phone(tab):
@@ -145,7 +206,7 @@ def test_the_name_of_a_row_can_be_clicked_and_a_double_click_selects_no_text(tab
     live = find_live(tab)
     marks = live.locator("path[aria-label*='test sample:']")
     before = marks.count()
-    row = live.get_by_text("Korean (n =").first
+    row = live.locator(".mark-text.role-mark").get_by_text("Korean", exact=True).first
     row.click()
     expect(marks).to_have_count(before // 5)  # one of five test languages is left
     row.dblclick()

@@ -12,7 +12,7 @@ import vl_convert
 from conftest import ROOT, run_python
 
 from xl_influence import charts, paper, params
-from xl_influence.charts import base, marks, methods
+from xl_influence.charts import base, composition, marks, methods
 from xl_influence.manifest import is_at_chance, languages_at_chance
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -214,21 +214,44 @@ def test_the_heat_map_has_the_same_scale_in_every_chart():
         drawn = charts.plot_composition(table.assign(share=share), each, 20).to_dict()
         color = drawn["vconcat"][0]["concat"][0]["layer"][0]["encoding"]["color"]
         scales.append(color["condition"]["scale"])
-    assert scales[0] == scales[1] and scales[0]["domain"] == [-0.4, 0, 0.4]
+    assert scales[0] == scales[1] and scales[0]["domain"] == [-0.4, -1e-6, 1e-6, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("ground", "text"), [("#ffffff", "#222832"), ("#121212", "#ced6dd"), ("#222832", "#ced6dd")]
+)
+@pytest.mark.parametrize("color", [composition.FEWER, composition.MORE])
+def test_shares_can_be_read_on_the_strongest_colours_in_both_themes(ground, text, color):
+    """The grounds are those of a page, light and dark, and of a tab in the dark theme."""
+    below = [int(ground[place : place + 2], 16) for place in (1, 3, 5)]
+    strongest = composition.STRONGEST
+    mixed = [
+        strongest * own + (1 - strongest) * page for own, page in zip(color, below, strict=True)
+    ]
+    cell = "#" + "".join(f"{round(part):02x}" for part in mixed)
+    darker, lighter = sorted(map(get_luminance, (cell, text)))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+    darker, lighter = sorted(map(get_luminance, (cell, ground)))
+    assert (lighter + 0.05) / (darker + 0.05) >= 1.5, "the cell stands out"
 
 
 def test_single_groups_are_a_line_from_input_to_output():
     groups = ["all", "embeddings", "layer-00", "head"]
     rows = itertools.product(groups, ("positive", "negative"))
-    table = pd.DataFrame(rows, columns=["group", "sign"]).assign(share=[0.1 * n for n in range(8)])
+    table = pd.DataFrame(rows, columns=["group", "sign"])
+    table = table.assign(share=[0.1 * n for n in range(1, 9)])
     table = table.assign(ci_low=0.0, ci_high=0.9, chance=0.8, test_samples=25, items=7)
     layers = find_layers(charts.plot_groups(table))
     (line,) = [layer for layer, _ in layers if layer["mark"]["type"] == "line"]
     assert line["transform"] == [{"filter": "datum._single"}]
     assert line["encoding"]["y"]["sort"] == ["embeddings", "layer-00", "head", "all"]
     names = [layer["encoding"] for layer, _ in layers if layer["mark"]["type"] == "text"]
-    # of the embeddings, harmful samples have the larger share: 0.3 against 0.2
+    # of the embeddings, harmful samples have the larger share: 0.4 against 0.3
     assert [name["text"]["value"] for name in names] == ["helpful", "harmful"]
+    low, high = table.assign(share=table["share"] - 0.1), table.assign(share=table["share"] + 0.4)
+    for no_room in (low, high):  # beside 0.2 or 0.8 there is less than a quarter of the panel
+        layers = find_layers(charts.plot_groups(no_room))
+        assert not [layer for layer, _ in layers if layer["mark"]["type"] == "text"]
 
 
 def test_share_by_k_has_a_panel_for_each_task():
@@ -386,3 +409,11 @@ def test_methods_without_a_measure_are_a_note():
     empty = pd.DataFrame(columns=["measure", "k", "method", "value", "ci_low", "ci_high", "chance"])
     note = charts.plot_methods(empty, {}, ["other languages"])
     assert note.data == "*Not applicable to this run: other languages.*"
+
+
+def test_the_rows_of_single_samples_say_that_they_are_training_languages():
+    table, each = make_composition("en", NONE, NONE, [0.3])
+    spec = charts.plot_composition(table, each, 20).to_dict()
+    svg = vl_convert.vegalite_to_svg(spec)
+    assert re.search(r">from</tspan><tspan[^>]*>German<", svg)
+    assert ">each test sample, by language<" in svg

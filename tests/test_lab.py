@@ -49,6 +49,17 @@ def test_the_values_in_force_stand_below_the_parameters_cell(path):
     assert text_of(code[2]) == "status.parameters(config, source).style.hide()"
 
 
+def test_a_parameters_cell_shows_the_defaults_of_base_yaml():
+    values = {"top_k": None, "removal_ks": None, "data_root": None, "study": "demo"}
+    lines = notebook_cells.make_cell(values).splitlines()[2:]
+    top_k, removal_ks, data_root, study = lines
+    assert top_k.startswith("top_k: int = None  # ") and top_k.endswith(" [100]")
+    assert removal_ks.endswith("to remove [50, 100, 150, 200, 250]")
+    assert "[" not in data_root, "it is empty"
+    assert study.startswith('study: str = "demo"  # ') and "[" not in study
+    assert params.read_cell("\n".join(lines)) == values
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_is_stored_for_the_book_is_folded_away(path):
     for cell in read_cells(path, "code")[2:]:

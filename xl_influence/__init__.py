@@ -77,6 +77,7 @@ estimate   what is still to compute, and about how long it takes
 batch      several runs at once on one device
 status     what ran when, on what, and how long
 leftovers  jobs that a killed Snakemake left in Slurm's queue
+page_numbers  numbers that pages read from tables, besides those that notebooks store
 pages      executed notebooks to pages of the book
 measurements  what `make bench` measured
 scale      how time and memory grow with a study's size, measured and projected

@@ -1,8 +1,8 @@
 """Write the parameters cells and the captions of the notebooks: `make notebooks`.
 
 The cell determines which parameters its notebook takes; types come from `sections`, comments from
-`params/base.yaml`. So to add a parameter to a notebook, write `key: int = None` in its cell and run
-`make notebooks`.
+`params/base.yaml`, with the value there in brackets. So to add a parameter to a notebook, write
+`key: int = None` in its cell and run `make notebooks`.
 
 The caption of a figure is in the metadata of its cell, where the book reads it and gives it a
 number. JupyterLab does not show metadata, so we repeat the caption in a cell below the figure,
@@ -16,15 +16,17 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, cast, get_origin
+
+import yaml
 
 from . import params
 from .schema import check_names
 from .sections import FIELDS
 
 FIRST = (
-    f"{params.CELL}. None: the study's own value, listed below. "
-    "You may add any key of params/base.yaml."
+    f"{params.CELL}. None: the value of the study or task, listed below, else the one in brackets."
+    "\n# You may add any key of params/base.yaml."
 )
 CAPTION = "caption"  # tag of a cell that repeats a caption
 WIDTH = 100  # of a line
@@ -36,6 +38,12 @@ def read_comments() -> dict[str, str]:
     return dict(re.findall(r"^(\w+):.*?\s# (.+)$", text, re.M))
 
 
+def read_defaults() -> dict[str, Any]:
+    """The value of every parameter in `params/base.yaml`."""
+    text = (params.root() / "params" / "base.yaml").read_text(encoding="utf-8")
+    return cast(dict[str, Any], yaml.safe_load(text))
+
+
 def make_cell(values: dict[str, Any]) -> str:
     """The text of a parameters cell.
 
@@ -44,14 +52,22 @@ def make_cell(values: dict[str, Any]) -> str:
     values
         The notebook's parameters, in their order, with the values they have in the cell.
     """
-    comments = read_comments()
+    comments, defaults = read_comments(), read_defaults()
     lines = [FIRST]
     for key, value in values.items():
         shown = f'"{value}"' if isinstance(value, str) else repr(value)
-        lines.append(f"{key}: {_type_name(key)} = {shown}  # {comments[key]}")
+        default = _show_default(defaults[key]) if value is None else ""
+        lines.append(f"{key}: {_type_name(key)} = {shown}  # {comments[key]}{default}")
         if len(lines[-1]) > WIDTH:
             raise params.ParameterError(f"params/base.yaml, comment too long: {lines[-1]}")
     return "\n".join(lines)
+
+
+def _show_default(value: Any) -> str:
+    """A value of `params/base.yaml` in brackets; nothing if it is empty, as the comment says."""
+    if value in ("", []):
+        return ""
+    return f" {value}" if isinstance(value, list) else f" [{value}]"
 
 
 def _type_name(key: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import explorer, params, runs, tables, tasks
+from . import explorer, page_numbers, params, runs, tables, tasks
 from .imports import without_iri_grammar
 from .manifest import development_accuracy, read_manifest
 from .prose import percent
@@ -58,8 +59,8 @@ def gather(
     """Copy the executed notebooks and the explorer's data of a study and of the demo into the book.
 
     Beside them we write `bands.json`: folder → what its pages are called and say about their data,
-    and `share-by-k.json`, which the landing page's slider reads. The landing page's chart goes
-    there as `answer.svg`.
+    `share-by-k.json`, which the landing page's slider reads, and `taken-out.json`, for the first
+    sentence of "Language and label taken out". The landing page's chart goes there as `answer.svg`.
 
     Parameters
     ----------
@@ -98,11 +99,10 @@ def gather(
     bands = {folder: _make_band(each) for folder, each in merged.items()}
     for source in found:
         _copy(source, target, bands)
-    main = [
-        source for source in found if source.place.endswith("/04-cross-language-influence.ipynb")
-    ]
-    by_k = [_read_by_k(source) for source in main if source.path and "demo/" not in source.place]
-    for name, content in (("bands", bands), ("share-by-k", by_k)):
+    by_k = [page_numbers.share_by_k(source.merged) for source in _find_main(found, "04")]
+    taken_out = [page_numbers.taken_out(source.merged) for source in _find_main(found, "15")]
+    contents = {"bands": bands, "share-by-k": by_k, "taken-out": list(filter(None, taken_out))}
+    for name, content in contents.items():
         text = json.dumps(content, ensure_ascii=False, indent=1)
         (target / f"{name}.json").write_text(text, encoding="utf-8")
     return sum(source.place.endswith(".ipynb") for source in found)
@@ -158,17 +158,9 @@ def chapter_of(notebook: str) -> str:
     return CHAPTERS.get(notebook, notebook.partition("-")[2])
 
 
-def _read_by_k(source: Source) -> dict[str, Any]:
-    """The share of other languages among the k most helpful samples, for each k of one task."""
-    table = tables.read(source.merged, "share_by_k")
-    rows = table[(table["test_lang"] == "all") & (table["sign"] == "positive")]
-    columns = ["k", "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
-    return {
-        "task": source.merged["task"],
-        "title": tasks.title(source.merged),
-        "top_k": source.merged["top_k"],
-        "rows": json.loads(rows[columns].to_json(orient="records")),  # NaN becomes null
-    }
+def _find_main(found: Sequence[Source], number: str) -> list[Source]:
+    """A notebook's files for each task of the main study that has it, by the notebook's number."""
+    return [source for source in found if source.path and re.match(rf"\w+/{number}-", source.place)]
 
 
 def _copy(source: Source, target: Path, bands: Mapping[str, dict[str, Any]]) -> None:

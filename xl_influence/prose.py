@@ -37,6 +37,16 @@ def encoder_name(params: FineTuning) -> str:
     return f"{name}, first {params['encoder_layers']} layers" if params["encoder_layers"] else name
 
 
+def in_words(number: int) -> str:
+    """Write a small number as a word, others in digits.
+
+    >>> in_words(5), in_words(15)
+    ('five', '15')
+    """
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    return words[number] if 0 <= number < len(words) else str(number)
+
+
 def percent(share: float, digits: int = 0) -> str:
     r"""Write a share in percent, with a no-break space.
 

@@ -13,8 +13,9 @@
 All read what the executed notebooks in `book/runs` have glued, by `<folder>/<notebook> <key>`; the
 beginning of the notebook's name is enough. The keys in a task's notebook begin with the task, which
 we leave out here. `:study: demo` reads the demo's notebooks. Where a run lacks a number there is
-a dash. `{data-band}` says which data the numbers of a page come from, `{task}` what a task's data
-are called.
+a dash. `{where-computed}` holds what a page says about numbers that a study may lack for all tasks:
+a sentence then stands in its place. `{data-band}` says which data the numbers of a page come from,
+`{task}` what a task's data are called.
 """
 
 import ast
@@ -186,6 +187,27 @@ class TaskNumbers(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class WhereComputed(SphinxDirective):
+    """Its content if some task has a number, else the sentence `missing`, which says why none has.
+
+    The arguments are the notebook and the number's key.
+    """
+
+    required_arguments = 2
+    has_content = True
+    option_spec: ClassVar = dict.fromkeys(
+        ("study", "tasks", "missing"), directives.unchanged_required
+    )
+
+    def run(self) -> list[nodes.Node]:
+        """The content or the sentence."""
+        notebook, key = self.arguments
+        numbers = [lookup(self.env, folder, notebook, key) for folder in _folders(self.options)]
+        if all(number == MISSING for number in numbers):
+            return self.parse_text_to_nodes(self.options["missing"])
+        return self.parse_content_to_nodes()
+
+
 class GluedTable(SphinxDirective):
     """A table that a notebook has glued as Markdown; the arguments are the notebook and the key."""
 
@@ -236,6 +258,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("lead", Lead())
     app.add_role("task", DataName())
     app.add_directive("task-numbers", TaskNumbers)
+    app.add_directive("where-computed", WhereComputed)
     app.add_directive("glued-table", GluedTable)
     app.add_directive("data-band", DataBand)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

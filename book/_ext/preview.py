@@ -1,8 +1,8 @@
 """What a link to a page shows elsewhere: a title, a description and a picture.
 
 The description is the lead of the page. The picture is the landing page's chart on a white card,
-made with each build. Most services want its whole address; they get it if `baseurl` is set in
-`_config.yml`, under `html:`.
+made with each build. Services want its whole address, so there is a picture only if `baseurl` is
+set in `_config.yml`, under `html:`.
 """
 
 import html
@@ -68,6 +68,23 @@ def describe(doctree: nodes.document) -> str:
     return text[:LONGEST].rpartition(" ")[0].rstrip(",;:") + " …"
 
 
+def name_image(address: str) -> dict[str, str]:
+    """The tags of the picture; without the book's address none that needs it.
+
+    Parameters
+    ----------
+    address
+        Where the book is served, empty if that is not known.
+    """
+    if not address:
+        return {"twitter:card": "summary"}
+    return {
+        "og:image": f"{address.rstrip('/')}/{IMAGE}",
+        "og:image:alt": "Share of the training samples in other languages, by rank",
+        "twitter:card": "summary_large_image",
+    }
+
+
 def add_tags(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -75,17 +92,12 @@ def add_tags(
     if doctree is None:
         return
     title = doctree.next_node(nodes.title)
-    image = context["pathto"](IMAGE, 1)
-    if app.config.html_baseurl:
-        image = f"{app.config.html_baseurl.rstrip('/')}/{IMAGE}"
     tags = {
         "og:type": "article",
         "og:site_name": context["docstitle"],
         "og:title": title.astext() if title else context["docstitle"],
         "og:description": describe(doctree),
-        "og:image": image,
-        "og:image:alt": "Share of the training samples in other languages, by rank",
-        "twitter:card": "summary_large_image",
+        **name_image(app.config.html_baseurl),
     }
     head = [f'<meta name="description" content="{html.escape(tags["og:description"])}"/>']
     for name, content in tags.items():

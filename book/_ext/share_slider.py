@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from xl_influence import leads
-from xl_influence.prose import percent
+from xl_influence.prose import in_words, percent
 
 SLIDER = """<div class="share-slider pst-js-only" hidden>
 <label for="share-k">How many of the most helpful samples? <output>{k}</output></label>
@@ -124,13 +124,27 @@ class ShareCards(SphinxDirective):
             nothing = f"<h3>{title}</h3><p>{question}</p><p>Not computed yet.</p>"
             return f'<section class="share-card" aria-label="{title}">{nothing}</section>'
         texts = slots(at(found, k))
-        row = found["rows"][0]
         model = lookup(self.env, task, "01", "accuracy_lead")
-        counts = f"{row['test_samples']} test samples"
-        if row["items"] != row["test_samples"]:
-            counts += f" ({row['items']} items in several languages)"
+        counts = count_samples(found["rows"][0], found["languages"])
         model = f"{counts}. {'' if model == MISSING else html.escape(model, quote=False)}"
         return CARD.format(task=task, title=title, question=question, model=model, **texts)
+
+
+def count_samples(row: dict[str, Any], languages: int) -> str:
+    """How many test samples there are and, in a parallel task, of how many items.
+
+    Parameters
+    ----------
+    row
+        The row of a task for any k.
+    languages
+        How many test languages the task has.
+    """
+    samples, items = row["test_samples"], row["items"]
+    if items == samples:
+        return f"{samples} test samples"
+    each = "" if samples == items * languages else "up to "
+    return f"{samples} test samples ({items} items in {each}{in_words(languages)} languages)"
 
 
 def add_script(

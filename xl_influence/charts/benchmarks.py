@@ -113,10 +113,11 @@ def plot_rates(table: pd.DataFrame) -> alt.FacetChart:
         ],
     )
     points = mark_points(base, size=80).encode(**series.point).add_params(series.focus)
-    right = base.transform_filter(alt.datum.rate < middle).mark_text(align="left", dx=9)
-    left = base.transform_filter(alt.datum.rate >= middle).mark_text(align="right", dx=-9)
-    labels = [text.encode(text="_label:N") for text in (right, left)]
-    panel = alt.LayerChart(layer=[points, *labels]).properties(
+    # one layer: with two of parts of the rows, Vega-Lite warns of the order of the rows
+    is_left = f"datum.rate >= {middle}"
+    align, dx = (alt.expr(f"{is_left} ? {ends}") for ends in ("'right' : 'left'", "-9 : 9"))
+    labels = base.mark_text(align=align, dx=dx).encode(text="_label:N")
+    panel = alt.LayerChart(layer=[points, labels]).properties(
         width=420,
         height={"step": 30},
         description="Training samples per second of each library and reference: first those that "
@@ -172,9 +173,10 @@ def plot_steps(table: pd.DataFrame) -> alt.LayerChart:
     table
         From `speed.make_steps`.
     """
+    order = table.sort_values("seconds", ascending=False)["step"].tolist()
     chart = alt.Chart(table.assign(milliseconds=1000 * table["seconds"]))
     base = chart.encode(
-        y=alt.Y("step:N", title=None, sort="-x"),
+        y=alt.Y("step:N", title=None, sort=order),
         x=alt.X("milliseconds:Q", title="milliseconds per training sample"),
         tooltip=[
             *make_tooltip("step", suffix=":N"),
@@ -190,6 +192,6 @@ def plot_steps(table: pd.DataFrame) -> alt.LayerChart:
     )
     return fill_width(
         layers.properties(
-            height={"step": 24}, description="Milliseconds per training sample of each step."
+            height=24 * len(table), description="Milliseconds per training sample of each step."
         )
     )

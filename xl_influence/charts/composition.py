@@ -37,9 +37,13 @@ TITLE_OF_ROWS: dict[str, Any] = {  # above the names of the rows
     "titleY": -4,
 }
 LIMIT = 0.4  # where the colours end: 40 points more or less than chance
-DIVERGING = ["#2166AC", "#C4C4C4", "#B8501A"]
+NOTHING = 1e-6  # a difference without colour
+# Less than chance, and more. The less a cell differs from chance, the more the page shows through,
+# light or dark. At its strongest too, text in the page's colour can be read on it.
+FEWER, MORE, STRONGEST = (30, 110, 220), (200, 75, 0), 0.7
 MOST_NAMED = 5  # training languages; with more, codes stand below the columns
 LONGEST = 8  # letters of a name that fits below a column
+LETTER = 6.4  # pixels of a letter, about
 DOT_PLOT_WIDTH = 220  # pixels for single test samples on a narrow page
 SMALLEST, LARGEST = 2.5, 7.0  # pixels across a dot
 LOWEST, TALLEST = 50, 150  # pixels of a panel of dots
@@ -67,8 +71,8 @@ def plot_composition(table: pd.DataFrame, each: pd.DataFrame, top_k: int) -> alt
     each = name_signs(name_languages(each))
     languages = dict(zip(dict.fromkeys(summed["train_lang"]), codes, strict=True))
     chosen = alt.selection_point(name="test_language", fields=["test_lang"], toggle="true")
-    rows, title_of_rows = _name_rows(summed, languages)
-    summed, labels = summed.assign(_row=rows), max(78, int(6.3 * rows.str.len().max()))
+    rows, title_of_rows = _name_rows(summed)
+    summed, labels = summed.assign(_row=rows), max(80, int(6.3 * rows.str.len().max()))
     columns = (2 if _has_names(languages) else 1, 1)
     maps = [_plot_heat_map(summed, sign, languages, chosen, title_of_rows) for sign in SIGN_ORDER]
     with warnings.catch_warnings():  # both maps share one selection on purpose
@@ -99,14 +103,14 @@ def _has_names(languages: Mapping[str, str]) -> bool:
 
 
 def _name_rows(
-    table: pd.DataFrame, languages: Mapping[str, str]
+    table: pd.DataFrame,
 ) -> tuple[pd.Series, str | list[str]]:
     """The names of the rows of a heat map and their title, one of them with the test samples.
 
-    Many columns leave little room beside them: there the title has the number, if all have one.
+    The title has the number if it is the same in all rows, which leaves more room for the columns.
     """
     counts = table["test_samples"].astype(str)
-    if not _has_names(languages) and counts.nunique() == 1:
+    if counts.nunique() == 1:
         return table["test_lang"], ["test language", f"(n = {counts.iloc[0]})"]
     return table["test_lang"] + " (n = " + counts + ")", "test language"
 
@@ -139,7 +143,9 @@ def _plot_heat_map(
     part = table[table["sign"] == sign]
     part, named = part.assign(_percent=100 * part["share"]), _has_names(languages)
     label = "datum.label" if named else f"{json.dumps(languages)}[datum.label]"
-    below = alt.Axis(labelAngle=0, ticks=False, domain=False, labelExpr=label)
+    map_name = f"map_{sign}"
+    turned = _turn_names(map_name, languages) if named else {"labelAngle": 0}
+    below = alt.Axis(ticks=False, domain=False, labelExpr=label, **turned)
     title = "language of the training samples" if named else "training language; shares in %"
     x = alt.X("train_lang:N", sort=list(languages), title=title, axis=below)
     two_lines = {} if isinstance(title_of_rows, str) else {"titleY": -17}
@@ -166,39 +172,53 @@ def _plot_heat_map(
     )
     size: dict[str, Any] = {"width": min(520, 44 * len(languages)), "height": {"step": 34}}
     shares = _write_shares(base, numbers, 12 if named else 11)
+    size["name"] = map_name
     layers = [cells.add_params(chosen), *shares, names_of_rows]
     head = alt.TitleParams(f"most {sign}", frame="group")
     return alt.LayerChart(layer=layers, title=head).properties(**size)
 
 
+def _turn_names(map_name: str, languages: Mapping[str, str]) -> dict[str, Any]:
+    """How names stand below the columns of a map: aslant if the columns are too narrow for them."""
+    needed = LETTER * max(map(len, languages)) + 3
+    narrow = f"bandwidth('{map_name}_x') < {needed:.1f}"  # Vega-Lite names the scale
+    return {
+        "labelAngle": alt.expr(f"{narrow} ? -40 : 0"),
+        "labelAlign": alt.expr(f"{narrow} ? 'right' : 'center'"),
+        "labelBaseline": alt.expr(f"{narrow} ? 'middle' : 'top'"),
+        "labelOverlap": False,
+    }
+
+
 def _color_differences() -> alt.Color:
-    """Colour for `difference`: the same scale in every chart, gray at chance."""
+    """Colour for `difference`: the same scale in every chart, none at chance.
+
+    It grows with the square root of the difference: most differences are a tenth of the largest.
+    """
     legend = alt.Legend(
         title=["more or less than chance;", "no colour: no clear difference"],
         orient="top",
         format="+.0%",
         labelExpr="datum.value ? datum.label : '0%'",
-        values=[-0.4, -0.2, 0, 0.2, 0.4],
-        gradientLength=180,
+        values=[-LIMIT, -LIMIT / 8, 0, LIMIT / 8, LIMIT],
+        gradientLength=216,
         titleLimit=260,
     )
-    scale = alt.Scale(domain=[-LIMIT, 0, LIMIT], range=DIVERGING, clamp=True)
+    ends = [-LIMIT, -NOTHING, NOTHING, LIMIT]
+    sides = [(FEWER, STRONGEST), (FEWER, 0), (MORE, 0), (MORE, STRONGEST)]
+    colors = [f"rgba({', '.join(map(str, color))}, {opacity})" for color, opacity in sides]
+    scale = alt.Scale(type="pow", exponent=0.5, domain=ends, range=colors, clamp=True)
     return alt.Color("difference:Q", scale=scale, legend=legend)
 
 
 def _write_shares(base: alt.Chart, numbers: alt.Text, size: int) -> list[alt.Chart]:
-    """The shares in percent: white on dark cells, black on pale ones, gray where there is none."""
-    dark = "abs(datum.difference) > 0.22"
-    kinds: dict[str, dict[str, Any]] = {
-        f"datum._is_clear && {dark}": {"color": "white"},
-        f"datum._is_clear && !({dark})": {"color": "black"},
-        "!datum._is_clear": {"opacity": 0.75},
-    }
+    """The shares in percent, in the colour of the page's text: muted where a cell has no colour."""
+    opacities = {"datum._is_clear": 1, "!datum._is_clear": 0.75}
     return [
         base.transform_filter(test)
-        .mark_text(fontSize=size, aria=False, tooltip=None, cursor="pointer", **look)
+        .mark_text(fontSize=size, aria=False, tooltip=None, cursor="pointer", opacity=opacity)
         .encode(text=numbers)
-        for test, look in kinds.items()
+        for test, opacity in opacities.items()
     ]
 
 
@@ -232,10 +252,11 @@ def _plot_single_samples(
         chance.encode(x=alt.X("mean(chance):Q", title=title)),
     ]
     panel = alt.LayerChart(layer=layers).properties(width=520, height=height)
-    header = alt.Header(labelAngle=0, labelAlign="left", labelPadding=6)
+    source = "['from', (datum.label)]"  # two lines; Vega-Lite puts an expression for the label
+    header = alt.Header(labelAngle=0, labelAlign="left", labelPadding=6, labelExpr=source)
     rows = alt.Row("train_lang:N", title=None, sort=languages, header=header)
-    head = ["each test sample: helpful above", "the line, harmful below"]
-    titled = alt.TitleParams(head, frame="bounds")
+    about = ["each test sample, by language", "of its training samples:"]
+    titled = alt.TitleParams([*about, "helpful up, harmful down"], frame="bounds")
     return panel.facet(row=rows, data=each).properties(title=titled, spacing=8)
 
 

@@ -126,5 +126,7 @@ def plot_shares(
         f"{title}: a point with its interval, or small dots for single test samples; "
         "the gray tick is chance."
     )
-    sized = layers.properties(height={"step": 20}, description=description)
-    return fill_width(sized)
+    signs, rows_of_chart = table["sign"].nunique(), table[y].nunique()
+    height = 25 * signs * (rows_of_chart + 0.2)  # 20 pixels for each sign of a row, and gaps
+    sized = layers.properties(height=height, description=description)
+    return fill_width(sized, legend=2)

@@ -112,13 +112,16 @@ def lay_out(chart: Chart, *rules: Mapping[str, Any], legend: int = 3) -> Chart:
     return chart.properties(usermeta=meta)
 
 
-def fill_width(chart: Chart) -> Chart:
+def fill_width(chart: Chart, legend: int = 3) -> Chart:
     """A chart of one panel that is as wide as its page, axis and titles included.
 
     Parameters
     ----------
     chart
-        The chart; its height stays.
+        The chart; its height stays. It is in pixels: Vega-Lite warns of a height by row.
+    legend
+        How many columns the legend has in a narrow page.
     """
     autosize = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return lay_out(chart, describe_panels("")).properties(width="container", autosize=autosize)
+    laid_out = lay_out(chart, describe_panels(""), legend=legend)
+    return laid_out.properties(width="container", autosize=autosize)

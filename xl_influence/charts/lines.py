@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from .base import HAS_INTERVAL, name_languages
-from .layout import describe_panels, fill_width, lay_out
+from .layout import describe_panels, fill_width, lay_out, wrap_labels
 from .marks import (
     DASH,
     DASHED,
@@ -19,10 +19,12 @@ from .marks import (
     SIGN_ORDER,
     Series,
     describe_rows,
+    has_intervals,
     make_epochs_axis,
     make_languages,
     make_share_tooltip,
     make_signs,
+    make_ticks,
     make_tooltip,
     mark_mean_chance,
     mark_points,
@@ -33,6 +35,8 @@ from .marks import (
 
 SOURCES = {"own": "the test language", "other": "other languages"}
 SOURCE_LOOKS = dict(zip(SOURCES.values(), PAIR, strict=True))
+LETTERS = 12  # of a line of the names of parameter groups
+ROOM = 0.25  # of a panel of shares: a name beside a point needs so much
 
 
 def plot_lines_with_bands(
@@ -65,7 +69,9 @@ def plot_lines_with_bands(
     low = alt.Y("ci_low:Q", title=title)
     share = alt.Y("share:Q", title=title, axis=PERCENT, scale=alt.Scale(zero=True))
     band = base.transform_filter(HAS_INTERVAL).mark_area(aria=False)
-    band = band.encode(y=low, y2="ci_high:Q", fill=series.point["fill"], opacity=series.fade(0.12))
+    if has_intervals(base):
+        fill = series.point["fill"]
+        band = band.encode(y=low, y2="ci_high:Q", fill=fill, opacity=series.fade(0.12))
     line = base.mark_line(aria=False).encode(y=share, color=series.color, opacity=series.fade(1))
     points = mark_points(base).encode(y=share, opacity=series.fade(1), **series.point)
     layers = alt.LayerChart(layer=[band, line, chance, points.add_params(series.focus)])
@@ -200,7 +206,8 @@ def plot_groups(table: pd.DataFrame) -> alt.LayerChart:
         make_signs(DASH),
         title="share from other languages",
         tooltip=make_share_tooltip("group", "sign"),
-        chance=True,
+        shares=True,
+        legend=2,
     ).properties(
         description="Share of the top k that comes from other languages, with influence over one "
         "parameter group, from the embeddings to the head, with intervals; dashed: chance."
@@ -220,8 +227,9 @@ def plot_contributions(table: pd.DataFrame) -> alt.LayerChart:
         *make_tooltip("share", suffix=":Q", format=".1%"),
         *make_tooltip("_interval", "_samples", suffix=":N"),
     ]
+    title = "share of the influence"
     return _plot_over_depth(
-        table, series, title="share of the influence", tooltip=tooltip, chance=False
+        table, series, title=title, tooltip=tooltip, shares=False, legend=1
     ).properties(
         description="Share of the influence that each parameter group carries, from the "
         "embeddings to the head, with intervals, for samples in the test language and in others."
@@ -229,33 +237,51 @@ def plot_contributions(table: pd.DataFrame) -> alt.LayerChart:
 
 
 def _plot_over_depth(
-    table: pd.DataFrame, series: Series, *, title: str, tooltip: list[alt.Tooltip], chance: bool
+    table: pd.DataFrame,
+    series: Series,
+    *,
+    title: str,
+    tooltip: list[alt.Tooltip],
+    shares: bool,
+    legend: int,
 ) -> alt.LayerChart:
-    """A line of single groups from the top down, then points for several groups together."""
+    """A line of single groups from the top down, then points for several groups together.
+
+    `shares`: whether the values are shares of the top k, from 0 to 1 and with chance. Otherwise
+    they are parts of the influence, which may be negative. `legend`: as in `fill_width`.
+    """
     together = table["group"].str.startswith("all")
     order = list(dict.fromkeys([*table["group"][~together], *table["group"][together]]))
     table = table.assign(_place=table["group"].map(order.index), _single=~together)
-    y = alt.Y("group:N", sort=order, title="from input to output")
+    names = alt.Axis(labelExpr=wrap_labels(order, LETTERS))
+    y = alt.Y("group:N", sort=order, title="from input to output", axis=names)
     base = alt.Chart(table).encode(y=y, tooltip=tooltip)
-    x = alt.X("share:Q", title=title, axis=alt.Axis(format="%", tickCount=6))
+    scale = alt.Scale(domain=[0, 1]) if shares else alt.Undefined
+    x = alt.X("share:Q", title=title, axis=make_ticks("%", 6), scale=scale)
     low, fade = alt.X("ci_low:Q", title=title), series.fade
     line = base.transform_filter("datum._single").mark_line(aria=False)
     line = line.encode(x=x, color=series.color, order="_place:Q", opacity=fade(1))
     intervals = plot_intervals(base, x=low, x2="ci_high:Q", color=series.color, opacity=fade(0.6))
     points = mark_points(base).encode(x=x, opacity=fade(1), **series.point)
     layers: list[Any] = [line, intervals, points.add_params(series.focus)]
-    layers += _label_lines(table, series, order, title)
-    if chance:
+    if shares:
+        layers += _label_lines(table, series, order, title)
         rule = alt.Chart(table).mark_rule(strokeDash=DASHED, color=GRAY, strokeWidth=1.5)
         layers.insert(0, rule.encode(x=alt.X("mean(chance):Q", title=title)))
-    return fill_width(alt.LayerChart(layer=layers).properties(height={"step": 24}))
+    chart = alt.LayerChart(layer=layers).properties(height=26 * len(order))
+    return fill_width(chart, legend)
 
 
 def _label_lines(
     table: pd.DataFrame, series: Series, order: list[str], title: str
 ) -> list[alt.Chart]:
-    """The name of each line above its first point, to the left of the smallest, right of others."""
+    """The name of each line above its first point, to the left of the smallest, right of others.
+
+    Without room for them on both sides there are none: the legend has them too.
+    """
     first = table[table["group"] == order[0]].sort_values("share")
+    if first["share"].min() < ROOM or first["share"].max() > 1 - ROOM:
+        return []
     return [
         alt.Chart(first[first[series.column] == name])
         .mark_text(align="left" if place else "right", dy=-9, fontSize=11, aria=False)

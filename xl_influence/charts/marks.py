@@ -178,6 +178,20 @@ def mark_mean_chance(base: alt.Chart) -> alt.Chart:
     return line.encode(y="mean(chance):Q", opacity=alt.value(1))
 
 
+def has_intervals(base: alt.Chart) -> bool:
+    """Whether any row of a chart's table has an interval.
+
+    If none has, a layer of intervals must not name their columns: the browser would warn of an axis
+    without ends.
+
+    Parameters
+    ----------
+    base
+        The chart; of a table with `ci_low`, or without a table of its own.
+    """
+    return not isinstance(base.data, pd.DataFrame) or bool(base.data["ci_low"].notna().any())
+
+
 def plot_intervals(base: alt.Chart, **encoding: Any) -> alt.Chart:
     """Intervals as rules, for the rows that have one.
 
@@ -189,7 +203,7 @@ def plot_intervals(base: alt.Chart, **encoding: Any) -> alt.Chart:
         The channels from `ci_low` to `ci_high`, and the colour.
     """
     rules = base.transform_filter(HAS_INTERVAL).mark_rule(strokeWidth=2, aria=False)
-    return rules.encode(**encoding)
+    return rules.encode(**encoding) if has_intervals(base) else rules
 
 
 def make_ticks(form: str, count: int = 5) -> alt.Axis:
