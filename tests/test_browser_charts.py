@@ -19,7 +19,7 @@ __all__ = ["address", "browser", "pytestmark", "specs", "tab"]
 
 PAGE = "/book/runs/pawsx/04-cross-language-influence.html"
 CHART = "#fig-composition-pawsx"
-TAB = 322  # pixels of a chart in a tab on a phone
+TAB = 318  # pixels of a chart in a tab on a phone
 # Vega-Lite cannot know that panels of different heights draw the same rows in all their layers
 KNOWN = {"plot_rates": "WARN Detected faceted independent scales"}
 # Of every chart on the screen: the width of its place, of what is drawn, and the smallest text.
