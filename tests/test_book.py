@@ -374,6 +374,32 @@ def test_a_computed_page_belongs_to_a_chapter(extensions):
         assert (ROOT / "book" / f"{pages.chapter_of(name)}.md").is_file()
 
 
+def test_one_sentence_says_what_is_left_without_label_and_language(extensions):
+    task = {"title": "XNLI", "k": 100, "chance": 0.8, "label": [0.7, 0.7], "language": [0.7, 0.78]}
+    other = task | {"title": "MARC", "label": [0.6, 0.63], "language": [0.6, 0.7]}
+    describe = extensions("taken_out").describe
+    assert "by less than a point; taking the language out changes it from 70" in describe([task])
+    said = describe([task, other]).replace("\xa0", " ")
+    assert "the 100 most helpful samples by 3 points or less" in said
+    assert "from 70 % to 78 % (XNLI) and from 60 % to 70 % (MARC). Chance is 80 %." in said
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"), [("–", ["sentence"]), ("1 %", ["content"])], ids=["missing", "found"]
+)
+def test_a_sentence_stands_where_no_task_has_the_numbers(extensions, monkeypatch, found, shown):
+    prose = extensions("numbers_in_prose")
+    monkeypatch.setattr(prose, "lookup", lambda env, folder, notebook, key: found)
+    directive = types.SimpleNamespace(
+        env=None,
+        options={"missing": "sentence"},
+        arguments=["03-quality", "removal_k"],
+        parse_text_to_nodes=lambda text: [text],
+        parse_content_to_nodes=lambda: ["content"],
+    )
+    assert prose.WhereComputed.run(directive) == shown
+
+
 @pytest.mark.parametrize(
     ("items", "languages", "said"),
     [

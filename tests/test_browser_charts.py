@@ -12,12 +12,16 @@ from playwright.sync_api import expect
 from test_browser import DRAWN, address, browser, pytestmark, tab
 from test_chart_sizes import EVERY, specs, still_charts
 
+from xl_influence.charts import vega
+
 # fixtures and the marker of the module
 __all__ = ["address", "browser", "pytestmark", "specs", "tab"]
 
 PAGE = "/book/runs/pawsx/04-cross-language-influence.html"
 CHART = "#fig-composition-pawsx"
-TAB = 322  # pixels of a chart in a tab on a phone
+TAB = 318  # pixels of a chart in a tab on a phone
+# Vega-Lite cannot know that panels of different heights draw the same rows in all their layers
+KNOWN = {"plot_rates": "WARN Detected faceted independent scales"}
 # Of every chart on the screen: the width of its place, of what is drawn, and the smallest text.
 SIZES = """() => [...document.querySelectorAll('.xl-chart')]
   .filter((chart) => chart.checkVisibility() && chart.classList.contains('drawn'))
@@ -107,25 +111,25 @@ def test_nothing_moves_when_the_live_chart_takes_the_place_of_the_still_one(
     assert len(live) >= 4 and all(abs(a - b) <= 1 for a, b in zip(still, live, strict=True))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "11-how-fast",
-        "pawsx/03-quality",
-        "pawsx/04-cross-language-influence",
-        "pawsx/06-sharing-dynamics",
-        "pawsx/07-zero-shot",
-        "pawsx/08-imbalance",
-        "pawsx/10-where-in-the-network",
-        "pawsx/15-language-and-label",
-    ],
-)
-def test_charts_are_drawn_without_a_warning(tab, name):
-    said = []
-    tab.on("console", lambda line: said.append(line.text) if line.type == "warning" else None)
-    tab.goto(f"/book/runs/{name}.html")
-    tab.wait_for_function(DRAWN)
-    assert tab.locator(".xl-chart.drawn").count() and said == []
+@pytest.fixture(scope="module")
+def vega_page(browser):
+    """A page that can draw any chart, and the list of its warnings and errors."""
+    page, said = browser.new_page(), []
+    kinds = ("warning", "error")
+    page.on("console", lambda line: said.append(line.text) if line.type in kinds else None)
+    page.add_script_tag(content=vega.bundle_script("embed"))
+    yield page, said
+    page.close()
+
+
+@pytest.mark.parametrize("which", EVERY, ids=lambda which: f"{which[0]}-{which[1]}")
+def test_a_chart_is_drawn_without_a_warning(vega_page, specs, which):
+    page, said = vega_page
+    said.clear()
+    for width in still_charts.WIDTHS.values():
+        spec = still_charts.arrange(specs[which], width)
+        page.evaluate("async (spec) => { await embed(document.body, spec) }", spec)
+    assert [line for line in said if not line.startswith(KNOWN.get(which[0], "-"))] == []
 
 
 def test_panels_stand_one_below_the_other_on_a_phone(tab):

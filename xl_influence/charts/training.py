@@ -124,7 +124,8 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     intervals = plot_intervals(base, x=low, x2="_high:Q", color=series.color)
     means = mark_points(base.transform_filter("!datum._single"), size=90)
     means = means.encode(x=x, opacity=alt.value(1), **series.point)
-    layers = alt.LayerChart(layer=[zero, intervals, dots, means])
+    some = [dots] if table["_single"].any() else []  # an empty layer would be an axis without ends
+    layers = alt.LayerChart(layer=[zero, intervals, *some, means])
     panels = sorted(table["_panel"].unique(), key=lambda name: name.endswith(HARMFUL))
     description = (
         "Change in confidence after retraining without the k most influential samples, minus the "
