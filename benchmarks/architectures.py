@@ -24,7 +24,7 @@ from torch.nn import functional
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from xl_influence.engine.engine import Engine
-from xl_influence.engine.gradients import UncoveredError
+from xl_influence.engine.losses import UncoveredError
 from xl_influence.tracin import gradient_products, influence
 
 FILE = Path(__file__).parent / "architectures.json"

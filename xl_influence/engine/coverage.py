@@ -12,7 +12,8 @@ of one sample. A model that fails the second gets batches of equal length, or of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,8 @@ import torch
 
 from .batches import Sample, pad_batch
 from .factors import Factor, Outer, dense, join
-from .gradients import (
-    Recorder,
-    RuleError,
-    UncoveredError,
-    evaluating,
-    read_logits,
-    sample_losses,
-    trainable,
-)
+from .gradients import Recorder, RuleError, evaluating, trainable
+from .losses import UncoveredError, read_logits, sample_losses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,7 +66,7 @@ class Plan:
     split: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) -> Plan:
+def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[Sample]]) -> Plan:
     """Find out how a model uses its parameters, and check the rules against plain autograd.
 
     Parameters
@@ -81,85 +75,155 @@ def probe(model: PreTrainedModel, pad_token_id: int, samples: Sequence[Sample]) 
         The model, left as it was.
     pad_token_id : int
         Pads the shorter sample in a batch of two.
-    samples : sequence of dict
-        Two samples of different lengths and a third of the first one's length, of several tokens
-        where the model takes them: a single token does not show which modules read only the first.
+    groups : sequence of sequence of dict
+        Groups of three samples: a long one, a short one, and another of the first one's length. A
+        long one of several tokens shows most: a single token does not show which modules read only
+        the first. Their labels do not matter.
 
     Returns
     -------
     Plan
-        How the model uses its parameters.
+        How the model uses its parameters, on all of these samples.
 
     Raises
     ------
     UncoveredError
-        The model gives different outputs for the same sample, or cannot be run on one sample.
+        The model gives different outputs or gradients for the same sample, or one that is no
+        number, or none for each class, or it fails on a sample.
     """
-    long, short, other = ([sample] for sample in samples)
+    plans: list[Plan] = []
+    for group in groups:
+        plans.append(_examine(model, pad_token_id, group, plans[-1] if plans else Plan()))
+    marks = [
+        plan.first_position
+        for plan, group in zip(plans, groups, strict=True)
+        if len(group[0]["input_ids"]) > 1
+    ]
+    return replace(plans[-1], first_position=frozenset.intersection(*marks or [frozenset()]))
+
+
+def _examine(
+    model: PreTrainedModel, pad_token_id: int, group: Sequence[Sample], plan: Plan
+) -> Plan:
+    """Weaken a plan until it holds for these three samples."""
     device = next(model.parameters()).device
 
-    def pad(group: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        return pad_batch(group, pad_token_id, device)
+    def pad(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+        return pad_batch(samples, pad_token_id, device)
 
-    _check_answers(model, pad(long))
-    alone = [pad(group) for group in (long, short, other)]
-    truth = [_gradients(model, batch) for batch in alone]
-    by_autograd = _find_uncovered(model, alone[0], truth[0])
-    if by_autograd:
-        return _add_first_position(model, Plan(by_autograd, single_sample=True), alone[0])
-    for equal_length, pair, expected in (
-        (False, [*long, *short], [truth[0], truth[1]]),
-        (True, [*long, *other], [truth[0], truth[2]]),
-    ):
-        split = _holds_in_batches(model, pad(pair), expected)
-        if split is not None:
-            plan = Plan(equal_length=equal_length, split=split)
-            return _add_first_position(model, plan, alone[0])
-    return _add_first_position(model, Plan(single_sample=True), alone[0])
+    with _explaining(model):
+        long, short, other = (_relabel(model, sample, pad([sample])) for sample in group)
+        alone = [pad([sample]) for sample in (long, short, other)]
+        truth = [_gradients(model, batch) for batch in alone]
+        by_autograd = plan.by_autograd
+        for batch, expected in zip(alone[:2], truth[:2], strict=True):
+            by_autograd = _find_uncovered(model, batch, expected, by_autograd)
+        if by_autograd or plan.single_sample:
+            found = Plan(by_autograd, single_sample=True)
+            return _add_first_position(model, found, alone[0])
+        pairs = {False: (short, truth[1]), True: (other, truth[2])}
+        for equal_length, (second, expected) in pairs.items():
+            if plan.equal_length > equal_length:
+                continue
+            batch = pad([long, second])
+            split = _holds_in_batches(model, batch, [truth[0], expected], plan.split)
+            if split is not None:
+                found = Plan(equal_length=equal_length, split=split)
+                return _add_first_position(model, found, alone[0])
+        return _add_first_position(model, Plan(single_sample=True), alone[0])
 
 
-def _check_answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> None:
-    """Raise `UncoveredError` if the model gives different outputs for the same sample."""
+@contextmanager
+def _explaining(model: PreTrainedModel) -> Iterator[None]:
+    """Turn an error of the model's own into an `UncoveredError` that says what to do."""
+    try:
+        yield
+    except (UncoveredError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # whatever another library raises
+        first = (str(error).splitlines() or [""])[0]
+        raise UncoveredError(
+            f"{type(model).__name__} fails on a sample alone, in eval mode, forward or backward, "
+            f"with {type(error).__name__}: {first:.200}. The engine cannot work without that. If "
+            "plain PyTorch fails on it too, the model needs other settings (such as a language to "
+            "be set), longer samples, or cannot be differentiated in eval mode at all; then use "
+            "another model"
+        ) from error
+
+
+def _relabel(model: PreTrainedModel, sample: Sample, batch: dict[str, torch.Tensor]) -> Sample:
+    """Give a sample the class that the model finds least likely.
+
+    The gradient of a class that the model is sure of is zero but for rounding. Raises
+    `UncoveredError` if the model gives other outputs the second time.
+    """
     with evaluating(model), torch.no_grad():
         first, second = (read_logits(model, batch) for _ in range(2))  # (1, classes)
+    tokens, name = len(sample["input_ids"]), type(model).__name__
+    if not bool(torch.isfinite(first).all()):
+        raise UncoveredError(
+            f"{name} gives outputs that are no finite numbers, {first[0].tolist()}, for a sample "
+            f"of {tokens} tokens; allowed are models whose outputs are finite"
+        )
     largest = float(first.abs().max())
     if not float((first - second).abs().max()) <= TOLERANCE[first.dtype] * largest:
         raise UncoveredError(
-            f"{type(model).__name__} gives different outputs for the same sample, "
+            f"{name} gives different outputs for the same sample of {tokens} tokens, "
             f"{first[0].tolist()} and {second[0].tolist()}, so its gradients are random too; "
             "allowed are models whose forward pass draws nothing at random in eval mode"
         )
+    return {**sample, "label": int(first[0].argmin())}
 
 
 def _find_uncovered(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]
+    model: PreTrainedModel,
+    batch: dict[str, torch.Tensor],
+    truth: dict[str, torch.Tensor],
+    uncovered: frozenset[str],
 ) -> frozenset[str]:
-    """The parameters whose gradient by rule is not autograd's, on a single sample."""
-    uncovered: frozenset[str] = frozenset()
+    """The parameters whose gradient by rule is not autograd's, on a single sample.
+
+    `uncovered` are those that are known already. Raises `UncoveredError` if autograd itself gives
+    other gradients the second time.
+    """
     while True:
         try:
             found, _, _ = _by_rule(model, Plan(uncovered, single_sample=True), batch)
         except RuleError as error:
             wrong = error.names
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            everything = frozenset(truth)  # what the hooks of the rules do breaks this model
+            if isinstance(error, torch.OutOfMemoryError) or uncovered == everything:
+                raise
+            wrong = everything
         else:
             wrong = _find_wrong(found, [truth])
+            if random := sorted(wrong & uncovered):
+                raise UncoveredError(
+                    f"{type(model).__name__} gives different gradients for the same sample, of "
+                    f"{random[0]} and {len(random) - 1} other parameters; allowed are models whose "
+                    "backward pass draws nothing at random in eval mode"
+                )
         if not wrong - uncovered:
             return uncovered
         uncovered |= wrong
 
 
 def _holds_in_batches(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], truth: list[dict[str, torch.Tensor]]
+    model: PreTrainedModel,
+    batch: dict[str, torch.Tensor],
+    truth: list[dict[str, torch.Tensor]],
+    split: Mapping[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]] | None:
     """Check that each sample of a batch has the gradients that it has alone.
 
-    Returns the `split` of a plan if so, else None.
+    Returns the `split` of a plan if so, else None; the one given holds for its modules.
     """
     try:
-        found, _, split = _by_rule(model, Plan(), batch)
+        found, _, seen = _by_rule(model, Plan(split=split), batch)
     except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
         return None
-    return None if _find_wrong(found, truth) else split
+    return None if _find_wrong(found, truth) else seen
 
 
 def _add_first_position(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> Plan:
@@ -200,7 +264,7 @@ def _by_rule(
         for sample, gradient in zip(found, gradients, strict=True):
             sample[name] = gradient.detach()
 
-    with Recorder(model, plan.by_autograd, plan.single_sample) as recorder:
+    with Recorder(model, plan.by_autograd, plan.single_sample, plan.split) as recorder:
         recorder.run(batch, receive)
     return found, frozenset(first_position), recorder.split
 
