@@ -182,7 +182,9 @@ def check(config: type, model_class: type) -> Result:
     truth = (sides[0] @ sides[1].T).numpy()  # (test, train)
     try:
         found = influence(gradient_products(model, train, test)).to_numpy()
-        plan = Engine(model).plan
+        engine = Engine(model)
+        engine.check(train, test)
+        plan = engine.plan
     except (UncoveredError, ValueError) as error:
         return Result(name, model_class.__name__, "refused", None, "", describe(error))
     except Exception as error:

@@ -5,8 +5,9 @@ whole and shares it between samples, a classifier may read only the first token,
 pass may use a weight outside its module, an answer may depend on the padding.
 
 The check compares each parameter's gradient by rule with plain autograd's: of one sample first,
-then of two in a batch. Parameters that fail the first get their gradients from autograd, in batches
-of one sample. A model that fails the second gets batches of equal length, or of one sample.
+then of two in a batch, which are the longest and the shortest that the caller has. Parameters that
+fail the first get their gradients from autograd, in batches of one sample. A model that fails the
+second gets batches of equal length, or of one sample.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -102,53 +103,58 @@ def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[S
     return replace(plans[-1], first_position=frozenset.intersection(*marks or [frozenset()]))
 
 
+class _Probe(NamedTuple):
+    """A sample with the class that the model finds least likely, and its gradients by autograd."""
+
+    sample: Sample
+    batch: dict[str, torch.Tensor]  # the sample alone
+    gradients: dict[str, torch.Tensor]
+
+
 def _examine(
     model: PreTrainedModel, pad_token_id: int, group: Sequence[Sample], plan: Plan
 ) -> Plan:
     """Weaken a plan until it holds for these three samples."""
-    device = next(model.parameters()).device
-
-    def pad(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        return pad_batch(samples, pad_token_id, device)
-
-    with _explaining(model):
-        long, short, other = (_relabel(model, sample, pad([sample])) for sample in group)
-        alone = [pad([sample]) for sample in (long, short, other)]
-        truth = [_gradients(model, batch) for batch in alone]
+    long, short, other = (_differentiate(model, pad_token_id, sample) for sample in group)
+    with _explaining(model, long.sample):
         by_autograd = plan.by_autograd
-        for batch, expected in zip(alone[:2], truth[:2], strict=True):
-            by_autograd = _find_uncovered(model, batch, expected, by_autograd)
-        if by_autograd or plan.single_sample:
-            found = Plan(by_autograd, single_sample=True)
-            return _add_first_position(model, found, alone[0])
-        pairs = {False: (short, truth[1]), True: (other, truth[2])}
-        for equal_length, (second, expected) in pairs.items():
-            if plan.equal_length > equal_length:
-                continue
-            batch = pad([long, second])
-            split = _holds_in_batches(model, batch, [truth[0], expected], plan.split)
-            if split is not None:
-                found = Plan(equal_length=equal_length, split=split)
-                return _add_first_position(model, found, alone[0])
-        return _add_first_position(model, Plan(single_sample=True), alone[0])
+        for each in (long, short):
+            by_autograd = _find_uncovered(model, each, by_autograd)
+        found = Plan(by_autograd, single_sample=True)
+        if not by_autograd and not plan.single_sample:
+            pairs = [(False, short), (True, other)][plan.equal_length :]
+            for equal_length, second in pairs:
+                split = _holds_in_batches(model, pad_token_id, (long, second), plan.split)
+                if split is not None:
+                    found = Plan(equal_length=equal_length, split=split)
+                    break
+        return _add_first_position(model, found, long.batch)
 
 
 @contextmanager
-def _explaining(model: PreTrainedModel) -> Iterator[None]:
+def _explaining(model: PreTrainedModel, sample: Sample) -> Iterator[None]:
     """Turn an error of the model's own into an `UncoveredError` that says what to do."""
     try:
         yield
     except (UncoveredError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # whatever another library raises
-        first = (str(error).splitlines() or [""])[0]
+        first = (str(error).splitlines() or [""])[0].rstrip(".")
         raise UncoveredError(
-            f"{type(model).__name__} fails on a sample alone, in eval mode, forward or backward, "
-            f"with {type(error).__name__}: {first:.200}. The engine cannot work without that. If "
-            "plain PyTorch fails on it too, the model needs other settings (such as a language to "
-            "be set), longer samples, or cannot be differentiated in eval mode at all; then use "
-            "another model"
+            f"{type(model).__name__} fails on a sample of {len(sample['input_ids'])} tokens: "
+            f"{type(error).__name__}: {first:.200}. The engine needs the model's output and its "
+            "gradients in eval mode, one sample at a time. Check the model's settings (does it "
+            "need a language?) and whether it takes samples that short or long; a model that "
+            "cannot be differentiated in eval mode is not supported"
         ) from error
+
+
+def _differentiate(model: PreTrainedModel, pad_token_id: int, sample: Sample) -> _Probe:
+    device = next(model.parameters()).device
+    with _explaining(model, sample):
+        chosen = _relabel(model, sample, pad_batch([sample], pad_token_id, device))
+        batch = pad_batch([chosen], pad_token_id, device)
+        return _Probe(chosen, batch, _gradients(model, batch))
 
 
 def _relabel(model: PreTrainedModel, sample: Sample, batch: dict[str, torch.Tensor]) -> Sample:
@@ -176,10 +182,7 @@ def _relabel(model: PreTrainedModel, sample: Sample, batch: dict[str, torch.Tens
 
 
 def _find_uncovered(
-    model: PreTrainedModel,
-    batch: dict[str, torch.Tensor],
-    truth: dict[str, torch.Tensor],
-    uncovered: frozenset[str],
+    model: PreTrainedModel, alone: _Probe, uncovered: frozenset[str]
 ) -> frozenset[str]:
     """The parameters whose gradient by rule is not autograd's, on a single sample.
 
@@ -188,16 +191,18 @@ def _find_uncovered(
     """
     while True:
         try:
-            found, _, _ = _by_rule(model, Plan(uncovered, single_sample=True), batch)
+            found, _, _ = _by_rule(model, Plan(uncovered, single_sample=True), alone.batch)
         except RuleError as error:
             wrong = error.names
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            everything = frozenset(truth)  # what the hooks of the rules do breaks this model
+            everything = frozenset(
+                alone.gradients
+            )  # what the hooks of the rules do breaks this model
             if isinstance(error, torch.OutOfMemoryError) or uncovered == everything:
                 raise
             wrong = everything
         else:
-            wrong = _find_wrong(found, [truth])
+            wrong = _find_wrong(found, [alone.gradients])
             if random := sorted(wrong & uncovered):
                 raise UncoveredError(
                     f"{type(model).__name__} gives different gradients for the same sample, of "
@@ -211,19 +216,21 @@ def _find_uncovered(
 
 def _holds_in_batches(
     model: PreTrainedModel,
-    batch: dict[str, torch.Tensor],
-    truth: list[dict[str, torch.Tensor]],
+    pad_token_id: int,
+    pair: tuple[_Probe, _Probe],
     split: Mapping[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]] | None:
     """Check that each sample of a batch has the gradients that it has alone.
 
     Returns the `split` of a plan if so, else None; the one given holds for its modules.
     """
+    device = next(model.parameters()).device
+    batch = pad_batch([each.sample for each in pair], pad_token_id, device)
     try:
         found, _, seen = _by_rule(model, Plan(split=split), batch)
     except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
         return None
-    return None if _find_wrong(found, truth) else seen
+    return None if _find_wrong(found, [each.gradients for each in pair]) else seen
 
 
 def _add_first_position(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> Plan:

@@ -51,12 +51,22 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode; afterwards, each of its modules is in the mode it was in."""
+    """Put a model into eval mode; afterwards, each of its modules is in the mode it was in.
+
+    Meanwhile, a model of transformers returns its output by name and not as a tuple, which some
+    cannot do without failing.
+    """
     modes = {module: module.training for module in model.modules()}
+    config: Any = getattr(model, "config", None)
+    by_name = getattr(config, "return_dict", True)
     model.eval()
     try:
+        if not by_name:
+            config.return_dict = True
         yield
     finally:
+        if not by_name:
+            config.return_dict = by_name
         for module, mode in modes.items():
             module.training = mode
 

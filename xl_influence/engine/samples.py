@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .batches import Sample
+from .batches import Sample, token_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -194,12 +194,11 @@ def choose_probes(samples: Sequence[Sample]) -> list[list[Sample]]:
     for typed in (True, False):
         kind = [sample for sample in samples if ("token_type_ids" in sample) == typed]
         if kind:
-            order = sorted(kind, key=lambda sample: len(sample["input_ids"]))
-            long, short = order[-1], order[0]
-            other = order[-2] if len(order) > 1 else short
-            if len(other["input_ids"]) < len(long["input_ids"]):
-                other = _turn(long)
-            chosen.append([long, short, other])
+            order = np.argsort(token_counts(kind), kind="stable").tolist()
+            long, short = kind[order[-1]], kind[order[0]]
+            next_long = kind[order[-2]] if len(order) > 1 else short
+            is_alone = next_long is long or len(next_long["input_ids"]) < len(long["input_ids"])
+            chosen.append([long, short, _turn(long) if is_alone else next_long])
     return chosen
 
 
@@ -213,7 +212,7 @@ def find_longest_input(model: PreTrainedModel) -> float:
     """Return the most tokens that a model takes; infinite if nothing limits them.
 
     Tables of positions that begin after the padding token's (RoBERTa, XLM-R) have fewer places than
-    rows.
+    rows, and the virtual tokens of PEFT's prompts take some of the places.
     """
     config: Any = model.config
     limit = getattr(config, "max_position_embeddings", None)
@@ -222,4 +221,6 @@ def find_longest_input(model: PreTrainedModel) -> float:
         is_table = isinstance(module, nn.Embedding) and "position" in path.rpartition(".")[2]
         if is_table and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
-    return min(limits, default=math.inf)
+    prompt = getattr(model, "active_peft_config", None)
+    virtual = prompt.num_virtual_tokens if getattr(prompt, "is_prompt_learning", False) else 0
+    return min(limits, default=math.inf) - virtual
