@@ -28,15 +28,18 @@ from .losses import UncoveredError, read_logits, sample_losses
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Largest length of the difference between a gradient by rule and by autograd, relative to the
-# length of autograd's. Rounding gives about 1e-16, 1e-7, 5e-4 and 5e-3 on a CPU, which leaves a
-# margin for other summation orders; a wrong gradient is wrong by about its own length.
-TOLERANCE = {
+# Largest difference between two outputs for the same sample, relative to the largest output
+REPEATED = {
     torch.float64: 1e-9,
     torch.float32: 1e-4,
     torch.float16: 1e-2,
     torch.bfloat16: 3e-2,
 }
+# Largest length of the difference between a gradient by rule and by autograd, relative to the
+# length of autograd's. Rounding gives about 1e-16, 1e-7, 5e-4 and 5e-3 on a CPU, ten times as much
+# for inputs of 100 tokens. That leaves a margin for other summation orders; a wrong gradient is
+# wrong by about its own length.
+TOLERANCE = REPEATED | {torch.float16: 5e-2, torch.bfloat16: 0.2}
 # Some gradients are zero but for rounding (attention's key biases shift all scores alike). So a
 # gradient shorter than this share of the longest parameter's is compared relative to that share.
 SHORTEST = 0.03
@@ -172,7 +175,7 @@ def _relabel(model: PreTrainedModel, sample: Sample, batch: dict[str, torch.Tens
             f"of {tokens} tokens; allowed are models whose outputs are finite"
         )
     largest = float(first.abs().max())
-    if not float((first - second).abs().max()) <= TOLERANCE[first.dtype] * largest:
+    if not float((first - second).abs().max()) <= REPEATED[first.dtype] * largest:
         raise UncoveredError(
             f"{name} gives different outputs for the same sample of {tokens} tokens, "
             f"{first[0].tolist()} and {second[0].tolist()}, so its gradients are random too; "
