@@ -68,7 +68,7 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
     path = tmp_path / "mine" / "validation.csv"
     path.write_text(path.read_text().replace("neutral", "unknown"))
     with pytest.raises(
-        data.DataError,
+        tasks.TaskError,
         match="unknown label 'unknown'; allowed are contradiction, entailment, neutral",
     ):
         data.load(given)
@@ -86,7 +86,7 @@ def test_other_versions_must_have_the_same_label(tmp_path):
     rows = pd.read_csv(path)
     rows.loc[rows["lang"] == "pt", "label"] = "neutral"
     rows.to_csv(path, index=False)
-    with pytest.raises(data.DataError, match="misaligned translations"):
+    with pytest.raises(tasks.TaskError, match=r"train\.csv, line \d+: misaligned translations"):
         data.load(given)
 
 
