@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run_python, write_own_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from xl_influence import data, encoders, influence, params, runs, tables, tasks
+from xl_influence import data, encoders, influence, params, runs, scores, tables, tasks
 from xl_influence.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -55,6 +55,21 @@ def test_a_study_of_it_by_notebook(tmp_path):
     assert set(table["train_lang"]) == {"en", "pt"}
     manifest = read_manifest(runs.folder(given))
     assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
+
+
+def test_the_smoke_study_takes_a_task_of_many_classes(tmp_path):
+    """Its random encoder labels one row in 60 correctly, which is fewer than it needs."""
+    rows = [
+        {"text_a": f"{lang} text {n}", "label": f"class {n}", "lang": lang, "item": n}
+        for lang in ("en", "pt")
+        for n in range(60)
+    ]
+    for split in tasks.SPLITS:
+        pd.DataFrame(rows).to_json(tmp_path / f"{split}.jsonl", orient="records", lines=True)
+    given = {"study": "smoke", "task": "own", "data_root": str(tmp_path), "train_size": 8}
+    run = scores.make(params.merge(given | {"runs_root": str(tmp_path / "runs")}), progress=False)
+    chosen = pd.read_parquet(run / "test.parquet")
+    assert list(chosen["lang"]) == ["en", "en", "pt", "pt"] and chosen["uid"].is_unique
 
 
 def test_what_is_wrong_with_a_task_is_said(tmp_path):
