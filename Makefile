@@ -49,10 +49,14 @@ BASE_PYTHON = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python
 PROFILE ?= local
 SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --profile profiles
 SNAKE = $(SNAKEMAKE)/local --cores $(CORES)
-# spaces and ~ in DATA_ROOT are left to Python; lists in SET may have spaces after their commas
+# spaces and ~ in DATA_ROOT are left to Python; lists in SET may have spaces around their commas, or
+# in place of them, unless SET has quotes
 comma := ,
 empty :=
-SETTINGS = $(subst $(comma)$(empty) ,$(comma),$(SET))
+CLOSE = $(subst $(empty) $(comma),$(comma),$(subst $(comma)$(empty) ,$(comma),$(SET)))
+JOINED = $(foreach word,$(CLOSE),$(if $(findstring =,$(word)),,$(comma))$(word))
+SETTINGS = $(if $(findstring ',$(SET))$(findstring ",$(SET)),$(CLOSE),$(call JOIN,$(JOINED)))
+JOIN = $(subst $(empty) $(comma),$(comma),$(1))
 DATA = $(if $(DATA_ROOT),data_root="$(DATA_ROOT)")
 CHOICE = study="$(STUDY)" tasks="$(TASK)" variant="$(VARIANT)" $(DATA) $(SETTINGS)
 # Where the book's main study lies: published in results/, or computed here in runs/

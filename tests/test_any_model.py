@@ -12,7 +12,7 @@ from truth import cosines, largest_error, plain
 
 from xl_influence.engine import rules
 from xl_influence.engine.engine import Engine
-from xl_influence.engine.gradients import UncoveredError
+from xl_influence.engine.losses import UncoveredError
 from xl_influence.tracin import gradient_products, influence
 
 SIZES = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}

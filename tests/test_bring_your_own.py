@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run_python, write_own_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from xl_influence import data, encoders, influence, params, runs, tables, tasks
+from xl_influence import data, encoders, influence, params, runs, scores, tables, tasks
 from xl_influence.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,21 @@ def test_a_study_of_it_by_notebook(tmp_path):
     assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
 
 
+def test_the_smoke_study_takes_a_task_of_many_classes(tmp_path):
+    """Its random encoder labels one row in 60 correctly, which is fewer than it needs."""
+    rows = [
+        {"text_a": f"{lang} text {n}", "label": f"class {n}", "lang": lang, "item": n}
+        for lang in ("en", "pt")
+        for n in range(60)
+    ]
+    for split in tasks.SPLITS:
+        pd.DataFrame(rows).to_json(tmp_path / f"{split}.jsonl", orient="records", lines=True)
+    given = {"study": "smoke", "task": "own", "data_root": str(tmp_path), "train_size": 8}
+    run = scores.make(params.merge(given | {"runs_root": str(tmp_path / "runs")}), progress=False)
+    chosen = pd.read_parquet(run / "test.parquet")
+    assert list(chosen["lang"]) == ["en", "en", "pt", "pt"] and chosen["uid"].is_unique
+
+
 def test_what_is_wrong_with_a_task_is_said(tmp_path):
     with pytest.raises(tasks.TaskError, match="data_root must name the folder"):
         tasks.find(params.merge({"study": "cpu", "task": "own", "languages": ["en"]}))
@@ -68,7 +83,7 @@ def test_what_is_wrong_with_a_task_is_said(tmp_path):
     path = tmp_path / "mine" / "validation.csv"
     path.write_text(path.read_text().replace("neutral", "unknown"))
     with pytest.raises(
-        data.DataError,
+        tasks.TaskError,
         match="unknown label 'unknown'; allowed are contradiction, entailment, neutral",
     ):
         data.load(given)
@@ -86,7 +101,7 @@ def test_other_versions_must_have_the_same_label(tmp_path):
     rows = pd.read_csv(path)
     rows.loc[rows["lang"] == "pt", "label"] = "neutral"
     rows.to_csv(path, index=False)
-    with pytest.raises(data.DataError, match="misaligned translations"):
+    with pytest.raises(tasks.TaskError, match=r"train\.csv, line \d+: misaligned translations"):
         data.load(given)
 
 

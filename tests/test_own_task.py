@@ -2,11 +2,15 @@
 
 import csv
 import json
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from snakemake.cli import parse_config
 
 from xl_influence import (
     charts,
@@ -163,7 +167,7 @@ def test_rows_of_several_files_are_named_by_their_own_file(tmp_path):
     place, line, *_, reason, missing = found[found["lang"] == "pt"].iloc[0]
     assert (place, line) == ("pt/train.tsv", 4)
     assert (reason, missing) == ("item not in every language", "en")
-    with pytest.raises(data.DataError, match=r"en/dev\.tsv, line 2: unknown label 'middling'"):
+    with pytest.raises(tasks.TaskError, match=r"en/dev\.tsv, line 2: unknown label 'middling'"):
         data.load(given)
 
 
@@ -417,18 +421,19 @@ def test_values_of_parquet_files_become_text(value, text, tmp_path):
 
 @pytest.mark.parametrize("value", [b"x", ["x"], {"a": 1}, np.array(["x", "y"])])
 def test_a_value_that_is_no_text_is_named(value, tmp_path):
-    with pytest.raises(own_files.TaskError, match=r"text_a holds .*allowed are texts"):
-        own_files.to_text(tmp_path / "a.parquet", "text_a", value)
+    with pytest.raises(own_files.TaskError, match=r"row 1: text_a holds .*allowed are texts"):
+        own_files.to_text(tmp_path / "a.parquet", "row 1: text_a", value)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ('{"text_a": "x", "label": "bad"', "line 3: not JSON"),
+        ('{"text_a": "x", "label": "bad", "label": "good"}', "line 3: .* two values for 'label'"),
         ('["x", "bad", "en"]', "line 3: .* is not a JSON object"),
         ('{"text_a": "x", "label": "bad"}', "line 3: empty lang"),
         ('{"text_a": null, "label": "bad", "lang": "en"}', "line 3: empty text_a"),
-        ('{"text_a": ["x"], "label": "bad", "lang": "en"}', "text_a holds"),
+        ('{"text_a": ["x"], "label": "bad", "lang": "en"}', "line 3: text_a holds"),
     ],
 )
 def test_a_line_of_json_that_is_wrong_is_named(line, message, tmp_path):
@@ -437,6 +442,93 @@ def test_a_line_of_json_that_is_wrong_is_named(line, message, tmp_path):
     (tmp_path / "train.jsonl").write_text(f"{good}\n{good}\n{line}\n")
     with pytest.raises(params.ParameterError, match=message):
         merged(tmp_path)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_labels_and_items_are_kept_as_they_are_written(ending, tmp_path):
+    names = {0: "2024.1", 1: "2024.10", 2: "010"}
+    rows = [row | {"label": names[row["item"] % 3]} for row in make_rows()]
+    rows = [row | {"item": f"0{row['item']}.50"} for row in rows]
+    folder = write(tmp_path, rows, ending)
+    if ending == "jsonl":  # numbers that are not in quotes
+        for split in tasks.SPLITS:
+            path = folder / f"{split}.jsonl"
+            path.write_text(path.read_text().replace('"2024.10"', "2024.10"))
+    assert tasks.find(merged(folder)).class_names == ("010", "2024.1", "2024.10")
+    assert set(own_task.read_own(merged(folder), "train")["item"]) == {f"0{n}.50" for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "Bad"}, r"test\.csv, line 9: label 'Bad' is 'bad' in another spelling"),
+        ({"item": "3.0"}, r"test\.csv, line 9: item '3\.0' in pt is '3' in en in another spelling"),
+        (
+            {"item": "03"},
+            r"line 9: item '03' in pt is '3' in en in another spelling .*test\.csv, line 5; 1 such",
+        ),
+        ({"label": "odd"}, r"test\.csv, line 9: unknown label 'odd'; allowed are bad, good, the"),
+        (
+            {"label": "good"},
+            r"test\.csv, line 9: misaligned translations: item 3 is labelled good in pt and bad in "
+            r"en \(.*test\.csv, line 5; 1 such items\)",
+        ),
+    ],
+)
+def test_a_row_that_does_not_fit_another_is_named_before_anything_is_computed(
+    change, message, tmp_path
+):
+    rows = make_rows()
+    folder = write(tmp_path, test=[*rows[:-1], rows[-1] | change])
+    whole = params.merge_with_source(merged(folder))
+    with pytest.raises(params.ParameterError, match=message):
+        workflow.check(*whole, [])
+    if "spelling" not in message:  # a language that is not in the study does not matter
+        workflow.check(*params.merge_with_source(merged(folder, languages=["en"])), [])
+
+
+def test_items_of_one_language_may_differ_in_their_spelling_only(tmp_path):
+    rows = [row | {"item": ["1", "01", "a", "A"][row["item"]]} for row in make_rows()]
+    assert tasks.find(merged(write(tmp_path, rows))).parallel
+
+
+def test_a_folder_of_datasets_has_the_usual_names_of_splits(tmp_path):
+    import datasets
+
+    for name in ("validation", "valid", "val", "dev"):
+        made = {split: datasets.Dataset.from_list(make_rows()) for split in ("train", name, "test")}
+        datasets.DatasetDict(made).save_to_disk(tmp_path / name)
+        assert len(data.load(merged(tmp_path / name))["validation"]) == 8
+    datasets.DatasetDict(made | {"val": made["dev"]}).save_to_disk(tmp_path / "both")
+    with pytest.raises(params.ParameterError, match="val and dev; allowed is one"):
+        merged(tmp_path / "both")
+
+
+def test_what_to_do_with_the_files_of_the_hub_is_right(tmp_path):
+    import datasets
+
+    frame = pd.DataFrame(make_rows())
+    for name, parts in (("several", 2), ("one", 1)):
+        folder = tmp_path / name / "data"
+        folder.mkdir(parents=True)
+        for split in tasks.SPLITS:
+            for n in range(parts):
+                frame.iloc[n::parts].to_parquet(
+                    folder / f"{split}-{n:05}-of-{parts:05}.parquet", index=False
+                )
+    with pytest.raises(params.ParameterError) as error:
+        merged(tmp_path / "several")
+    advice = re.search(r"one by (datasets\.load_dataset\('.*'\)\.save_to_disk)", str(error.value))
+    eval(advice[1], {"datasets": datasets})(tmp_path / "joined")
+    samples = data.load(merged(tmp_path / "joined"))["test"]
+    assert sorted(samples["text_a"]) == sorted(frame["text_a"])
+    with pytest.raises(params.ParameterError) as error:
+        merged(tmp_path / "one")
+    pattern = re.search(r"files=(\S+)$", str(error.value))[1]
+    assert pattern == "data/{split}-00000-of-00001.parquet"
+    assert data.load(merged(tmp_path / "one", files=pattern))["test"].equals(
+        data.load(merged(write(tmp_path / "plain")))["test"]
+    )
 
 
 def test_files_must_have_the_same_form(tmp_path):
@@ -574,3 +666,56 @@ def test_what_cannot_be_read_shows_the_right_spelling(pair, message):
 def test_make_leaves_paths_to_python():
     text = (ROOT / "Makefile").read_text()
     assert "abspath $(DATA_ROOT)" not in text and 'data_root="$(DATA_ROOT)"' in text
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("languages=en no", "languages=en,no"),
+        ("languages=[en, no] epochs=2", "languages=[en,no] epochs=2"),
+        ("languages=[en , no] epochs=2", "languages=[en,no] epochs=2"),
+        ("epochs=2 removal_ks=[5 10]", "epochs=2 removal_ks=[5,10]"),
+        ("text_a='the text' epochs=2", "text_a='the text' epochs=2"),
+        ("", ""),
+    ],
+)
+def test_make_reads_lists_with_spaces(words, read):
+    command = ["make", "-n", "study", "TASK=xnli", f"SET={words}"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.rstrip().endswith(f'variant="base"  {read}'.rstrip())
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("languages=nan", {"languages": ["nan"]}),
+        ("languages=no", {"languages": ["no"]}),
+        ("languages=[en,nan,no,on,yes]", {"languages": ["en", "nan", "no", "on", "yes"]}),
+        ("languages=en,no", {"languages": ["en", "no"]}),
+        ("languages=yes", {"languages": ["yes"]}),
+        ("text_a=on", {"text_a": "on"}),
+        ("removal_ks=5", {"removal_ks": [5]}),
+    ],
+)
+def test_words_are_read_the_same_here_and_through_snakemake(words, given):
+    assert params.parse([words]) == given
+    assert literals.read_given(parse_config([words]), ROOT) == given
+
+
+@pytest.mark.parametrize("value", [[["en"]], 5, ["en", True], ["en", None], [1.5], {"en": 1}])
+def test_a_list_of_languages_holds_texts(value):
+    with pytest.raises(params.ParameterError, match=r"is no text.*write it as in languages=\[en"):
+        params.merge({"languages": value})
+
+
+def test_numbers_that_may_have_been_changed_are_refused():
+    with pytest.raises(params.ParameterError, match=r"data_name=2024\.1 .*no number, as in v"):
+        literals.read_given(parse_config(["data_name=2024.10"]), ROOT)
+    assert params.parse(["data_name=2024.10"]) == {"data_name": "2024.10"}
+    for text in ("010", "1_0", "0x10", "1:30"):  # 8, 10, 16 and 90 in YAML 1.1
+        with pytest.raises(params.ParameterError, match=f"train_size='{text}' .*a whole number"):
+            params.merge(params.parse([f"train_size={text}"]))
+    with pytest.raises(params.ParameterError, match="removal_ks="):
+        params.merge(params.parse(["removal_ks=[010]"]))
+    assert params.parse(["train_size=-1", "epochs=12"]) == {"train_size": -1, "epochs": 12}

@@ -8,6 +8,7 @@ sections   the parameters, section by section: types and ranges
 uses       which files of the package a notebook uses
 languages  names of languages, and how their tags are spelt
 own_files  the files of your own task, with line numbers
+own_checks  whether their languages, labels and items fit each other
 own_splits  where these files are
 prepared   a folder that holds all that fine-tuning and scoring need
 own_task   your own task: columns, languages, classes, rows left out

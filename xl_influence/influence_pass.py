@@ -223,6 +223,7 @@ def _fill(
     with _progress_bar(params["task"], cube, progress) as bar:
         for checkpoint, shards in groupby(cube.claim_shards(*part), lambda shard: shard.checkpoint):
             engine = _load_engine(params, run, checkpoint + 1, device)
+            engine.check(train, test)
             if progress and bar.n == bar.initial:
                 tqdm.write(_describe(cube, engine, train, test))
             for test_range, shards_of_tile in groupby(shards, lambda shard: shard.test):

@@ -1,12 +1,13 @@
 """Values of parameters as people write them: on command lines, in YAML files, through other tools.
 
-In YAML 1.1 `no` is false, so the code of Norwegian would not be a text. Here only `true` and
-`false` are truth values, and texts are taken as they are.
+In YAML 1.1 `no` is false, so the code of Norwegian would not be a text, and 010 is 8. Here only
+`true` and `false` are truth values, 010 is no number, and texts are taken as they are.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,20 +19,27 @@ from .schema import ParameterError
 from .sections import FIELDS
 
 FOLDERS = ("data_root", "prepared")  # relative to the working directory
+NUMBER = r"0|[1-9][0-9]*"
 HINT = "as in {}=[{}], without spaces or in quotes"
 
 
+OWN = ("bool", "int")  # kinds that are read by our own rules
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML with `true` and `false` as the only truth values."""
+    """YAML with `true` and `false` as the only truth values, and whole numbers in base ten."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in OWN]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
 )
 
 
@@ -103,11 +111,28 @@ def _read_list(key: str, value: Any) -> Any:
                 f"{key}={value} (given): not a list; write it {HINT.format(key, example)}"
             ) from None
         value = re.split(r"[,\s]+", text) if found is None and text else found or []
-    if not isinstance(value, list):
-        return [value] if of_numbers and type(value) is int else value
     if of_numbers:
-        return [int(entry) if str(entry).isdecimal() else entry for entry in value]
-    return ["no" if entry is False else entry for entry in value]  # what YAML 1.1 makes of `no`
+        value = [value] if type(value) is int else value
+        if not isinstance(value, list):
+            return value
+        return [int(entry) if re.fullmatch(NUMBER, str(entry)) else entry for entry in value]
+    entries = value if isinstance(value, list) else [value]
+    return [_read_code(key, value, entry) for entry in entries]
+
+
+def _read_code(key: str, value: Any, entry: Any) -> str:
+    """An entry of a list of texts, from what another tool has made of it."""
+    if entry is False:
+        return "no"  # which YAML 1.1 takes for false
+    if isinstance(entry, float) and math.isnan(entry):
+        return "nan"  # Min Nan Chinese
+    if not isinstance(entry, str):
+        hint = "; the code may need quotes" if entry is True or entry is None else ""
+        raise ParameterError(
+            f"{key}={value!r} (given): {entry!r} is no text{hint}; write it "
+            f"{HINT.format(key, 'en,de')}"
+        )
+    return entry
 
 
 def _read_text(key: str, value: Any) -> Any:
@@ -116,6 +141,11 @@ def _read_text(key: str, value: Any) -> Any:
         raise ParameterError(f"{key}={value!r} (command line): allowed is a text, without ': '")
     if value is False:
         return "no"
+    if isinstance(value, float):
+        raise ParameterError(
+            f"{key}={value!r} (command line): was read as a number, and may have been written "
+            "otherwise (2024.10); allowed is a text that is no number, as in v2024.10"
+        )
     text = "" if value is None else str(value).strip()
     if text == "null":
         return None

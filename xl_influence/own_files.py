@@ -123,7 +123,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
         if not text.strip():
             continue
         try:
-            rows[line] = json.loads(text)
+            rows[line] = json.loads(text, parse_float=_read_number, object_pairs_hook=_read_object)
         except ValueError as error:
             raise TaskError(f"{path}, line {line}: not JSON: {error}") from None
         if not isinstance(rows[line], dict):
@@ -133,6 +133,21 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
     values = [[row.get(column) for column in columns] for row in rows.values()]
     return _make_frame(values, list(rows), "line", columns, path)
+
+
+def _read_number(text: str) -> float | str:
+    """A number; as it is written (2024.10) where the number would be written otherwise."""
+    return float(text) if repr(float(text)) == text else text
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; `ValueError` if it has a key twice, of which Python would drop the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"two values for {twice!r}")
+    return found
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -244,13 +259,13 @@ def make_name(folder: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(folder).expanduser().absolute().name).strip("-.")
 
 
-def to_text(path: Path, column: str, value: Any) -> str:
+def to_text(path: Path, where: str, value: Any) -> str:
     """Return a value as text; whole numbers without a fraction, and nothing for a missing value.
 
     Parameters
     ----------
-    path, column
-        Where the value is, for the message.
+    path, where
+        The file, and the line and column in it, for the message.
     value
         The value.
 
@@ -264,7 +279,7 @@ def to_text(path: Path, column: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | dict | tuple | bytes) or (hasattr(value, "shape") and value.shape):
-        raise TaskError(f"{path}: {column} holds {value!r:.80}; allowed are texts and numbers")
+        raise TaskError(f"{path}, {where} holds {value!r:.80}; allowed are texts and numbers")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if pd.isna(value) else str(value)

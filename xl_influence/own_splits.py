@@ -18,6 +18,7 @@ NAMES = {  # split → what files call it
     "test": ("test",),
 }
 PARTS = ("{split}", "{lang}")  # of a pattern
+SHARD = r"-[0-9]{5}-of-([0-9]{5})\."  # in the names of files of the hub
 SHOWN = 8  # how many files a message lists
 
 
@@ -56,7 +57,10 @@ def find_files(
         )
     folder = Path(data_root).expanduser()
     if (folder / SAVED).is_file():
-        paths = {split: [folder / split] for split in SPLITS if (folder / split).is_dir()}
+        paths = {
+            split: [folder / name for name in NAMES[split] if (folder / name).is_dir()]
+            for split in SPLITS
+        }
     elif pattern:
         return _find_by_pattern(folder, pattern, languages)
     else:
@@ -138,16 +142,25 @@ def _check_found(found: dict[str, list[Path]], folder: Path, needed: str) -> Non
         if not paths:
             raise TaskError(
                 f"data_root {folder}: no {split}.csv (or {', '.join(FORMATS[1:])}); required are "
-                f"{needed}; there is {_list_inside(folder)}{_suggest_pattern(folder)}"
+                f"{needed}; there is {_list_inside(folder)}{_suggest(folder)}"
             )
 
 
-def _suggest_pattern(folder: Path) -> str:
-    """Say how to name one file per language, if the folder seems to have them; else nothing."""
+def _suggest(folder: Path) -> str:
+    """Say how to name files that are elsewhere or one per language, or what to do with shards."""
     paths = [path.relative_to(folder).as_posix() for path in _list_data(folder)]
     names = [path for path in paths if re.search(r"(?<![a-z])train(?![a-z])", path.lower())]
-    if len(names) < 2:
+    if any((shard := re.search(SHARD, name)) and int(shard[1]) > 1 for name in names):
+        return (
+            f". A split in several files ({names[0]}, …) is not read: make it one by "
+            f"datasets.load_dataset({str(folder)!r}).save_to_disk('<new folder>'), and set "
+            "data_root to that folder"
+        )
+    if not names:
         return ""
+    if len(names) == 1:
+        pattern = names[0].replace("train", "{split}")
+        return f". If its files have other names, say so by files={pattern}"
     start = re.sub(r"[A-Za-z0-9]*$", "", _find_common_start(names))
     end = _find_common_start([name[len(start) :][::-1] for name in names])[::-1]
     end = re.sub(r"^[A-Za-z0-9]*", "", end)

@@ -12,8 +12,9 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import prepared
-from .languages import TAGS, is_tag, normalize
+from . import own_checks, prepared
+from .languages import TAGS, is_tag
+from .own_checks import place
 from .own_files import SPLITS, TaskError, make_name, read, state, to_text
 from .own_splits import Files, find_files
 from .sections import Data
@@ -90,11 +91,15 @@ def _read(
 
 def _read_file(path: Path, names: dict[str, str], lang: str, only: str) -> pd.DataFrame:
     """Read and check a file; `lang` is its language, if each language has a file."""
+    import pandas as pd
+
     rows = read(path)
     chosen = _find_columns(path, list(rows), names, lang or only)
     frame = rows[list(chosen.values())].set_axis(list(chosen), axis="columns")
     for column in frame:
-        frame[column] = frame[column].map(functools.partial(to_text, path, column))
+        values = frame[column].items()
+        texts = [to_text(path, f"{rows.index.name} {n}: {column}", each) for n, each in values]
+        frame[column] = pd.Series(texts, frame.index, dtype=object)
     frame["file"] = str(path)
     if "lang" not in frame:
         frame["lang"] = lang or only
@@ -142,11 +147,6 @@ def _describe_missing(path: Path, there: list[str], column: str, name: str) -> s
     return f"{text}; name yours by {column}={similar[0] if similar else '<column>'}"
 
 
-def place(rows: pd.DataFrame) -> str:
-    """Name the first of some rows for a message: its file and line."""
-    return f"{rows['file'].iloc[0]}, {rows.index.name} {rows.index[0]}"
-
-
 def _check_values(frame: pd.DataFrame) -> None:
     """Raise `TaskError` for the first row with a value that is missing or malformed."""
     for column in (column for column in COLUMNS if column in frame):
@@ -187,22 +187,6 @@ def _check_items(frame: pd.DataFrame) -> None:
         )
 
 
-def check_spelling(params: Data) -> None:
-    """Raise `TaskError` if the files, or they and `languages`, spell a language in two ways."""
-    seen: dict[str, tuple[str, str]] = {}
-    for lang in params["languages"]:
-        seen.setdefault(normalize(lang), (lang, "languages"))
-    for split in SPLITS:
-        for lang, part in read_own(params, split).groupby("lang", sort=False):
-            here = (str(lang), place(part))
-            other, where = seen.setdefault(normalize(here[0]), here)
-            if other != lang:
-                raise TaskError(
-                    f"{here[1]}: lang {lang!r} is {other!r} in another spelling ({where}; "
-                    f"{len(part)} such rows). Use one spelling"
-                )
-
-
 def complete(params: Data) -> dict[str, Any]:
     """Return `data_name` and `languages`, from the data, where the parameters leave them empty.
 
@@ -237,19 +221,29 @@ def find_languages(params: Data) -> list[str]:
 
 
 def describe(params: Data) -> Description:
-    """Describe a task from its training data; raise `TaskError` if these have only one class."""
+    """Describe a task from its training data.
+
+    Raises `TaskError` if these have only one class, or if labels, items and translations of the
+    files do not fit each other.
+    """
     files = find(params)
-    check_spelling(params)
+    frames = {split: read_own(params, split) for split in SPLITS}
+    own_checks.check_languages(frames, params["languages"])
     _check_forms(params, files)
-    rows = read_own(params, "train")
+    rows = frames["train"]
     names = sorted(rows["label"].unique(), key=_sort_numbers_first)
     if len(names) < 2:
         raise TaskError(
             f"{files['train'].name}: labels are {', '.join(names)}; at least two classes are needed"
         )
-    chosen = rows[rows["lang"].isin(params["languages"])] if params["languages"] else rows
-    languages_per_item = chosen.groupby("item")["lang"].nunique()
+    own_checks.check_spelling(frames)
+    if languages := params["languages"]:
+        frames = {split: frame[frame["lang"].isin(languages)] for split, frame in frames.items()}
+    own_checks.check_known(frames, names)
+    languages_per_item = frames["train"].groupby("item")["lang"].nunique()
     parallel = _has_items(rows) and bool((languages_per_item > 1).any())
+    if parallel:
+        own_checks.check_translations(frames)
     return Description(names, "text_b" in rows, parallel)
 
 

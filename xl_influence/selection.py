@@ -96,6 +96,8 @@ def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
     chosen = []
     for lang in params["languages"]:
         part = correct[correct["lang"] == lang].sort_values("rank").head(params["test_size"])
+        if len(part) < params["test_size"] and params["encoder"] == "random":
+            part = _fill_up(part, pool[pool["lang"] == lang], params["test_size"])
         if len(part) < params["test_size"]:
             tried = int((pool["lang"] == lang).sum())
             raise SelectionError(
@@ -105,6 +107,12 @@ def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
             )
         chosen.append(part)
     return pd.concat(chosen, ignore_index=True).drop(columns=["place", "correct", "rank"])
+
+
+def _fill_up(part: pd.DataFrame, pool: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Add rows that are labelled wrongly: what the random encoder labels means nothing."""
+    rest = pool[~pool["uid"].isin(part["uid"])].sort_values("place")
+    return pd.concat([part, rest.head(size - len(part))])
 
 
 def predict(

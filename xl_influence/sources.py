@@ -116,13 +116,6 @@ def _read_own(params: Data, task: Task, lang: str, split: str) -> _Rows:
     if found.empty:
         languages = ", ".join(rows["lang"].unique())
         raise DataError(f"{path}: no rows in {lang}; there are {languages}. Set languages")
-    unknown = found[~found["label"].isin(list(task.classes))]
-    if len(unknown):
-        raise DataError(
-            f"{tasks.place(unknown)}: unknown label {unknown['label'].iloc[0]!r}; allowed are "
-            f"{', '.join(task.class_names)}, the labels in the training data ({len(unknown)} such "
-            f"rows in {lang})"
-        )
     texts = {column: found.get(column) for column in ("text_a", "text_b")}
     frame = pd.DataFrame({"label": found["label"], **texts})
     items = pd.Index(found["item"], name="item")

@@ -97,7 +97,7 @@ def gradient_products(
     Raises
     ------
     UncoveredError
-        The model gives different outputs for the same sample.
+        The model gives different outputs for the same sample, or no logits, or fails on one.
     ValueError
         No samples, a sample that is empty, out of range or holds an input that the engine does not
         use, or a single test sample that exceeds `test_memory`.

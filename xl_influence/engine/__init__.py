@@ -23,6 +23,7 @@ samples     samples as tokenizers and `datasets` give them
 arithmetic  how matrices are multiplied: exactly, and by the faster library
 factors     per-sample gradients as the factors they are made of
 rules       from a module's input and output gradient to its per-sample gradients
+losses      the loss of each sample of a batch
 gradients   per-sample gradients of a batch from one backward pass
 coverage    how a model uses its parameters, and a check that the rules cover them
 sparse      gradients of embedding tables, kept and multiplied by token

@@ -29,7 +29,7 @@ from .coverage import Plan, group_of, probe
 from .gradients import Recorder, trainable
 from .layout import Layout, bytes_per_sample, choose_layout
 from .products import multiply, squares
-from .samples import find_longest_input
+from .samples import check_model, choose_probes, count_tokens, find_longest_input, make_probes
 from .store import Store
 from .timing import MULTIPLYING, PASSES, Timer, untimed
 
@@ -44,7 +44,7 @@ STORAGE = {  # None: the model's own
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-PROBE_TOKENS = 5
+ENOUGH_TOKENS = 3  # of a sample that shows how a model works
 PASSES_SHARE = 0.5  # of the time, for the progress bar
 
 
@@ -104,6 +104,7 @@ class Engine:
                 f"{', '.join(PRECISIONS)} and {', '.join(map(str, STORAGE))}"
             )
         model = getattr(model, "_orig_mod", model)  # of torch.compile, whose graph has no hooks
+        check_model(model)
         if device is not None:
             model.to(device)  # type: ignore[arg-type]  # transformers' wrapper takes it for `self`
         self.model = model
@@ -116,28 +117,38 @@ class Engine:
         parameters = trainable(model)
         if not parameters:
             raise ValueError("no parameter of the model requires a gradient: nothing to compare")
-        _check_task(model)
         self.shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self.groups = _in_order(map(group_of, parameters))
         self.group_index = {name: self.groups.index(group_of(name)) for name in parameters}
         self.buffers: dict[str, torch.Tensor] = {}
 
     def check(self, train: Sequence[Sample], test: Sequence[Sample]) -> None:
-        """Raise `ValueError` if there are no samples, or if the model cannot take one of them.
+        """Check the samples, and how the model behaves on the longest and the shortest of them.
+
+        What a model does with long inputs only, such as attention in chunks or at random, does not
+        show on the engine's made-up samples.
 
         Parameters
         ----------
         train, test : sequence of dict
             The samples; the message names the first bad one.
+
+        Raises
+        ------
+        ValueError
+            There are no samples, or the model cannot take one of them.
+        UncoveredError
+            The model gives different outputs for the same sample, or fails on one.
         """
         for side, samples in (("train", train), ("test", test)):
             if not len(samples):
                 raise ValueError(f"{side}: no samples")
             for row, sample in enumerate(samples):
                 self._check_sample(f"{side} sample {row}", sample)
+        self.plan = self._probe(choose_probes([*test, *train]))
 
     def _check_sample(self, name: str, sample: Sample) -> None:
-        vocabulary = self._vocabulary_size()
+        vocabulary = count_tokens(self.model)
         config: Any = self.model.config  # transformers types `num_labels` as optional
         ids, n_labels = sample["input_ids"], config.num_labels
         longest = self._longest
@@ -153,23 +164,17 @@ class Engine:
     def _longest(self) -> float:
         return find_longest_input(self.model)
 
-    def _vocabulary_size(self) -> int:
-        table: Any = self.model.get_input_embeddings()
-        rows = getattr(getattr(table, "weight", None), "shape", None)
-        return rows[0] if rows else self.model.config.vocab_size
-
     @cached_property
     def plan(self) -> Plan:
-        """How the model uses its parameters, found with three made-up samples."""
-        with arithmetic(self.device):
-            return probe(self.model, self.pad_token_id, self._make_samples())
+        """How the model uses its parameters; until `check` has samples, found with made-up ones."""
+        return self._probe([])
 
-    def _make_samples(self) -> list[Sample]:
-        """Two samples of different lengths, and one that is as long as the first."""
-        ids = [i for i in range(self._vocabulary_size()) if i != self.pad_token_id][:PROBE_TOKENS]
-        turned = [*ids[1:], *ids[:1]]
-        groups = (ids, turned[: max(1, len(ids) - 2)], turned)
-        return [{"input_ids": group, "label": 0} for group in groups]
+    def _probe(self, groups: list[list[Sample]]) -> Plan:
+        """Probe the model with groups of samples, and made-up ones where these show too little."""
+        if max((len(group[0]["input_ids"]) for group in groups), default=0) < ENOUGH_TOKENS:
+            groups = [make_probes(self.model, self.pad_token_id), *groups]
+        with arithmetic(self.device):
+            return probe(self.model, self.pad_token_id, groups)
 
     def bytes_per_sample(self, length: int, dtype: torch.dtype | None = None) -> int:
         """Upper bound of the memory that a sample's gradients take; see `layout.bytes_per_sample`.
@@ -328,17 +333,6 @@ class _Ticks:
         if self.progress and now > self.reported:
             self.progress(now - self.reported)
             self.reported = now
-
-
-def _check_task(model: PreTrainedModel) -> None:
-    """Raise `ValueError` unless the model chooses one of several classes, as cross-entropy does."""
-    config: Any = model.config
-    kind, n_labels = getattr(config, "problem_type", None), config.num_labels
-    if n_labels < 2 or kind not in (None, "single_label_classification"):
-        raise ValueError(
-            f"{type(model).__name__} has num_labels={n_labels} and problem_type={kind!r}; allowed "
-            "are classifiers that choose one of two or more classes"
-        )
 
 
 def _in_order(groups: Iterable[str]) -> list[str]:

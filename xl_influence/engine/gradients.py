@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .factors import Factor, Vector
+from .losses import UncoveredError, sample_losses
 from .rules import Call, Rule, by_vjp, find_rule
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Receive = Callable[[str, list[Factor]], None]
-
-
-class UncoveredError(NotImplementedError):
-    """The engine cannot give the per-sample gradients of a model."""
 
 
 class RuleError(UncoveredError):
@@ -54,12 +51,22 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode; afterwards, each of its modules is in the mode it was in."""
+    """Put a model into eval mode; afterwards, each of its modules is in the mode it was in.
+
+    Meanwhile, a model of transformers returns its output by name and not as a tuple, which some
+    cannot do without failing.
+    """
     modes = {module: module.training for module in model.modules()}
+    config: Any = getattr(model, "config", None)
+    by_name = getattr(config, "return_dict", True)
     model.eval()
     try:
+        if not by_name:
+            config.return_dict = True
         yield
     finally:
+        if not by_name:
+            config.return_dict = by_name
         for module, mode in modes.items():
             module.training = mode
 
@@ -336,15 +343,3 @@ def _detach(value: Any) -> Any:
     return torch.utils._pytree.tree_map(
         lambda each: each.detach() if torch.is_tensor(each) else each, value
     )
-
-
-def sample_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cross-entropy of `model` on each sample of `batch`, (batch,)."""
-    logits = read_logits(model, batch)  # (batch, classes)
-    return functional.cross_entropy(logits, batch["labels"], reduction="none")
-
-
-def read_logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the model's logits for a batch, (batch, classes)."""
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    return model(**inputs).logits.flatten(1)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .batches import Sample
+from .batches import Sample, token_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LABELS = ("label", "labels")
 USUAL = {"position_ids", "inputs_embeds", "head_mask", "decoder_input_ids"}  # inputs of models
+PROBE_TOKENS = 5  # of the made-up samples that a model is probed with
 READ = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
 
 
@@ -128,11 +129,90 @@ def _read_label(sample: Sample, name: str) -> int:
     return int(label)
 
 
+def check_model(model: nn.Module) -> None:
+    """Raise `ValueError` unless this is one model that chooses one of several classes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What was given as the model.
+    """
+    kind, config = type(model).__name__, getattr(model, "config", None)
+    if config is None or not hasattr(config, "num_labels"):
+        inner = " (its .module, perhaps)" if hasattr(model, "module") else ""
+        raise ValueError(
+            f"{kind} is no sequence classifier of transformers: it has no config with num_labels; "
+            f"pass the classifier itself{inner}"
+        )
+    compiled = [path for path, part in model.named_modules() if hasattr(part, "_orig_mod")]
+    if compiled:
+        raise ValueError(
+            f"{kind}: {compiled[0]} is compiled by torch.compile, which leaves no room for hooks; "
+            "compile the whole model or nothing"
+        )
+    problem, n_labels = getattr(config, "problem_type", None), config.num_labels
+    if n_labels < 2 or problem not in (None, "single_label_classification"):
+        raise ValueError(
+            f"{kind} has num_labels={n_labels} and problem_type={problem!r}; allowed are "
+            "classifiers that choose one of two or more classes"
+        )
+
+
+def count_tokens(model: PreTrainedModel) -> float:
+    """Return how many different tokens a model takes; infinite if nothing says so (CANINE)."""
+    try:
+        table: Any = model.get_input_embeddings()
+    except NotImplementedError:  # it reads characters
+        table = None
+    rows = getattr(getattr(table, "weight", None), "shape", None)
+    return rows[0] if rows else getattr(model.config, "vocab_size", math.inf)
+
+
+def make_probes(model: PreTrainedModel, pad_token_id: int) -> list[Sample]:
+    """Two made-up samples of different lengths, and one that is as long as the first."""
+    most = min(count_tokens(model), 2 * PROBE_TOKENS)
+    ids = [i for i in range(int(most)) if i != pad_token_id][:PROBE_TOKENS]
+    turned = [*ids[1:], *ids[:1]]
+    groups = (ids, turned[: max(1, len(ids) - 2)], turned)
+    return [{"input_ids": group, "label": 0} for group in groups]
+
+
+def choose_probes(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Choose the longest and the shortest sample, and one that is as long as the longest.
+
+    Parameters
+    ----------
+    samples : sequence of dict
+        All samples, as `read_samples` returns them.
+
+    Returns
+    -------
+    list of list of dict
+        The three; twice three if some samples have `token_type_ids` and others have none.
+    """
+    chosen = []
+    for typed in (True, False):
+        kind = [sample for sample in samples if ("token_type_ids" in sample) == typed]
+        if kind:
+            order = np.argsort(token_counts(kind), kind="stable").tolist()
+            long, short = kind[order[-1]], kind[order[0]]
+            next_long = kind[order[-2]] if len(order) > 1 else short
+            is_alone = next_long is long or len(next_long["input_ids"]) < len(long["input_ids"])
+            chosen.append([long, short, _turn(long) if is_alone else next_long])
+    return chosen
+
+
+def _turn(sample: Sample) -> Sample:
+    """The same sample with its first token at the end."""
+    keys = set(sample) & {"input_ids", "token_type_ids"}
+    return {**sample, **{key: [*sample[key][1:], *sample[key][:1]] for key in keys}}
+
+
 def find_longest_input(model: PreTrainedModel) -> float:
     """Return the most tokens that a model takes; infinite if nothing limits them.
 
     Tables of positions that begin after the padding token's (RoBERTa, XLM-R) have fewer places than
-    rows.
+    rows, and the virtual tokens of PEFT's prompts take some of the places.
     """
     config: Any = model.config
     limit = getattr(config, "max_position_embeddings", None)
@@ -141,4 +221,6 @@ def find_longest_input(model: PreTrainedModel) -> float:
         is_table = isinstance(module, nn.Embedding) and "position" in path.rpartition(".")[2]
         if is_table and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
-    return min(limits, default=math.inf)
+    prompt = getattr(model, "active_peft_config", None)
+    virtual = prompt.num_virtual_tokens if getattr(prompt, "is_prompt_learning", False) else 0
+    return min(limits, default=math.inf) - virtual
