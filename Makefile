@@ -9,7 +9,7 @@
 #   make bench     measures how fast the engine is, beside other libraries; hours; THREADS=2
 #
 # Changing it (see CONTRIBUTING.md)
-#   make quick     the linter and the fast unit tests, under a minute
+#   make quick     the linter and the tests that need no study, no book and no browser; minutes
 #   make test      the linter, the type checker and all tests but those on a cluster, minutes
 #   make test-cluster  the study on a Slurm of one node, if it is installed
 #   make storm     bad inputs, and 50 kills spread over all steps of a tiny study; STORM="--seed 1"
@@ -92,8 +92,9 @@ WORKERS ?= 2
 # Tests without a marker need no study, no book, no browser, no GPU and no data (pyproject.toml)
 FAST = not (slow or book or browser or gpu or data or cluster)
 
+quick: export OMP_NUM_THREADS = 1
 quick: lint
-	$(BIN)/python -m pytest -q -m "$(FAST)"
+	$(BIN)/python -m pytest -q -m "$(FAST)" -n $(WORKERS) --dist loadfile
 
 test: export OMP_NUM_THREADS = 1
 test: lint
