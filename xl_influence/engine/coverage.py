@@ -118,20 +118,19 @@ def _examine(
     model: PreTrainedModel, pad_token_id: int, group: Sequence[Sample], plan: Plan
 ) -> Plan:
     """Weaken a plan until it holds for these three samples."""
-    long, short, other = (_differentiate(model, pad_token_id, sample) for sample in group)
+    long, short = (_differentiate(model, pad_token_id, sample) for sample in group[:2])
     with _explaining(model, long.sample):
-        by_autograd = plan.by_autograd
-        for each in (long, short):
-            by_autograd = _find_uncovered(model, each, by_autograd)
+        by_autograd, first_position = _find_uncovered(model, long, plan.by_autograd)
+        by_autograd, _ = _find_uncovered(model, short, by_autograd)
         found = Plan(by_autograd, single_sample=True)
         if not by_autograd and not plan.single_sample:
-            pairs = [(False, short), (True, other)][plan.equal_length :]
-            for equal_length, second in pairs:
+            for equal_length in (False, True)[plan.equal_length :]:
+                second = _differentiate(model, pad_token_id, group[2]) if equal_length else short
                 split = _holds_in_batches(model, pad_token_id, (long, second), plan.split)
                 if split is not None:
                     found = Plan(equal_length=equal_length, split=split)
                     break
-        return _add_first_position(model, found, long.batch)
+        return replace(found, first_position=first_position - by_autograd)
 
 
 @contextmanager
@@ -186,21 +185,22 @@ def _relabel(model: PreTrainedModel, sample: Sample, batch: dict[str, torch.Tens
 
 def _find_uncovered(
     model: PreTrainedModel, alone: _Probe, uncovered: frozenset[str]
-) -> frozenset[str]:
-    """The parameters whose gradient by rule is not autograd's, on a single sample.
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The parameters whose gradient by rule is not autograd's, and the plan's `first_position`.
 
     `uncovered` are those that are known already. Raises `UncoveredError` if autograd itself gives
     other gradients the second time.
     """
     while True:
         try:
-            found, _, _ = _by_rule(model, Plan(uncovered, single_sample=True), alone.batch)
+            plan = Plan(uncovered, single_sample=True)
+            found, first_position, _ = _by_rule(model, plan, alone.batch)
         except RuleError as error:
             wrong = error.names
+            if not wrong - uncovered:
+                raise
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            everything = frozenset(
-                alone.gradients
-            )  # what the hooks of the rules do breaks this model
+            everything = frozenset(alone.gradients)  # the hooks break this model
             if isinstance(error, torch.OutOfMemoryError) or uncovered == everything:
                 raise
             wrong = everything
@@ -212,8 +212,8 @@ def _find_uncovered(
                     f"{random[0]} and {len(random) - 1} other parameters; allowed are models whose "
                     "backward pass draws nothing at random in eval mode"
                 )
-        if not wrong - uncovered:
-            return uncovered
+            if not wrong:
+                return uncovered, first_position
         uncovered |= wrong
 
 
@@ -234,11 +234,6 @@ def _holds_in_batches(
     except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
         return None
     return None if _find_wrong(found, [each.gradients for each in pair]) else seen
-
-
-def _add_first_position(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> Plan:
-    _, first_position, _ = _by_rule(model, replace(plan, single_sample=True), batch)
-    return replace(plan, first_position=first_position)
 
 
 def _by_rule(

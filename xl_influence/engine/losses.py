@@ -29,10 +29,10 @@ def read_logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     output: Any = model(**inputs)
     is_tuple = isinstance(output, tuple) and output  # with `return_dict=False`
-    logits = output[0] if is_tuple else getattr(output, "logits", None)
+    logits: Any = output[0] if is_tuple else getattr(output, "logits", None)
     config: Any = model.config
     wanted = (len(batch["labels"]), config.num_labels)
-    shape = tuple(logits.flatten(1).shape) if torch.is_tensor(logits) and logits.dim() else None
+    shape = tuple(logits.flatten(1).shape) if torch.is_tensor(logits) and logits.dim() > 1 else None
     if shape != wanted:
         given = f"logits of shape {tuple(logits.shape)}" if shape else "no logits"
         raise UncoveredError(

@@ -221,6 +221,6 @@ def find_longest_input(model: PreTrainedModel) -> float:
         is_table = isinstance(module, nn.Embedding) and "position" in path.rpartition(".")[2]
         if is_table and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
-    prompt = getattr(model, "active_peft_config", None)
+    prompt: Any = getattr(model, "active_peft_config", None)
     virtual = prompt.num_virtual_tokens if getattr(prompt, "is_prompt_learning", False) else 0
     return min(limits, default=math.inf) - virtual
