@@ -180,13 +180,18 @@ def _plot_heat_map(
 
 def _turn_names(map_name: str, languages: Mapping[str, str]) -> dict[str, Any]:
     """How names stand below the columns of a map: aslant if the columns are too narrow for them."""
-    needed = LETTER * max(map(len, languages)) + 3
+    longest = LETTER * max(map(len, languages))
+    needed = longest + 3
     narrow = f"bandwidth('{map_name}_x') < {needed:.1f}"  # Vega-Lite names the scale
+    extent = longest / 2 + 13  # of slanting names, for all: the height is that of the still picture
     return {
-        "labelAngle": alt.expr(f"{narrow} ? -40 : 0"),
+        "labelAngle": alt.expr(f"{narrow} ? -30 : 0"),
         "labelAlign": alt.expr(f"{narrow} ? 'right' : 'center'"),
         "labelBaseline": alt.expr(f"{narrow} ? 'middle' : 'top'"),
+        "labelPadding": alt.expr(f"{narrow} ? 6 : 2"),
         "labelOverlap": False,
+        "minExtent": extent,
+        "maxExtent": extent,
     }
 
 
