@@ -681,7 +681,7 @@ def test_make_leaves_paths_to_python():
     ],
 )
 def test_make_reads_lists_with_spaces(words, read):
-    command = ["make", "-n", "study", "TASK=xnli", f"SET={words}"]
+    command = ["make", "--no-print-directory", "-n", "study", "TASK=xnli", f"SET={words}"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed.rstrip().endswith(f'variant="base"  {read}'.rstrip())
 
