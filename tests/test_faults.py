@@ -29,12 +29,15 @@ GIVEN = {
     "shard_size": 100,
     "test_pool": 60,
     "zero_shot_languages": "[]",
+    "other_seeds": "[]",
 }
 LANGUAGES, EPOCHS = 5, 2  # of MARC in this study
 
 
 def of(folder):
-    return params.merge(GIVEN | {"zero_shot_languages": [], "runs_root": str(folder)})
+    return params.merge(
+        GIVEN | {"zero_shot_languages": [], "other_seeds": [], "runs_root": str(folder)}
+    )
 
 
 def arguments(folder, step):

@@ -24,7 +24,8 @@ class TakenOut(SphinxRole):
         path = Path(self.env.srcdir) / RUNS / "taken-out.json"
         self.env.note_dependency(str(path))
         found = read_json(path)
-        return [nodes.inline("", describe(found) if found else self.text)], []
+        text = describe(found) if found else self.text
+        return [nodes.inline("", text, classes=["pasted-sentence"])], []
 
 
 def describe(tasks: Sequence[dict[str, Any]]) -> str:
