@@ -30,8 +30,6 @@ COLUMNS = {
     "composition_by_sample": ["test", "item", "test_lang", "train_lang", "sign", "share", "chance"],
     "mean_influence": ["test_lang", "train_lang", "mean", *INTERVAL, *BEHIND],
     "cross_language": ["test_lang", "sign", *SHARE],
-    "share_by_seed": ["test_lang", "sign", "k", "share", "lowest", "highest", "seeds"],
-    "shared_by_seeds": ["test_lang", "sign", *SHARE],
     "distribution": ["test_lang", "train_lang", "low", "high", "share", *BEHIND],
     "planted": ["what", "sign", *SHARE],
     "reinforcement": ["test_lang", "sign", *SHARE],
