@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import small_cube
 import torch
 import transformers
 
@@ -103,6 +104,13 @@ def samples():
     test = random_samples(7, seed=1)
     train = random_samples(40, seed=2)
     return [*train, test[0], train[3], train[3], {"input_ids": [5], "label": 1}], test
+
+
+@pytest.fixture
+def small():
+    """(cube, train, test), small enough to check by hand."""
+    train, test = small_cube.TRAIN, small_cube.TEST
+    return small_cube.cube(small_cube.VALUES, train, test), train, test
 
 
 def run_python(*arguments, check=True, **environment):

@@ -49,3 +49,11 @@ def cube(values, train, test):
             "train": list(train["uid"]),
         },
     )
+
+
+def lookup(table, **where):
+    """The only row of a table with these values."""
+    for key, value in where.items():
+        table = table[table[key] == value]
+    assert len(table) == 1
+    return table.iloc[0]

@@ -51,7 +51,7 @@ def test_the_values_in_force_stand_below_the_parameters_cell(path):
 
 def test_a_parameters_cell_shows_the_defaults_of_base_yaml():
     values = {"top_k": None, "removal_ks": None, "data_root": None, "study": "demo"}
-    lines = notebook_cells.make_cell(values).splitlines()[2:]
+    lines = notebook_cells.make_cell(values).splitlines()[1:]
     top_k, removal_ks, data_root, study = lines
     assert top_k.startswith("top_k: int = None  # ") and top_k.endswith(" [100]")
     assert removal_ks.endswith("to remove [50, 100, 150, 200, 250]")

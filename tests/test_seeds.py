@@ -3,24 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from small_cube import TEST, TRAIN, VALUES, cube
+from conftest import ROOT
+from small_cube import TEST, TRAIN, VALUES, cube, lookup
 
-from xl_influence import comparison_leads, params, sharing, workflow
+from xl_influence import comparison_leads, params, scores, sharing, workflow
 
 SPACE = "\u00a0"
 SMALL = sharing.Bootstrap(50)
-
-
-@pytest.fixture
-def small():
-    return cube(VALUES, TRAIN, TEST), TRAIN, TEST
-
-
-def lookup(table, **where):
-    for key, value in where.items():
-        table = table[table[key] == value]
-    assert len(table) == 1
-    return table.iloc[0]
 
 
 def test_how_much_of_the_top_k_is_the_same_with_another_seed(small):
@@ -137,3 +126,13 @@ def test_other_seeds_are_of_base_only():
     assert [run["seed"] for run in workflow.find_seeds(base)] == [1, 4]
     assert workflow.find_seeds(params.with_variant(base, "without-ko")) == []
     assert workflow.find_seeds(params.with_variant(base, "seed-4")) == []
+
+
+def test_a_published_variant_is_not_ranked_beyond_what_it_keeps():
+    given = {"study": "real", "task": "pawsx", "variant": "without-ko"}
+    given |= {"runs_root": str(ROOT / "results")}
+    assert len(scores.read(params.merge(given | {"top_k": scores.TAIL})).test) == 25
+    with pytest.raises(scores.ScoreError, match=r"top_k=501: .*allowed are 1 to 500"):
+        scores.read(params.merge(given | {"top_k": scores.TAIL + 1}))
+    base = given | {"variant": "base", "top_k": scores.TAIL + 1}
+    assert len(scores.read(params.merge(base)).test) == 125

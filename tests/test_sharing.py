@@ -4,23 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from small_cube import TEST, TRAIN, VALUES, cube
+from small_cube import TEST, TRAIN, VALUES, cube, lookup
 
 from xl_influence import sharing
 
 SHARE = ["share", "ci_low", "ci_high", "chance", "test_samples", "items"]
-
-
-@pytest.fixture
-def small():
-    return cube(VALUES, TRAIN, TEST), TRAIN, TEST
-
-
-def lookup(table, **where):
-    for key, value in where.items():
-        table = table[table[key] == value]
-    assert len(table) == 1
-    return table.iloc[0]
 
 
 def test_composition_is_the_mean_of_its_samples(small):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from .leads import listed
+from .leads import for_each_k, helpful_rows, listed, share_with_range
 from .manifest import AT_CHANCE
 from .prose import interval, percent, points
 from .tasks import name_language
@@ -147,21 +147,16 @@ def other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
     top_k : int
         The study's k.
     """
-    rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
-    names = {1: "for the single most helpful sample", 10: "for the top ten"}
-    names[top_k] = f"for the top {top_k}"
-    parts = [
-        f"{interval(rows.loc[k, 'lowest'], rows.loc[k, 'highest'])} {name}"
-        for k, name in names.items()
-        if k in rows.index
-    ]
+    rows = helpful_rows(by_k)
+    found = for_each_k(rows, top_k, lambda row: interval(row["lowest"], row["highest"]))
     same = shared[shared["test_lang"] == "all"].set_index("sign")
     helpful, harmful = same.loc["positive"], same.loc["negative"]
     return (
         f"In {rows['seeds'].iloc[0]} models that differ in their seed only, other languages "
-        f"account for {listed(parts)} (lowest to highest). But the samples differ: "
-        f"{_share(helpful)} of the {top_k} most helpful and {_share(harmful)} of the {top_k} "
-        f"most harmful are the same with another seed. Chance is {percent(helpful['chance'])}."
+        f"account for {found} (lowest to highest). But the samples differ: "
+        f"{share_with_range(helpful)} of the {top_k} most helpful and {share_with_range(harmful)} "
+        f"of the {top_k} most harmful are the same with another seed. "
+        f"Chance is {percent(helpful['chance'])}."
     )
 
 
@@ -177,8 +172,7 @@ def seeds_across_tasks(by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     """
     shares, same = [], []
     for title, (by_k, shared) in by_task.items():
-        rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")]
-        row = rows.set_index("k").loc[top_k]
+        row = helpful_rows(by_k).loc[top_k]
         shares.append(f"{interval(row['lowest'], row['highest'])} ({title})")
         found = shared[(shared["test_lang"] == "all") & (shared["sign"] == "positive")].iloc[0]
         same.append(f"{percent(found['share'])} ({title})")
@@ -188,11 +182,3 @@ def seeds_across_tasks(by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
         f"themselves, {listed(same)} are the same with another seed; chance is "
         f"{percent(found['chance'])}."
     )
-
-
-def _share(row: pd.Series) -> str:
-    """Return a share with its interval, if it has one."""
-    ends = (
-        "" if pd.isna(row["ci_low"]) else f" (interval {interval(row['ci_low'], row['ci_high'])})"
-    )
-    return f"{percent(row['share'])}{ends}"

@@ -7,7 +7,7 @@ colon.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -47,16 +47,38 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     top_k : int
         The study's k.
     """
-    rows = by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
+    rows = helpful_rows(by_k)
+    found = for_each_k(rows, top_k, share_with_range)
+    account = f"Languages other than the test sample's account for {found}."
+    return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
+
+
+def helpful_rows(by_k: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows on helpful samples for all test languages together, by k.
+
+    Parameters
+    ----------
+    by_k : pandas.DataFrame
+        A table by `test_lang`, `sign` and `k`, such as that of `sharing.share_by_k`.
+    """
+    return by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
+
+
+def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]) -> str:
+    """Say something of the single most helpful samples, of the top ten and of the top k.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        From `helpful_rows`.
+    top_k : int
+        The study's k.
+    write : callable
+        Writes what there is to say of a row.
+    """
     names = {1: "of the single most helpful training samples", 10: "of the top ten"}
     names[top_k] = f"of the top {top_k}"
-    parts = [
-        f"{percent(rows.loc[k, 'share'])}{_range(rows.loc[k])} {name}"
-        for k, name in names.items()
-        if k in rows.index
-    ]
-    account = f"Languages other than the test sample's account for {listed(parts)}."
-    return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
+    return listed([f"{write(rows.loc[k])} {name}" for k, name in names.items() if k in rows.index])
 
 
 def of_top(k: int) -> str:
@@ -261,7 +283,7 @@ def groups(table: pd.DataFrame) -> str:
     stands_out = least["ci_high"] < rows["ci_low"].drop(name).min()
     return (
         "When samples are ranked by one parameter group at a time, the share of other languages is "
-        f"lowest in {_name_group(name)}: {percent(least['share'])}{_range(least)}, against "
+        f"lowest in {_name_group(name)}: {share_with_range(least)}, against "
         f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}; "
         f"{_count(rows.iloc[:1])}."
         f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
@@ -281,11 +303,11 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _range(row: pd.Series) -> str:
-    """Return a row's interval in brackets; nothing if it has none."""
+def share_with_range(row: pd.Series) -> str:
+    """Return a share with its interval in brackets, if it has one."""
     if pd.isna(row["ci_low"]):  # too few test samples
-        return ""
-    return f" (interval {interval(row['ci_low'], row['ci_high'])})"
+        return percent(row["share"])
+    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
 
 
 def _count(rows: pd.DataFrame) -> str:

@@ -25,8 +25,8 @@ from .schema import check_names
 from .sections import FIELDS
 
 FIRST = (
-    f"{params.CELL}. None: the value of the study or task, listed below, else the one in brackets."
-    "\n# You may add any key of params/base.yaml."
+    f"{params.CELL}. None: the study's value, listed below, or the [default]. "
+    "Add any key of base.yaml."
 )
 CAPTION = "caption"  # tag of a cell that repeats a caption
 WIDTH = 100  # of a line

@@ -5,8 +5,8 @@ texts, the influence of every training sample on every test sample, and the tabl
 of any data set. Every analysis reads it with `runs_root=results`.
 
 The base run has influence per checkpoint, in steps of 2⁻²⁰. A variant has the sum over checkpoints:
-in the same steps for the `TAIL` most positive and most negative training samples of each test
-sample, and in steps of `COARSE` for those in between, which no analysis reads.
+in the same steps for the `scores.TAIL` most positive and most negative training samples of each
+test sample, and in steps of `COARSE` for those in between, which comparisons of runs never read.
 
 A machine with only a prepared folder has no data sets. It publishes samples without their rows in
 the official release. Where the data are available,
@@ -38,8 +38,7 @@ SAMPLES = ("uid", "lang", "item", "label")
 ADDED = ("official", "wholly_in_script")  # columns that need the data
 CHUNK = 2**30  # bytes of a published chunk at most; the compressor takes no more than twice that
 STEP = 2.0**-20  # in which influence is published
-TAIL = 500  # training samples at either end whose influence a variant keeps in steps of `STEP`
-COARSE = 0.25  # step for the others: a third of a megabyte for 125 × 9,000 values, instead of 2.3
+COARSE = 0.25  # step for the values between the ends, which so take little space
 # Whole numbers, which xarray multiplies again
 STORED = {"dtype": "int32", "scale_factor": STEP, "_FillValue": -(2**31)}
 CODES = 40  # letters; longer strings in a table would be texts
@@ -242,7 +241,9 @@ def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 
-def coarsen_middle(values: xr.DataArray, tail: int = TAIL, step: float = COARSE) -> xr.DataArray:
+def coarsen_middle(
+    values: xr.DataArray, tail: int = scores.TAIL, step: float = COARSE
+) -> xr.DataArray:
     """Round influence between the most positive and the most negative training samples.
 
     Rounded values stay between those that are kept, so the order of the latter and what they are

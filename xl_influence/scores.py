@@ -11,7 +11,7 @@ one run share its shards:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
 from .sections import Analysis, Influence
+
+# Training samples at either end of a row whose influence a published variant keeps exactly
+TAIL = 500
 
 
 class ScoreError(ValueError):
@@ -180,7 +183,8 @@ def read(params: Influence) -> Scored:
     Raises
     ------
     ScoreError
-        The cube is missing, incomplete or was computed with other parameters.
+        The cube is missing, incomplete or was computed with other parameters, or it is of a
+        published variant, which does not keep the order of so many samples as `top_k`.
     RunError
         The folder holds a published run with other parameters.
     """
@@ -197,6 +201,13 @@ def read(params: Influence) -> Scored:
         )
     cube, manifest = read_cube(run), read_manifest(run)
     train, test = pd.read_parquet(run / "train.parquet"), pd.read_parquet(run / "test.parquet")
+    given: Mapping[str, Any] = params
+    wanted_k, is_coarse = given.get("top_k", 0), cube.sizes["train"] > 2 * TAIL
+    if runs.is_published(run) and params["variant"] != "base" and is_coarse and wanted_k > TAIL:
+        raise ScoreError(
+            f"top_k={wanted_k}: the published run {run} keeps the order of the {TAIL} most "
+            f"influential samples, so allowed are 1 to {TAIL}"
+        )
     if runs.is_published(run) and params["data_root"]:
         samples = texts.redraw(params, manifest)
         train, test = texts.insert(train, samples["train"]), texts.insert(test, samples["test"])
