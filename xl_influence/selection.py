@@ -19,6 +19,8 @@ from .sections import FineTuning, Influence
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+SMOKE = "smoke"  # the study that tests whether everything runs; its numbers mean nothing
+
 
 class SelectionError(ValueError):
     """The model labels too few test samples correctly."""
@@ -72,7 +74,7 @@ def choose_test(
     )
     if borrowed is not None:
         return pool.set_index("uid").loc[borrowed].reset_index().drop(columns=["place", "correct"])
-    return _choose(params, pool)
+    return choose_correct(params, pool)
 
 
 def _draw_pool(params: FineTuning, run: Path, borrowed: Sequence[str] | None) -> pd.DataFrame:
@@ -86,8 +88,22 @@ def _draw_pool(params: FineTuning, run: Path, borrowed: Sequence[str] | None) ->
     return pool
 
 
-def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
-    """The first `test_size` correct samples of each language."""
+def choose_correct(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
+    """Return the first `test_size` correct samples of each language.
+
+    Parameters
+    ----------
+    params
+        The parameters of the run.
+    pool
+        The rows to choose from: `uid`, `lang`, `item`, `label`, `correct` (whether the model labels
+        the row correctly), `place` (in the random order).
+
+    Raises
+    ------
+    SelectionError
+        The model labels too few rows correctly.
+    """
     correct = pool[pool["correct"]].copy()
     correct["rank"] = correct["place"]
     if tasks.find(params).parallel:  # items that are correct in every language come first
@@ -96,7 +112,7 @@ def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
     chosen = []
     for lang in params["languages"]:
         part = correct[correct["lang"] == lang].sort_values("rank").head(params["test_size"])
-        if len(part) < params["test_size"] and params["encoder"] == "random":
+        if len(part) < params["test_size"] and params["study"] == SMOKE:
             part = _fill_up(part, pool[pool["lang"] == lang], params["test_size"])
         if len(part) < params["test_size"]:
             tried = int((pool["lang"] == lang).sum())
@@ -110,7 +126,7 @@ def _choose(params: Influence, pool: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fill_up(part: pd.DataFrame, pool: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Add rows that are labelled wrongly: what the random encoder labels means nothing."""
+    """Add rows that are labelled wrongly, in a study whose numbers mean nothing."""
     rest = pool[~pool["uid"].isin(part["uid"])].sort_values("place")
     return pd.concat([part, rest.head(size - len(part))])
 
