@@ -178,7 +178,10 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     masks = lds.draw_subsets(5 * merged["train_size"], 3)
     first = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert first.shape == (2, 3, 5 * merged["test_size"])
-    table = subsets.measure(merged, n=3, n_seeds=2, progress=False)
+    trainer = subsets.make_trainer(merged)
+    found = subsets.read_or_train(merged, trainer, n=3, seeds=[0, 1], progress=False)
+    given = methods.read_given(merged)
+    table = subsets.measure(given, found, n=3, bootstrap=Bootstrap.of(merged))
     assert list(dict.fromkeys(table["kind"])) == ["random halves", "by language"]
     methods_of_each = [set(part["method"]) for _, part in table.groupby("kind")]
     assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}

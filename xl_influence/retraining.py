@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -313,28 +313,42 @@ class Retrainer:
 
     def _predict(self, seed: int, removed: tuple[int, ...]) -> np.ndarray:
         """Train without the rows `removed`; return each class's probability, (test, class)."""
-        from .finetune import pick_device
         from .selection import predict
+
+        with tempfile.TemporaryDirectory() as work:
+            trainer = self.build(seed, removed, Path(work))
+            trainer.train()
+        model = cast("transformers.PreTrainedModel", trainer.model)
+        return predict(model.eval(), self.test_ids, self.params["max_tokens"])
+
+    def build(self, seed: int, removed: tuple[int, ...], work: Path) -> transformers.Trainer:
+        """Return the Trainer of a training without the rows `removed`.
+
+        Parameters
+        ----------
+        seed, removed
+            As for `confidence`.
+        work : Path
+            A folder for the Trainer.
+        """
+        from .finetune import pick_device
         from .trainer import build
 
         kept = np.setdiff1d(np.arange(len(self.train)), removed)
         model = self._new(seed)
         seeded = self.params.copy()
         seeded["seed"] = seed
-        with tempfile.TemporaryDirectory() as work:
-            trainer = build(
-                params=seeded,
-                model=model,
-                samples={"train": self.train.iloc[kept], "validation": self.train.iloc[:0]},
-                sequences={"train": [self.ids[row] for row in kept], "validation": []},
-                pad=model.config.pad_token_id,
-                work=Path(work),
-                device=pick_device(self.params["device"]),
-                progress=False,
-                stop_after=self.epochs,
-            )
-            trainer.train()
-        return predict(model.eval(), self.test_ids, self.params["max_tokens"])
+        return build(
+            params=seeded,
+            model=model,
+            samples={"train": self.train.iloc[kept], "validation": self.train.iloc[:0]},
+            sequences={"train": [self.ids[row] for row in kept], "validation": []},
+            pad=model.config.pad_token_id,
+            work=work,
+            device=pick_device(self.params["device"]),
+            progress=False,
+            stop_after=self.epochs,
+        )
 
     def _new(self, seed: int) -> transformers.PreTrainedModel:
         """Return the encoder with a new head, as at the start of fine-tuning."""

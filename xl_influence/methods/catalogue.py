@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import controls, gradients, representations, words
+from . import controls, gradients, representations, stored, words
 from .base import MethodInput, NotAvailableError
 
 PAPER = "cosine"  # the paper's method
 CUBE = "the influence pass of the study"
+CURVATURE = "python -m xl_influence.methods.curvature"
 
 
 class Method(NamedTuple):
@@ -57,6 +58,18 @@ METHODS = {
     "all but embeddings": Method(
         "gradients", "the cosine over all other parameters", CUBE, gradients.without_embeddings
     ),
+    "Adam's metric": Method(
+        "gradients",
+        "the cosine, with each parameter weighed as the optimizer does",
+        "one more training, and a pass by plain autograd",
+        partial(stored.read, name=stored.ADAM, how=f"{CURVATURE}, one more training"),
+    ),
+    "EK-FAC": Method(
+        "gradients",
+        "influence functions with EK-FAC, after the last epoch",
+        "curvature factors, and a pass by kronfluence",
+        partial(stored.read, name=stored.EKFAC, how=f"{CURVATURE}, with kronfluence"),
+    ),
     "mean rank of layers": Method(
         "gradients", "ranks by each layer's cosine, averaged", CUBE, gradients.mean_rank
     ),
@@ -91,10 +104,6 @@ METHODS = {
     ),
 }
 AVERAGED = ("random scores", "shuffled samples")  # over `controls.DRAWS` draws
-NOT_COMPUTED = {  # methods that one would expect here, and why we cannot compute them
-    "Adam-preconditioned": "needs the optimizer's second moments; checkpoints hold weights only",
-    "EK-FAC": "needs curvature factors of every layer, which this package does not compute",
-}
 
 
 def methods_of(given: MethodInput) -> dict[str, Method]:
@@ -229,5 +238,4 @@ def describe(given: MethodInput, reasons: dict[str, str]) -> pd.DataFrame:
         [name, method.kind, method.what, method.cost, reasons.get(name, "")]
         for name, method in methods_of(given).items()
     ]
-    rows += [[name, "gradients", "", "", reason] for name, reason in NOT_COMPUTED.items()]
     return pd.DataFrame(rows, columns=["method", "kind", "what", "cost", "not_available"])

@@ -24,11 +24,10 @@ from ..manifest import (
     read_manifest,
 )
 from ..sections import FineTuning, Parameters
-from ..workflow import MEASURED
-from . import commands
+from . import commands, outcomes
+from .outcomes import FOLDER, Outcomes
 
 STUDY = "demo-subsets"  # the study that the book shows: its models train in seconds
-FOLDER = MEASURED["16-predicting-retraining"]
 # part → the command, a module of this package, and the tables of its file
 PARTS = {
     "subsets": ("subsets", ["lds"]),
@@ -55,12 +54,15 @@ class Found(NamedTuple):
         How many different trainings the tables rest on.
     seconds : sequence of float
         How long each training took that was done in this call.
+    outcomes : Outcomes, optional
+        What the trainings ended with, for a file of their own.
     """
 
     tables: dict[str, pd.DataFrame]
     settings: dict[str, Any]
     trainings: int
     seconds: Sequence[float]
+    outcomes: Outcomes | None = None
 
 
 class Evidence(NamedTuple):
@@ -156,6 +158,8 @@ def write(part: str, config: FineTuning, found: Found, folder: Path | str | None
         As for `find_path`.
     """
     path = find_path(part, config["study"], config["task"], folder)
+    if found.outcomes:
+        outcomes.write(outcomes.find_path(config["study"], config["task"], folder), found.outcomes)
     content = _describe(part, config, found)
     if not found.seconds and path.exists() and _has_same_results(path, content):
         return path

@@ -4,13 +4,15 @@
 
 Each training is kept in the run's folder under `retrainings/`, by what was removed and by seed, so
 one that was killed continues, and a second run gives the same numbers without training. The result
-goes to a small file for the book, see `evidence`.
+goes to a small file for the book, see `evidence`, and what every training ended with to another,
+see `outcomes`: from there anybody can ask how well a method of their own predicts. Nothing is
+trained for which the outcomes are in the book's folder.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from .. import scores
 from ..retraining import Retrainer
 from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
-from . import catalogue, commands, evidence
+from . import catalogue, commands, evidence, outcomes
 from .base import MethodInput
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
 from .evidence import BY_LANGUAGE, HALVES
@@ -58,7 +60,7 @@ def train_subsets(
     Returns
     -------
     numpy.ndarray
-        Log-odds of the right class, (seed, subset, test).
+        Log-odds of the right class, (seed, subset, test), float32.
     """
     trainer = trainer or make_trainer(config)
     bar = tqdm(
@@ -72,7 +74,8 @@ def train_subsets(
     for seed, mask in bar:
         confidence = trainer.confidence(seed, _find_removed(mask))
         found.append([confidence[uid] for uid in trainer.test["uid"]])
-    return log_odds(np.array(found)).reshape(-1, len(masks), len(trainer.test))
+    odds = log_odds(np.array(found)).astype(np.float32)
+    return odds.reshape(-1, len(masks), len(trainer.test))
 
 
 def make_trainer(config: Influence) -> Retrainer:
@@ -108,43 +111,77 @@ def draw_all(train: pd.DataFrame, n: int) -> dict[str, np.ndarray]:
     return {kind: np.unique(masks, axis=0) for kind, masks in drawn.items()}
 
 
-def measure(
-    config: Analysis,
-    *,
-    n: int = SUBSETS,
-    n_seeds: int = SEEDS,
-    progress: bool = True,
-    trainer: Retrainer | None = None,
-) -> pd.DataFrame:
-    """Compute the LDS of every method for random halves and for subsets by language.
+def read_or_train(
+    config: Influence, trainer: Retrainer, *, n: int, seeds: Sequence[int], progress: bool = True
+) -> dict[str, np.ndarray]:
+    """Return the outcomes of training on all subsets; what is in the book's folder is not trained.
 
     Parameters
     ----------
     config : dict
         The parameters of a finished run.
+    trainer : Retrainer
+        Who trains.
     n : int
-        Number of subsets of each kind.
-    n_seeds : int
-        Seeds of each training: the run's own and the next ones.
+        Number of subsets of each kind that are drawn.
+    seeds : sequence of int
+        Seeds of each training.
     progress : bool
         Whether to show bars.
-    trainer : Retrainer, optional
-        Who trains; default: a new one.
+
+    Returns
+    -------
+    dict
+        Kind → log-odds of the right class, (seed, subset, test), float32.
+    """
+    path = outcomes.find_path(config["study"], config["task"])
+    about = describe_trainings(trainer, n=n, seeds=seeds)
+    if known := outcomes.read(path, list(trainer.test["uid"]), about):
+        return known
+    return {
+        kind: train_subsets(config, masks, seeds=seeds, progress=progress, trainer=trainer)
+        for kind, masks in draw_all(trainer.train, n).items()
+    }
+
+
+def describe_trainings(trainer: Retrainer, *, n: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """Say what outcomes depend on: the fine-tuning, its epochs, the subsets and the seeds.
+
+    Parameters
+    ----------
+    trainer, n, seeds
+        As for `read_or_train`.
+    """
+    about = {"finetuning": trainer.mark, "epochs": trainer.epochs}
+    return about | {"subsets": n, "seeds": list(seeds)}
+
+
+def measure(
+    given: MethodInput, found: Mapping[str, np.ndarray], *, n: int, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Compute the LDS of every method for random halves and for subsets by language.
+
+    Parameters
+    ----------
+    given : MethodInput
+        A finished run.
+    found : mapping
+        As `read_or_train` returns it.
+    n : int
+        Number of subsets of each kind that were drawn.
+    bootstrap : Bootstrap
+        How intervals are computed.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `lds`, after `kind`: 'random halves' or 'by language'.
     """
-    given = read_given(config)
     values, lang = _compute_values(given), given.train["lang"]
-    seeds = range(config["seed"], config["seed"] + n_seeds)
-    trainer, tables = trainer or make_trainer(config), []
+    items, tables = given.test["item"].astype(str), []
     for kind, masks in draw_all(given.train, n).items():
-        outcomes = train_subsets(config, masks, seeds=seeds, progress=progress, trainer=trainer)
-        items = given.test["item"].astype(str)
         groups = find_lost(masks, lang) if kind == BY_LANGUAGE else None
-        table = lds(values, masks, outcomes, items, groups=groups, bootstrap=Bootstrap.of(config))
+        table = lds(values, masks, found[kind], items, groups=groups, bootstrap=bootstrap)
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -183,13 +220,17 @@ def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     config, options : dict
         From `commands.read`.
     """
-    trainer = make_trainer(config)
-    table = measure(config, n=options["subsets"], n_seeds=options["seeds"], trainer=trainer)
-    masks = np.concatenate(list(draw_all(trainer.train, options["subsets"]).values()))
+    n, trainer = options["subsets"], make_trainer(config)
     seeds = [config["seed"] + number for number in range(options["seeds"])]
+    found = read_or_train(config, trainer, n=n, seeds=seeds)
+    table = measure(read_given(config), found, n=n, bootstrap=Bootstrap.of(config))
+    masks = np.concatenate(list(draw_all(trainer.train, n).values()))
     trainings = len(np.unique(masks, axis=0)) * len(seeds)
-    settings = {"subsets": options["subsets"], "seeds": seeds}
-    return evidence.Found({"lds": table}, settings, trainings, trainer.seconds)
+    kept = outcomes.Outcomes(
+        found, list(trainer.test["uid"]), describe_trainings(trainer, n=n, seeds=seeds)
+    )
+    settings = {"subsets": n, "seeds": seeds}
+    return evidence.Found({"lds": table}, settings, trainings, trainer.seconds, kept)
 
 
 if __name__ == "__main__":
