@@ -16,6 +16,7 @@ from xl_influence.methods import (
     brittleness,
     commands,
     evidence,
+    outcomes,
     retraining_tables,
     subsets,
     tail_patch,
@@ -399,7 +400,14 @@ def test_the_files_of_the_book_belong_to_its_runs():
         for part in evidence.PARTS
         for task in tasks.TASKS
     }
-    for path in (ROOT / evidence.FOLDER).glob("*"):
+    for task in tasks.TASKS:
+        path = outcomes.find_path(evidence.STUDY, task)
+        about = pd.read_parquet(path).attrs
+        config = params.merge({"study": evidence.STUDY, "task": task})
+        assert about["finetuning"] == fingerprints.finetuned(config), path
+    files = set((ROOT / evidence.FOLDER).glob("*.json"))
+    assert len(list((ROOT / evidence.FOLDER).iterdir())) == len(files) + len(tasks.TASKS)
+    for path in files:
         part, task = named[path]
         found = evidence.read(part, task)
         config = params.merge({"study": evidence.STUDY, "task": task})
@@ -434,6 +442,13 @@ def test_the_lead_names_the_best_method_with_interval_ceiling_and_luck():
     )
     low = sentences.lds_lead(BETTER.assign(null_high=0.05, p_best=0.0004), evidence.HALVES)
     assert "2 of 2 methods predict retraining" in low and "−0.04 to 0.15 (p < 0.001)." in low
+
+
+def test_the_lead_also_gives_the_number_of_ek_fac():
+    row = BETTER[BETTER["method"] == "cosine"].assign(method="EK-FAC", lds=0.15)
+    table = pd.concat([BETTER, row], ignore_index=True)
+    lead = plain(sentences.lds_lead(table, evidence.HALVES))
+    assert f"{COSINE} EK-FAC has 0.15 (−0.05 to 0.20); luck gives it −0.13 to 0.12" in lead
 
 
 def test_the_lead_says_so_if_no_method_is_better_than_luck():

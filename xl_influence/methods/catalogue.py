@@ -12,7 +12,7 @@ import pandas as pd
 from . import controls, gradients, representations, stored, words
 from .base import MethodInput, NotAvailableError
 
-PAPER = "cosine"  # the paper's method
+PAPER, EKFAC = "cosine", "EK-FAC"  # the paper's method, and the best known influence function
 CUBE = "the influence pass of the study"
 CURVATURE = "python -m xl_influence.methods.curvature"
 
@@ -64,7 +64,7 @@ METHODS = {
         "one more training, and a pass by plain autograd",
         partial(stored.read, name=stored.ADAM, how=f"{CURVATURE}, one more training"),
     ),
-    "EK-FAC": Method(
+    EKFAC: Method(
         "gradients",
         "influence functions with EK-FAC, after the last epoch",
         "curvature factors, and a pass by kronfluence",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..prose import interval, percent
-from .catalogue import PAPER, kind_of
+from .catalogue import EKFAC, PAPER, kind_of
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
@@ -88,9 +88,10 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
     text = f"{SUBSETS[kind]}, {_say_better(compared)}. "
     text += f"The highest LDS is {lds_with_ends(highest)}, by {best}, {ceiling}; "
     text += f"luck gives the best of {_count(n, 'method')} {luck(highest, 'best')}."
-    if best != PAPER:
-        text += f" The paper's cosine has {lds_with_ends(rows.loc[PAPER])}; "
-        text += f"luck gives it {luck(rows.loc[PAPER])}."
+    for name, title in ((PAPER, "The paper's cosine"), (EKFAC, EKFAC)):
+        if name in rows.index and name != best:
+            text += f" {title} has {lds_with_ends(rows.loc[name])}; "
+            text += f"luck gives it {luck(rows.loc[name])}."
     if highest["ceiling"] <= NOISE:
         text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
     if pd.isna(highest["ci_low"]):
