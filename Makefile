@@ -99,7 +99,7 @@ quick: lint
 test: export OMP_NUM_THREADS = 1
 test: lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not cluster" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not cluster" -n $(WORKERS) --dist loadfile --durations=25
 
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster

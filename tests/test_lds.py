@@ -187,5 +187,8 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}
     assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == [3, 2]).all().all()
     monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    own = subsets.measure_own(merged, {"mine": methods.compute("BM25", given)}, n=3)
+    bm25 = table.set_index("method").loc[["BM25"], "lds"].tolist()
+    assert own["lds"].tolist() == pytest.approx(bm25) and set(own["method"]) == {"mine"}
     again = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert (first == again).all()

@@ -157,9 +157,14 @@ def describe_trainings(trainer: Retrainer, *, n: int, seeds: Sequence[int]) -> d
 
 
 def measure(
-    given: MethodInput, found: Mapping[str, np.ndarray], *, n: int, bootstrap: Bootstrap
+    given: MethodInput,
+    found: Mapping[str, np.ndarray],
+    *,
+    n: int,
+    bootstrap: Bootstrap,
+    values: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """Compute the LDS of every method for random halves and for subsets by language.
+    """Compute the LDS of methods for random halves and for subsets by language.
 
     Parameters
     ----------
@@ -171,20 +176,51 @@ def measure(
         Number of subsets of each kind that were drawn.
     bootstrap : Bootstrap
         How intervals are computed.
+    values : mapping, optional
+        Method → scores (test, train); default: every method that is available, and a control.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `lds`, after `kind`: 'random halves' or 'by language'.
     """
-    values, lang = _compute_values(given), given.train["lang"]
-    items, tables = given.test["item"].astype(str), []
+    values = _compute_values(given) if values is None else values
+    lang, items, tables = given.train["lang"], given.test["item"].astype(str), []
     for kind, masks in draw_all(given.train, n).items():
         groups = find_lost(masks, lang) if kind == BY_LANGUAGE else None
         table = lds(values, masks, found[kind], items, groups=groups, bootstrap=bootstrap)
         table.insert(0, "kind", kind)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def measure_own(
+    config: Analysis, values: Mapping[str, np.ndarray], *, n: int = SUBSETS, n_seeds: int = SEEDS
+) -> pd.DataFrame:
+    """Compute the LDS of scores of your own, on the same subsets as the book's methods.
+
+    Parameters
+    ----------
+    config : dict
+        The parameters of a finished run. For the study `demo-subsets` nothing is trained, since the
+        outcomes are in the repository.
+    values : mapping
+        Name → scores (test, train), in the order of the run's samples, high where a training sample
+        helps.
+    n : int
+        Number of subsets of each kind.
+    n_seeds : int
+        Seeds of each training: the run's own and the next ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `measure`.
+    """
+    seeds = range(config["seed"], config["seed"] + n_seeds)
+    found = read_or_train(config, make_trainer(config), n=n, seeds=seeds)
+    bootstrap = Bootstrap.of(config)
+    return measure(read_given(config), found, n=n, bootstrap=bootstrap, values=values)
 
 
 def _compute_values(given: MethodInput) -> dict[str, np.ndarray]:
