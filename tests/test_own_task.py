@@ -251,6 +251,37 @@ def test_a_language_has_a_name(tag, name):
     assert name_language(tag) == name
 
 
+OF_FLORES = {  # names that are not CLDR's, and of codes that are not those of CLDR
+    "acm_Arab": "Mesopotamian Arabic",
+    "acq_Arab": "Ta’izzi-Adeni Arabic",
+    "ajp_Arab": "South Levantine Arabic",
+    "apc_Arab": "North Levantine Arabic",
+    "azb_Arab": "South Azerbaijani",
+    "cjk_Latn": "Chokwe",
+    "dik_Latn": "Southwestern Dinka",
+    "fuv_Latn": "Nigerian Fulfulde",
+    "hne_Deva": "Chhattisgarhi",
+    "kbp_Latn": "Kabiyè",
+    "pbt_Arab": "Southern Pashto",
+    "prs_Arab": "Dari",
+    "quy_Latn": "Ayacucho Quechua",
+    "taq_Latn": "Tamasheq",
+    "taq_Tfng": "Tamasheq",
+    "tgl_Latn": "Tagalog",
+    "twi_Latn": "Twi",
+}
+
+
+def test_every_language_of_flores_200_has_a_name_of_its_own():
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    codes = [*FAIRSEQ_LANGUAGE_CODES, "arb_Latn", "min_Arab", "sat_Olck"]  # which NLLB leaves out
+    names = {code: name_language(code) for code in codes}
+    assert len(codes) == len(set(names.values())) == len({*map(normalize, codes)}) == 205
+    assert not [code for code, name in names.items() if not re.fullmatch(r"\w.+ \(.+\)", name)]
+    assert {code: names[code].partition(" (")[0] for code in OF_FLORES} == OF_FLORES
+
+
 def test_tags():
     assert all(map(is_tag, ("en", "pt-BR", "eng_Latn", "no", "es-419", "portuguese")))
     assert not any(map(is_tag, ("", "e", "en ", "the soup", "12", "epoch", "all", "en-")))
