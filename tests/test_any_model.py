@@ -383,6 +383,23 @@ def test_a_compiled_and_a_gradient_checkpointed_model_give_the_same(samples):
     assert np.array_equal(influence(gradient_products(model.train(), *samples)), expected)
 
 
+@pytest.mark.parametrize("part", ["", "bert"])
+def test_a_model_compiled_in_place_runs_uncompiled_and_stays_compiled(samples, part):
+    def refuse(graph, inputs):
+        raise AssertionError("the engine compiles")
+
+    torch.compiler.reset()
+    model = tiny("bert")
+    expected = influence(gradient_products(model, *samples))
+    module = model.get_submodule(part)
+    module.compile(backend=refuse)
+    compiled = module._compiled_call_impl
+    assert np.array_equal(influence(gradient_products(model, *samples)), expected)
+    assert module._compiled_call_impl is compiled
+    with pytest.raises(Exception, match="the engine compiles"), torch.no_grad():
+        model(torch.tensor([[5, 6, 7]]))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_close(samples, dtype):
     train, test = samples
