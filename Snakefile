@@ -55,8 +55,9 @@ def is_computed(run):
 
 
 try:
+    written = literals.as_written(config, workflow.config_settings.config_args)
     GIVEN = literals.read_given(
-        {key: value for key, value in config.items() if key not in OF_SNAKEMAKE}, params.root()
+        {key: value for key, value in written.items() if key not in OF_SNAKEMAKE}, params.root()
     )
     MERGED = {task: params.merge_with_source(GIVEN | {"task": task}) for task in TASKS}
     MAIN = {task: merged for task, (merged, _) in MERGED.items()}  # task → parameters of its run

@@ -383,6 +383,23 @@ def test_a_compiled_and_a_gradient_checkpointed_model_give_the_same(samples):
     assert np.array_equal(influence(gradient_products(model.train(), *samples)), expected)
 
 
+@pytest.mark.parametrize("part", ["", "bert"])
+def test_a_model_compiled_in_place_runs_uncompiled_and_stays_compiled(samples, part):
+    def refuse(graph, inputs):
+        raise AssertionError("the engine compiles")
+
+    torch.compiler.reset()
+    model = tiny("bert")
+    expected = influence(gradient_products(model, *samples))
+    module = model.get_submodule(part)
+    module.compile(backend=refuse)
+    compiled = module._compiled_call_impl
+    assert np.array_equal(influence(gradient_products(model, *samples)), expected)
+    assert module._compiled_call_impl is compiled
+    with pytest.raises(Exception, match="the engine compiles"), torch.no_grad():
+        model(torch.tensor([[5, 6, 7]]))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_close(samples, dtype):
     train, test = samples
@@ -501,6 +518,40 @@ def test_an_input_that_a_wrapper_hides_is_refused(samples):
     del Wrapped.get_base_model
     with pytest.raises(ValueError, match="has position_ids, which the engine does not pass"):
         gradient_products(wrapped, placed, test)
+
+
+class Passing(transformers.BertForSequenceClassification):
+    """A model whose `forward` passes on whatever it is given."""
+
+    def forward(self, input_ids, attention_mask=None, **others):
+        return super().forward(input_ids, attention_mask=attention_mask, **others)
+
+
+def with_types(side):
+    """The samples with the second half of their tokens in a second text."""
+    lengths = [len(sample["input_ids"]) for sample in side]
+    types = [[0] * (n // 2) + [1] * (n - n // 2) for n in lengths]
+    return [sample | {"token_type_ids": row} for sample, row in zip(side, types, strict=True)]
+
+
+def test_token_types_that_a_model_takes_and_ignores_are_refused(samples):
+    model, (train, test) = tiny("distilbert"), samples
+    expected = influence(gradient_products(model, train, test)).to_numpy()
+    zeros = [[FORMS["with token types"](sample) for sample in side] for side in samples]
+    assert np.array_equal(influence(gradient_products(model, *zeros)), expected)
+    typed = with_types(train)
+    for sides in ((typed, test), (zeros[0], with_types(test))):
+        with pytest.raises(ValueError, match=r"DistilBert.* ignores token_type_ids: .*zeros"):
+            gradient_products(model, *sides)
+
+
+def test_token_types_that_a_model_passes_on_are_used(samples):
+    model, typed = tiny("bert"), [with_types(side) for side in samples]
+    expected = influence(gradient_products(model, *typed)).to_numpy()
+    passing = Passing(model.config).eval()
+    passing.load_state_dict(model.state_dict())
+    assert np.array_equal(influence(gradient_products(passing, *typed)), expected)
+    assert not np.array_equal(influence(gradient_products(model, *samples)), expected)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def plan(words):
     """Check a study as the Snakefile does: parameters, notebooks, data of one's own task."""
     from snakemake.cli import parse_config
 
-    config = parse_config(words)
+    config = literals.as_written(parse_config(words), words)
     tasks = str(config.pop("tasks", "xnli pawsx marc")).split()
     config.pop("once", None)
     given = literals.read_given(config, ROOT)

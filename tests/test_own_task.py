@@ -3,13 +3,14 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_python
 from snakemake.cli import parse_config
 
 from xl_influence import (
@@ -249,6 +250,37 @@ def test_languages_are_those_of_the_training_data(tmp_path):
 )
 def test_a_language_has_a_name(tag, name):
     assert name_language(tag) == name
+
+
+OF_FLORES = {  # names that are not CLDR's, and of codes that are not those of CLDR
+    "acm_Arab": "Mesopotamian Arabic",
+    "acq_Arab": "Ta’izzi-Adeni Arabic",
+    "ajp_Arab": "South Levantine Arabic",
+    "apc_Arab": "North Levantine Arabic",
+    "azb_Arab": "South Azerbaijani",
+    "cjk_Latn": "Chokwe",
+    "dik_Latn": "Southwestern Dinka",
+    "fuv_Latn": "Nigerian Fulfulde",
+    "hne_Deva": "Chhattisgarhi",
+    "kbp_Latn": "Kabiyè",
+    "pbt_Arab": "Southern Pashto",
+    "prs_Arab": "Dari",
+    "quy_Latn": "Ayacucho Quechua",
+    "taq_Latn": "Tamasheq",
+    "taq_Tfng": "Tamasheq",
+    "tgl_Latn": "Tagalog",
+    "twi_Latn": "Twi",
+}
+
+
+def test_every_language_of_flores_200_has_a_name_of_its_own():
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    codes = [*FAIRSEQ_LANGUAGE_CODES, "arb_Latn", "min_Arab", "sat_Olck"]  # which NLLB leaves out
+    names = {code: name_language(code) for code in codes}
+    assert len(codes) == len(set(names.values())) == len({*map(normalize, codes)}) == 205
+    assert not [code for code, name in names.items() if not re.fullmatch(r"\w.+ \(.+\)", name)]
+    assert {code: names[code].partition(" (")[0] for code in OF_FLORES} == OF_FLORES
 
 
 def test_tags():
@@ -686,6 +718,10 @@ def test_make_reads_lists_with_spaces(words, read):
     assert printed.rstrip().endswith(f'variant="base"  {read}'.rstrip())
 
 
+# Texts that are something else, or other texts, to Snakemake or in YAML
+CHANGED = ["007", "1e3", "on", "no", "null", "1_000", "2024-01-01", "0x10", "3.10", "True", "~"]
+
+
 @pytest.mark.parametrize(
     ("words", "given"),
     [
@@ -694,13 +730,32 @@ def test_make_reads_lists_with_spaces(words, read):
         ("languages=[en,nan,no,on,yes]", {"languages": ["en", "nan", "no", "on", "yes"]}),
         ("languages=en,no", {"languages": ["en", "no"]}),
         ("languages=yes", {"languages": ["yes"]}),
-        ("text_a=on", {"text_a": "on"}),
+        ("languages=[en, no]", {"languages": ["en", "no"]}),
         ("removal_ks=5", {"removal_ks": [5]}),
+        ("epochs=2", {"epochs": 2}),
+        *((f"text_a={text}", {"text_a": text}) for text in (*CHANGED, "a: b", "")),
     ],
 )
 def test_words_are_read_the_same_here_and_through_snakemake(words, given):
     assert params.parse([words]) == given
-    assert literals.read_given(parse_config([words]), ROOT) == given
+    written = literals.as_written(parse_config([words]), [words])
+    assert literals.read_given(written, ROOT) == given
+
+
+def test_texts_reach_the_steps_of_a_study_as_they_are_written(tmp_path):
+    columns = {"text_a": "1e3", "label": "3.10", "lang": "no", "item": "1_000"}
+    rows = [{columns[key]: value for key, value in row.items()} for row in make_rows(rows=40)]
+    given = columns | {"data_name": "007"}
+    small = ("study=smoke", "tasks=own", "once=", "train_size=2", "dev_size=0", "top_k=2")
+    place = (f"data_root={write(tmp_path / 'mine', rows)}", f"runs_root={tmp_path / 'runs'}")
+    words = (*small, *place, *(f"{key}={value}" for key, value in given.items()))
+    options = ("--profile", "profiles/local", "-c1", "--nolock", "-n", "-p", "--quiet", "host")
+    done = run_python("-m", "snakemake", *options, "--config", *words)
+    steps = [line for line in done.stdout.splitlines() if "xl_influence.steps" in line]
+    assert steps and f"{tmp_path}/runs/smoke/own-007/base/steps/" in done.stdout
+    for line in steps:
+        pairs = [word for word in shlex.split(line) if "=" in word]
+        assert params.parse(pairs).items() >= given.items()
 
 
 @pytest.mark.parametrize("value", [[["en"]], 5, ["en", True], ["en", None], [1.5], {"en": 1}])
@@ -710,9 +765,9 @@ def test_a_list_of_languages_holds_texts(value):
 
 
 def test_numbers_that_may_have_been_changed_are_refused():
-    with pytest.raises(params.ParameterError, match=r"data_name=2024\.1 .*no number, as in v"):
-        literals.read_given(parse_config(["data_name=2024.10"]), ROOT)
-    assert params.parse(["data_name=2024.10"]) == {"data_name": "2024.10"}
+    for value in (2024.1, 7, True, False):  # as a YAML file of Snakemake gives them
+        with pytest.raises(params.ParameterError, match=f'data_name={value}.*data_name: "2024'):
+            literals.read_given({"data_name": value}, ROOT)
     for text in ("010", "1_0", "0x10", "1:30"):  # 8, 10, 16 and 90 in YAML 1.1
         with pytest.raises(params.ParameterError, match=f"train_size='{text}' .*a whole number"):
             params.merge(params.parse([f"train_size={text}"]))

@@ -9,9 +9,11 @@ from torch import nn
 from torch.nn import functional
 from truth import largest_error
 
+from xl_influence.engine import probing
 from xl_influence.engine.engine import Engine
 from xl_influence.engine.losses import UncoveredError
-from xl_influence.engine.samples import choose_probes, find_longest_input
+from xl_influence.engine.probing import choose_probes
+from xl_influence.engine.samples import find_longest_input
 from xl_influence.tracin import gradient_products, influence
 
 LIMIT = 8  # tokens beyond which the models below behave differently
@@ -23,16 +25,21 @@ def samples():
     return random_samples(12, 1), random_samples(3, 2)
 
 
-def change_long(model, change):
-    """Let `change` replace the output of the body for more than `LIMIT` tokens."""
+def change_long(model, change, upto=20):
+    """Let `change` replace the output of the body for more than `LIMIT` tokens, up to `upto`."""
 
     def hook(module, args, output):
-        if output.last_hidden_state.shape[1] > LIMIT:
+        if LIMIT < output.last_hidden_state.shape[1] <= upto:
             output.pooler_output = change(output.pooler_output, output.last_hidden_state)
         return output
 
     model.bert.register_forward_hook(hook)
     return model
+
+
+def add_mean(pooled, states):
+    """Let the answer depend on the padding."""
+    return pooled + states.mean(1)
 
 
 class NoisyGradient(torch.autograd.Function):
@@ -69,13 +76,69 @@ def test_what_goes_wrong_only_on_long_samples_is_refused(samples, change, messag
 
 def test_padding_that_matters_only_on_long_samples_is_noticed(samples):
     train, test = samples
-    model = change_long(tiny("bert"), lambda pooled, states: pooled + states.mean(1))
+    model = change_long(tiny("bert"), add_mean)
     assert not Engine(model).plan.equal_length  # on made-up samples of 5 tokens
     engine = Engine(model)
     engine.check(train, test)
     assert engine.plan.equal_length
     scores = gradient_products(model, train, test, max_tokens=80)
     assert largest_error(scores, model, train, test) <= 1e-5
+
+
+BETWEEN = 14  # tokens up to which the models below behave differently; the longest sample has 20
+
+
+def test_padding_that_matters_only_on_lengths_in_between_is_noticed(samples):
+    train, test = samples
+    model = change_long(tiny("bert"), add_mean, BETWEEN)
+    engine = Engine(model)
+    engine.check(train, test)
+    assert engine.plan.equal_length
+    scores = gradient_products(model, train, test, max_tokens=80)
+    assert largest_error(scores, model, train, test) <= 1e-5
+
+
+@pytest.mark.parametrize("first", [lambda pooled, states: pooled, add_mean], ids=["", "and padded"])
+def test_an_answer_at_random_only_on_lengths_in_between_is_refused(samples, first):
+    """Also where padding is noticed first, so that batches are of equal length."""
+    model = change_long(tiny("bert"), first, BETWEEN)
+    noisy = lambda pooled, states: pooled + torch.rand_like(pooled)  # noqa: E731
+    with pytest.raises(UncoveredError, match=r"different outputs for the same .* 1[0-4] tokens"):
+        gradient_products(change_long(model, noisy, BETWEEN), *samples)
+
+
+def test_a_model_that_fails_only_on_lengths_in_between_is_refused(samples):
+    model = change_long(tiny("bert"), lambda pooled, states: pooled[:, :5], BETWEEN)
+    with pytest.raises(UncoveredError, match=r"fails on a sample of (9|1[0-4]) tokens: Runtime"):
+        gradient_products(model, *samples)
+
+
+def test_a_usual_model_is_run_on_a_few_lengths_and_its_plan_kept(samples, monkeypatch):
+    """What the comparison costs: a few passes, however many samples there are."""
+    model, sizes = tiny("bert"), []
+    model.register_forward_pre_hook(
+        lambda module, args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    lengths = [*range(2, 62)] * 20
+    many = [{"input_ids": [5 + n % 90] * n, "label": n % 2} for n in lengths]
+    passes = {}
+    for kind in ("cpu", "none"):
+        monkeypatch.setattr(probing, "LENGTHS", {"cpu": 16 if kind == "cpu" else 1, "cuda": 1})
+        sizes.clear()
+        engine = Engine(model)
+        engine.check(many, many[:2])
+        passes[kind] = sum(sizes)
+        assert not engine.plan.equal_length and not engine.plan.single_sample
+    assert passes["cpu"] - passes["none"] == 16 + 2 * 15 - 1
+
+
+def test_the_lengths_are_spread_evenly():
+    many = [{"input_ids": [row] * length} for row, length in enumerate([*range(1, 101)] * 2)]
+    (chosen,) = probing.choose_lengths(many[::-1], 8)
+    found = [len(sample["input_ids"]) for sample in chosen]
+    assert found == [1, 15, 29, 43, 58, 72, 86, 100]
+    typed = [sample | {"token_type_ids": sample["input_ids"]} for sample in many[3:5]]
+    assert probing.choose_lengths([*many[:3], *typed], 8) == [typed, many[:3]]
 
 
 def test_a_model_that_is_sure_of_its_answers_goes_in_batches(samples):

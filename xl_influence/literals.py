@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -46,6 +46,21 @@ _Loader.add_implicit_resolver(
 def load_yaml(text: str) -> Any:
     """Read YAML in which `no`, `on` and the like are texts."""
     return yaml.load(text, Loader=_Loader)  # a safe loader
+
+
+def as_written(config: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """Return Snakemake's `config` with the values of its option `--config` as they were written.
+
+    It has read `data_name=007` as the number 7, and `1e3` as 1000.0.
+
+    Parameters
+    ----------
+    config
+        Key → value, as Snakemake has read it.
+    words
+        The `key=value` of the command line.
+    """
+    return dict(config) | dict(word.split("=", 1) for word in words)
 
 
 def read_given(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
@@ -137,18 +152,12 @@ def _read_code(key: str, value: Any, entry: Any) -> str:
 
 def _read_text(key: str, value: Any) -> Any:
     """Return a text, without the quotes around it that a JSON value has."""
-    if isinstance(value, (dict, list)):
-        raise ParameterError(f"{key}={value!r} (command line): allowed is a text, without ': '")
-    if value is False:
-        return "no"
-    if isinstance(value, float):
+    if not isinstance(value, str | None):  # from a configuration file of Snakemake
         raise ParameterError(
-            f"{key}={value!r} (command line): was read as a number, and may have been written "
-            "otherwise (2024.10); allowed is a text that is no number, as in v2024.10"
+            f"{key}={value!r} (given): is no text, and may have been written otherwise (2024.10, "
+            f'007, on); in a YAML file, write it in quotes, as in {key}: "2024.10"'
         )
-    text = "" if value is None else str(value).strip()
-    if text == "null":
-        return None
+    text = (value or "").strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
             return json.loads(text)

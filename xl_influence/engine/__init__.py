@@ -26,6 +26,7 @@ rules       from a module's input and output gradient to its per-sample gradient
 losses      the loss of each sample of a batch
 gradients   per-sample gradients of a batch from one backward pass
 coverage    how a model uses its parameters, and a check that the rules cover them
+probing     the samples that a model is probed with, and the plan that holds for all of them
 sparse      gradients of embedding tables, kept and multiplied by token
 store       gradients of many samples, in the form that takes the least memory
 products    dot products of test and training gradients

@@ -5,9 +5,9 @@ whole and shares it between samples, a classifier may read only the first token,
 pass may use a weight outside its module, an answer may depend on the padding.
 
 The check compares each parameter's gradient by rule with plain autograd's: of one sample first,
-then of two in a batch, which are the longest and the shortest that the caller has. Parameters that
-fail the first get their gradients from autograd, in batches of one sample. A model that fails the
-second gets batches of equal length, or of one sample.
+then of two in a batch (`probing` chooses them). Parameters that fail the first get their gradients
+from autograd, in batches of one sample. A model that fails the second gets batches of equal length,
+or of one sample.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ class Plan:
     split: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[Sample]]) -> Plan:
+def probe(
+    model: PreTrainedModel,
+    pad_token_id: int,
+    groups: Sequence[Sequence[Sample]],
+    plan: Plan | None = None,
+) -> Plan:
     """Find out how a model uses its parameters, and check the rules against plain autograd.
 
     Parameters
@@ -83,6 +88,8 @@ def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[S
         Groups of three samples: a long one, a short one, and another of the first one's length. A
         long one of several tokens shows most: a single token does not show which modules read only
         the first. Their labels do not matter.
+    plan : Plan, optional
+        What is known of the model from other samples.
 
     Returns
     -------
@@ -95,15 +102,13 @@ def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[S
         The model gives different outputs or gradients for the same sample, or one that is no
         number, or none for each class, or it fails on a sample.
     """
-    plans: list[Plan] = []
+    marks = [plan.first_position] if plan else []
+    plan = plan or Plan()
     for group in groups:
-        plans.append(_examine(model, pad_token_id, group, plans[-1] if plans else Plan()))
-    marks = [
-        plan.first_position
-        for plan, group in zip(plans, groups, strict=True)
-        if len(group[0]["input_ids"]) > 1
-    ]
-    return replace(plans[-1], first_position=frozenset.intersection(*marks or [frozenset()]))
+        plan = _examine(model, pad_token_id, group, plan)
+        if len(group[0]["input_ids"]) > 1:
+            marks.append(plan.first_position)
+    return replace(plan, first_position=frozenset.intersection(*marks or [frozenset()]))
 
 
 class _Probe(NamedTuple):
@@ -119,7 +124,7 @@ def _examine(
 ) -> Plan:
     """Weaken a plan until it holds for these three samples."""
     long, short = (_differentiate(model, pad_token_id, sample) for sample in group[:2])
-    with _explaining(model, long.sample):
+    with explaining(model, long.sample):
         by_autograd, first_position = _find_uncovered(model, long, plan.by_autograd)
         by_autograd, _ = _find_uncovered(model, short, by_autograd)
         found = Plan(by_autograd, single_sample=True)
@@ -134,8 +139,16 @@ def _examine(
 
 
 @contextmanager
-def _explaining(model: PreTrainedModel, sample: Sample) -> Iterator[None]:
-    """Turn an error of the model's own into an `UncoveredError` that says what to do."""
+def explaining(model: PreTrainedModel, sample: Sample) -> Iterator[None]:
+    """Turn an error of the model's own into an `UncoveredError` that says what to do.
+
+    Parameters
+    ----------
+    model : transformers sequence classifier
+        The model that runs meanwhile.
+    sample : dict
+        The sample that it runs on.
+    """
     try:
         yield
     except (UncoveredError, torch.OutOfMemoryError, MemoryError):
@@ -153,7 +166,7 @@ def _explaining(model: PreTrainedModel, sample: Sample) -> Iterator[None]:
 
 def _differentiate(model: PreTrainedModel, pad_token_id: int, sample: Sample) -> _Probe:
     device = next(model.parameters()).device
-    with _explaining(model, sample):
+    with explaining(model, sample):
         chosen = _relabel(model, sample, pad_batch([sample], pad_token_id, device))
         batch = pad_batch([chosen], pad_token_id, device)
         return _Probe(chosen, batch, _gradients(model, batch))

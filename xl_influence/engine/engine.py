@@ -25,11 +25,12 @@ from .batches import (
     pad_batch,
     token_counts,
 )
-from .coverage import Plan, group_of, probe
+from .coverage import Plan, group_of
 from .gradients import Recorder, trainable
 from .layout import Layout, bytes_per_sample, choose_layout
+from .probing import find_plan
 from .products import multiply, squares
-from .samples import check_model, choose_probes, count_tokens, find_longest_input, make_probes
+from .samples import check_model, count_tokens, find_longest_input
 from .store import Store
 from .timing import MULTIPLYING, PASSES, Timer, untimed
 
@@ -44,7 +45,6 @@ STORAGE = {  # None: the model's own
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-ENOUGH_TOKENS = 3  # of a sample that shows how a model works
 PASSES_SHARE = 0.5  # of the time, for the progress bar
 
 
@@ -123,9 +123,9 @@ class Engine:
         self.buffers: dict[str, torch.Tensor] = {}
 
     def check(self, train: Sequence[Sample], test: Sequence[Sample]) -> None:
-        """Check the samples, and how the model behaves on the longest and the shortest of them.
+        """Check the samples, and how the model behaves on them: `probing` chooses some.
 
-        What a model does with long inputs only, such as attention in chunks or at random, does not
+        What a model does with some lengths only, such as attention in chunks or at random, does not
         show on the engine's made-up samples.
 
         Parameters
@@ -136,7 +136,7 @@ class Engine:
         Raises
         ------
         ValueError
-            There are no samples, or the model cannot take one of them.
+            There are no samples, or the model cannot take one of them, or ignores a part of it.
         UncoveredError
             The model gives different outputs for the same sample, or fails on one.
         """
@@ -145,7 +145,7 @@ class Engine:
                 raise ValueError(f"{side}: no samples")
             for row, sample in enumerate(samples):
                 self._check_sample(f"{side} sample {row}", sample)
-        self.plan = self._probe(choose_probes([*test, *train]))
+        self.plan = self._find_plan([*test, *train])
 
     def _check_sample(self, name: str, sample: Sample) -> None:
         vocabulary = count_tokens(self.model)
@@ -167,14 +167,11 @@ class Engine:
     @cached_property
     def plan(self) -> Plan:
         """How the model uses its parameters; until `check` has samples, found with made-up ones."""
-        return self._probe([])
+        return self._find_plan([])
 
-    def _probe(self, groups: list[list[Sample]]) -> Plan:
-        """Probe the model with groups of samples, and made-up ones where these show too little."""
-        if max((len(group[0]["input_ids"]) for group in groups), default=0) < ENOUGH_TOKENS:
-            groups = [make_probes(self.model, self.pad_token_id), *groups]
+    def _find_plan(self, samples: list[Sample]) -> Plan:
         with arithmetic(self.device):
-            return probe(self.model, self.pad_token_id, groups)
+            return find_plan(self.model, self.pad_token_id, samples)
 
     def bytes_per_sample(self, length: int, dtype: torch.dtype | None = None) -> int:
         """Upper bound of the memory that a sample's gradients take; see `layout.bytes_per_sample`.

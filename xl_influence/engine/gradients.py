@@ -54,12 +54,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode; afterwards, each of its modules is in the mode it was in.
 
     Meanwhile, a model of transformers returns its output by name and not as a tuple, which some
-    cannot do without failing.
+    cannot do without failing. It runs uncompiled, because each set of hooks would compile it again.
     """
     modes = {module: module.training for module in model.modules()}
+    compiled = [(part, part._compiled_call_impl) for part in modes if part._compiled_call_impl]
     config: Any = getattr(model, "config", None)
     by_name = getattr(config, "return_dict", True)
     model.eval()
+    for part, _ in compiled:
+        part._compiled_call_impl = None
     try:
         if not by_name:
             config.return_dict = True
@@ -69,6 +72,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             config.return_dict = by_name
         for module, mode in modes.items():
             module.training = mode
+        for part, call in compiled:
+            part._compiled_call_impl = call
 
 
 class Recorder:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .batches import Sample, token_counts
+from .batches import Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LABELS = ("label", "labels")
 USUAL = {"position_ids", "inputs_embeds", "head_mask", "decoder_input_ids"}  # inputs of models
-PROBE_TOKENS = 5  # of the made-up samples that a model is probed with
 READ = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
 
 
@@ -45,7 +44,8 @@ def read_samples(samples: Sequence[Sample], model: PreTrainedModel, side: str) -
         A sample is not a dict, lacks a key, or holds an input that the engine does not use, or only
         some have `token_type_ids`; the message names the first such sample.
     """
-    refused = _find_inputs(model) - {*READ}
+    names, takes_others = find_inputs(model)
+    refused = (names | USUAL if takes_others else names) - {*READ}
     read = [_read(sample, f"{side} sample {row}", refused) for row, sample in enumerate(samples)]
     typed = [row for row, sample in enumerate(read) if "token_type_ids" in sample]
     if typed and len(typed) < len(read):
@@ -57,13 +57,16 @@ def read_samples(samples: Sequence[Sample], model: PreTrainedModel, side: str) -
     return read
 
 
-def _find_inputs(model: PreTrainedModel) -> set[str]:
-    """The names of the model's inputs; of PEFT's models, those of the model that they wrap."""
+def find_inputs(model: PreTrainedModel) -> tuple[set[str], bool]:
+    """Return the names of a model's inputs, and whether it takes any others (`**kwargs`).
+
+    Those of PEFT's models are those of the model that they wrap.
+    """
     wrapper: Any = model
     base = wrapper.get_base_model() if hasattr(wrapper, "get_base_model") else wrapper
     parameters = inspect.signature(base.forward).parameters.values()
-    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
-    return {each.name for each in parameters} | (USUAL if open_ended else set())
+    kinds = {each.kind for each in parameters}
+    return {each.name for each in parameters}, inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _read(sample: Sample, name: str, refused: set[str]) -> Sample:
@@ -166,46 +169,6 @@ def count_tokens(model: PreTrainedModel) -> float:
         table = None
     rows = getattr(getattr(table, "weight", None), "shape", None)
     return rows[0] if rows else getattr(model.config, "vocab_size", math.inf)
-
-
-def make_probes(model: PreTrainedModel, pad_token_id: int) -> list[Sample]:
-    """Two made-up samples of different lengths, and one that is as long as the first."""
-    most = min(count_tokens(model), 2 * PROBE_TOKENS)
-    ids = [i for i in range(int(most)) if i != pad_token_id][:PROBE_TOKENS]
-    turned = [*ids[1:], *ids[:1]]
-    groups = (ids, turned[: max(1, len(ids) - 2)], turned)
-    return [{"input_ids": group, "label": 0} for group in groups]
-
-
-def choose_probes(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Choose the longest and the shortest sample, and one that is as long as the longest.
-
-    Parameters
-    ----------
-    samples : sequence of dict
-        All samples, as `read_samples` returns them.
-
-    Returns
-    -------
-    list of list of dict
-        The three; twice three if some samples have `token_type_ids` and others have none.
-    """
-    chosen = []
-    for typed in (True, False):
-        kind = [sample for sample in samples if ("token_type_ids" in sample) == typed]
-        if kind:
-            order = np.argsort(token_counts(kind), kind="stable").tolist()
-            long, short = kind[order[-1]], kind[order[0]]
-            next_long = kind[order[-2]] if len(order) > 1 else short
-            is_alone = next_long is long or len(next_long["input_ids"]) < len(long["input_ids"])
-            chosen.append([long, short, _turn(long) if is_alone else next_long])
-    return chosen
-
-
-def _turn(sample: Sample) -> Sample:
-    """The same sample with its first token at the end."""
-    keys = set(sample) & {"input_ids", "token_type_ids"}
-    return {**sample, **{key: [*sample[key][1:], *sample[key][:1]] for key in keys}}
 
 
 def find_longest_input(model: PreTrainedModel) -> float:
