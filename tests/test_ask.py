@@ -125,8 +125,9 @@ def answer(config, text_a, text_b, **changes):
 
 @pytest.mark.slow
 def test_a_test_sample_of_the_run_gets_the_influence_of_its_cube(config):
-    cube, train, test, _ = scores.read(config)
-    sample, row = test.iloc[3], influence(cube).to_numpy()[3]
+    run = scores.read(config)
+    train = run.train
+    sample, row = run.test.iloc[3], influence(run.cube).to_numpy()[3]
     found = answer(config, sample["text_a"], sample["text_b"], ask_candidates=len(train))
     assert list(found.samples["uid"]) == list(train["uid"])
     assert np.abs(found.samples["influence"] - row).max() < 1e-5

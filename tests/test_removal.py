@@ -105,8 +105,9 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
         {"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1}
     )
     scores.make(merged, progress=False)
-    _, train, test, manifest = scores.read(merged)
-    again = retraining.Retrainer(merged, train, test, manifest["chosen_epoch"])
+    run = scores.read(merged)
+    test = run.test
+    again = retraining.Retrainer(merged, run.train, test, run.manifest["chosen_epoch"])
     assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )

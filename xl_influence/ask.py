@@ -286,15 +286,15 @@ def candidate_recall(
         `ci_high`, `chance` (candidates drawn at random), `test_samples`, `items`.
     """
     run, device = check_run(config), pick_device(config["device"])
-    cube, _, test, _ = scores.read(config)
-    inputs = runs.read_inputs(run, "test", test["uid"]).to_dict("records")
+    scored = scores.read(config)
+    inputs = runs.read_inputs(run, "test", scored.test["uid"]).to_dict("records")
     models = (head.load_model(folder, device) for folder in head.find_checkpoints(run))
     of_test = [head.compute(model, inputs) for model in models]
     of_train = head.read(config, device, progress)
     cheap = _rank(head.compare(of_test, of_train))  # (test, train)
     states = _rank(head.compare_states(of_test, of_train))  # (test, train)
     n, parts = cheap.shape[1], []
-    tops = top.most_influential(cube, min(RECALL_K, n))
+    tops = top.most_influential(scored.cube, min(RECALL_K, n))
     for count in [count for count in counts if count <= n]:
         chosen = {
             "gradients of the head": _is_candidate(cheap, count),
@@ -303,7 +303,8 @@ def candidate_recall(
         for (score, inside), sign in itertools.product(chosen.items(), sharing.SIGNS):
             share = np.take_along_axis(inside, tops[sign].rows, 1).mean(1)  # (test,)
             keys = {"score": score, "candidates": count, "sign": sign}
-            parts.append(samples_of(test).assign(**keys, share=share, chance=count / n))
+            samples = samples_of(scored.test)
+            parts.append(samples.assign(**keys, share=share, chance=count / n))
     return sharing.summary(
         pd.concat(parts), ["score", "candidates", "sign"], sharing.Bootstrap.of(config)
     )

@@ -77,8 +77,8 @@ def train_subsets(
 
 def make_trainer(config: Influence) -> Retrainer:
     """Return what trains the model of a finished run again, with parameters `config`."""
-    _, train, test, manifest = scores.read(config)
-    return Retrainer(config, train, test, manifest["chosen_epoch"])
+    run = scores.read(config)
+    return Retrainer(config, run.train, run.test, run.manifest["chosen_epoch"])
 
 
 def _find_removed(mask: np.ndarray) -> tuple[int, ...]:
