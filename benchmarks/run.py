@@ -34,9 +34,10 @@ from common import (
     THIS_LIBRARY,
     current_name,
     is_this_library,
-    processor_name,
 )
 from tqdm import tqdm
+
+from xl_influence.manifest import processor_name
 
 Spec = dict[str, Any]  # the specification of one measurement: keyword arguments of measure.measure
 Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in cases.json

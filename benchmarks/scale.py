@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import xarray as xr
-from common import HERE, processor_name
+from common import HERE
 
 from xl_influence import explorer, publish, retraining, scores, sharing
 from xl_influence.cube import Cube
-from xl_influence.manifest import peak_memory
+from xl_influence.manifest import peak_memory, processor_name
 from xl_influence.tasks import TASKS
 
 SIZES = (20_000, 50_000, 100_000, 200_000)  # training samples

@@ -7,6 +7,7 @@ import torch
 from conftest import random_samples, tiny
 from made_up_runs import FEW, given_at_random, make_cube, make_samples, planted_run
 from scipy import sparse
+from truth import cosines
 
 from xl_influence import charts, methods, params, runs, tracin
 from xl_influence.influence import from_values, influence
@@ -20,11 +21,6 @@ from xl_influence.methods import (
     words,
 )
 from xl_influence.tracin import gradient_products
-
-
-def cosines(a, b):
-    return a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
-
 
 # ----------------------------------------------------------------- from the cube
 

@@ -8,6 +8,7 @@ from made_up_runs import FEW, given_at_random, planted_run
 from xl_influence import methods, params, scores
 from xl_influence.methods import sentences, study
 from xl_influence.paper import HOLDS
+from xl_influence.prose import say_share
 
 SPACE = "\u00a0"
 COUNTS = {"test_samples": 10, "items": 10}
@@ -93,7 +94,7 @@ def test_the_label_comes_first_and_what_is_left_within_it():
     assert f"Of the helpful samples, {100 * rows['all samples']:.0f} % (interval" in said
     assert f"and {100 * rows['same label']:.0f} % (interval" in said
     numbers = sentences.pool_numbers(pools)
-    assert numbers["cross_all"] == sentences.as_share(
+    assert numbers["cross_all"] == say_share(
         pools[(pools["pool"] == "all samples") & (pools["test_lang"] == "all")].iloc[0]
     )
     assert "–" not in numbers.values() and len(numbers) == 16

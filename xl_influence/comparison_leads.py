@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from .leads import for_each_k, helpful_rows, listed, share_with_range
+from .leads import for_each_k, helpful_rows
 from .manifest import AT_CHANCE
-from .prose import interval, percent, points
+from .prose import interval, join_phrases, percent, points, say_share
 from .tasks import name_language
 
 FEW_LANGUAGES = 2  # for more, ranges instead of a sentence each
@@ -72,7 +72,7 @@ def _name_those_at_chance(rows: pd.DataFrame) -> str:
     """Name the languages whose share's interval covers chance, if there are any."""
     same = (rows["ci_low"] <= rows["chance"]) & (rows["chance"] <= rows["ci_high"])
     names = [name_language(lang) for lang in rows.loc[same, "language"]]
-    return f"; in {listed(names)}, the share is not distinguishable from it" if names else ""
+    return f"; in {join_phrases(names)}, the share is not distinguishable from it" if names else ""
 
 
 def _lowest_to_highest(values: pd.Series) -> str:
@@ -154,7 +154,7 @@ def other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
     return (
         f"In {rows['seeds'].iloc[0]} models that differ in their seed only, other languages "
         f"account for {found} (lowest to highest). But the samples differ: "
-        f"{share_with_range(helpful)} of the {top_k} most helpful and {share_with_range(harmful)} "
+        f"{say_share(helpful)} of the {top_k} most helpful and {say_share(harmful)} "
         f"of the {top_k} most harmful are the same with another seed. "
         f"Chance is {percent(helpful['chance'])}."
     )
@@ -178,7 +178,7 @@ def seeds_across_tasks(by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
         same.append(f"{percent(found['share'])} ({title})")
     return (
         f"In models that differ in their seed only, the share of other languages in the top "
-        f"{top_k} is {listed(shares)}, lowest to highest. Of the {top_k} most helpful samples "
-        f"themselves, {listed(same)} are the same with another seed; chance is "
+        f"{top_k} is {join_phrases(shares)}, lowest to highest. Of the {top_k} most helpful "
+        f"samples themselves, {join_phrases(same)} are the same with another seed; chance is "
         f"{percent(found['chance'])}."
     )

@@ -85,7 +85,8 @@ def finetune(params: Influence, progress: bool = True) -> Path:
         The run's folder.
     """
     run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return run
     training = _Training(params, run, fingerprints.finetuned(params), progress)
     if fingerprints.is_finetuned(run, training.fingerprint, params):

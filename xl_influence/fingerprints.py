@@ -112,8 +112,8 @@ def is_scored(run: Path, fingerprint: str) -> bool:
     return found == fingerprint and (run / "scores.zarr").is_dir()
 
 
-def is_published(run: Path, params: Influence) -> bool:
-    """Whether the run is a published one, which we read but never compute.
+def check_published(run: Path, params: Influence) -> None:
+    """Raise `RunError` if this is a published run with other parameters; we cannot compute it.
 
     Parameters
     ----------
@@ -121,21 +121,15 @@ def is_published(run: Path, params: Influence) -> bool:
         The run's folder.
     params
         The parameters wanted.
-
-    Raises
-    ------
-    RunError
-        The run is a published one with other parameters.
     """
     if not runs.is_published(run):
-        return False
+        return
     differing = differences(read_manifest(run)["parameters"], runs.select_keys(params, PUBLISHED))
     if differing:
         raise runs.RunError(
             f"{run} is a published run with other parameters: {differing}. "
             "Set runs_root to compute your own"
         )
-    return True
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

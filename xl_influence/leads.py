@@ -13,7 +13,7 @@ import pandas as pd
 
 from .claim_estimates import Estimate
 from .manifest import AT_CHANCE
-from .prose import interval, percent, points
+from .prose import interval, join_phrases, percent, points, say_share
 
 FEW_EPOCHS = 2  # too few to show a trend
 
@@ -48,7 +48,7 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
         The study's k.
     """
     rows = helpful_rows(by_k)
-    found = for_each_k(rows, top_k, share_with_range)
+    found = for_each_k(rows, top_k, say_share)
     account = f"Languages other than the test sample's account for {found}."
     return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
 
@@ -78,7 +78,9 @@ def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]
     """
     names = {1: "of the single most helpful training samples", 10: "of the top ten"}
     names[top_k] = f"of the top {top_k}"
-    return listed([f"{write(rows.loc[k])} {name}" for k, name in names.items() if k in rows.index])
+    return join_phrases(
+        [f"{write(rows.loc[k])} {name}" for k, name in names.items() if k in rows.index]
+    )
 
 
 def of_top(k: int) -> str:
@@ -101,7 +103,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
         The number of most helpful samples.
     """
     chances = sorted({percent(row["chance"]) for row in rows.values()})
-    shares = listed([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
+    shares = join_phrases([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
     found = (
         f"Of the {k} training samples that help a prediction most, {shares} are in another language"
     )
@@ -110,7 +112,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
             "The training sample that helps a prediction most is in another language for "
             f"{shares} of the test samples"
         )
-    return f"{found}. Chance is {listed(chances)}."
+    return f"{found}. Chance is {join_phrases(chances)}."
 
 
 def against_chance(row: Mapping[str, float]) -> str:
@@ -283,7 +285,7 @@ def groups(table: pd.DataFrame) -> str:
     stands_out = least["ci_high"] < rows["ci_low"].drop(name).min()
     return (
         "When samples are ranked by one parameter group at a time, the share of other languages is "
-        f"lowest in {_name_group(name)}: {share_with_range(least)}, against "
+        f"lowest in {_name_group(name)}: {say_share(least)}, against "
         f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}; "
         f"{_count(rows.iloc[:1])}."
         f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
@@ -295,19 +297,6 @@ def _name_group(group: str) -> str:
     return {"layer-00": "the first layer (layer-00)", "embeddings": "the word embeddings"}.get(
         group, f"the {group}" if group == "head" else group
     )
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Join parts as in 'a, b and c'."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def share_with_range(row: pd.Series) -> str:
-    """Return a share with its interval in brackets, if it has one."""
-    if pd.isna(row["ci_low"]):  # too few test samples
-        return percent(row["share"])
-    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
 
 
 def _count(rows: pd.DataFrame) -> str:

@@ -84,7 +84,8 @@ def make(params: Analysis, progress: bool = True) -> Path:
         Another process is computing the cube with other parameters, or a shard was lost.
     """
     run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return run
     borrowed = _borrow(params, progress)
     fingerprint = fingerprints.scored(params, borrowed)
@@ -146,9 +147,13 @@ def _borrow(params: Analysis, progress: bool) -> list[str] | None:
 
 
 def is_done(params: Influence) -> bool:
-    """Whether the run's score cube exists, computed with these parameters; computes nothing."""
+    """Whether the run's score cube exists, computed with these parameters; computes nothing.
+
+    Raises `RunError` if the folder holds a published run with other parameters.
+    """
     run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return True
     borrowed = None
     if params["test_from"]:
@@ -189,7 +194,7 @@ def read(params: Influence) -> Scored:
         The folder holds a published run with other parameters.
     """
     run = runs.folder(params)
-    fingerprints.is_published(run, params)  # raises if it has other parameters
+    fingerprints.check_published(run, params)
     if not is_done(params) and (run / "scores.zarr").is_dir():
         made_with = read_manifest(run)
         made_with = made_with.get("parameters", {}) | made_with.get("score_parameters", {})

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from .. import corruption
-from ..prose import area, percent, points
+from ..prose import area, percent, points, say_share
 from .detection import ALL
 from .harm import OTHER, OWN
 from .hurting import FLIPPED, RIGHT, WRONG
-from .sentences import NONE, as_share
+from .sentences import NONE
 from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM, RARITY
 
 NOT_COMPUTED = "not computed yet."
@@ -81,7 +81,7 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
     row, pairs = flipped.loc[(ALL, ALL)], _pairs(result, corruption.FLIPPED)
     top_k = result["parameters"]["top_k"]
     text = (
-        f"Samples with a changed label make up {as_share(row)} of the {top_k} most harmful "
+        f"Samples with a changed label make up {say_share(row)} of the {top_k} most harmful "
         f"training samples; chance is {percent(row['chance'])} ({row['test_samples']:.0f} test "
         f"samples of {row['items']:.0f} items)."
     )
@@ -89,7 +89,7 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
         return text
     own, other = pairs.loc[OWN], pairs.loc[OTHER]
     return (
-        f"{text} Those in {OWN} make up {as_share(own)}, those in {OTHER} {as_share(other)}, "
+        f"{text} Those in {OWN} make up {say_share(own)}, those in {OTHER} {say_share(other)}, "
         f"where chance is {percent(own['chance'])}. {_verdict(pairs.loc['difference'])}."
     )
 
