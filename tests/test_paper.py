@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from xl_influence import paper, quantities
-from xl_influence.claim_estimates import Estimate, Run
+from xl_influence.claim_estimates import Estimate, RunTables
 from xl_influence.sharing import Bootstrap
 from xl_influence.tasks import TASKS
 
@@ -329,10 +329,12 @@ def test_wilson_interval_of_the_accuracy():
         "dev_accuracy": [{"epoch": 1, "accuracy": 0.5}],
         "rows": {"validation": 100},
     }
-    reached = quantities.dev_accuracy(Run({"manifest": manifest}))
+    reached = quantities.dev_accuracy(RunTables({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-    wider = quantities.dev_accuracy(Run({"manifest": manifest}, Bootstrap(confidence_level=0.99)))
+    wider = quantities.dev_accuracy(
+        RunTables({"manifest": manifest}, Bootstrap(confidence_level=0.99))
+    )
     assert wider.low < reached.low and wider.high > reached.high
 
 
@@ -366,10 +368,10 @@ def test_reviews_are_compared_with_the_other_tasks(tables):
         )
         for task in ("xnli", "pawsx")
     }
-    beyond = quantities.own_beyond_other_tasks(Run(tables | others), sign="positive")
+    beyond = quantities.own_beyond_other_tasks(RunTables(tables | others), sign="positive")
     half = np.sqrt(0.01**2 / 2 + 0.01**2)  # of the mean of two, and of one
     assert (beyond.value, beyond.low, beyond.high) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
-    assert quantities.own_beyond_other_tasks(Run(tables), sign="positive") is None
+    assert quantities.own_beyond_other_tasks(RunTables(tables), sign="positive") is None
 
 
 def test_tables_side_by_side(tables):
@@ -395,7 +397,7 @@ def test_items_count_once_when_a_language_at_chance_is_left_out():
     }
 
     def change(table):
-        run = Run({"manifest": manifest, "removal": table})
+        run = RunTables({"manifest": manifest, "removal": table})
         return quantities.removal_change(run, "positive")
 
     apart = change(removed)

@@ -37,7 +37,7 @@ SHOWN = 8  # how many lines we show of the log of a run that failed
 
 @dataclass
 class Settings:
-    """The settings that all runs of a batch share."""
+    """The settings that all runs share."""
 
     given: dict[str, Any]  # parameters given, task and variant aside
     workers: int = 1  # runs at a time
@@ -231,7 +231,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, Parameters]]:
-    """Return the settings of the batch and the parameters of its runs, by name."""
+    """Return the settings of the command and the parameters of its runs, by name."""
     given = parse(arguments)
     names, publish_to = given.pop("runs", None), given.pop("publish", None)
     workers, passes = (_pop_number(given, key) for key in ("workers", "passes"))

@@ -24,9 +24,9 @@ import xarray as xr
 import zarr
 
 from . import cube_contents, locks, runs
-from .blocks import PROGRAM_ERRORS
 from .cube_contents import DIMS
 from .influence import ALL, sample_coords
+from .slabs import PROGRAM_ERRORS
 
 WAIT = 0.2  # seconds between looks at what other processes do
 REPORT_AFTER = 60.0  # seconds after which we report the process that we are waiting for

@@ -51,7 +51,7 @@ class _Training:
         return [self.params[key] for key in ("test_pool", "test_seed")]
 
     @property
-    def mark(self) -> str:
+    def work_fingerprint(self) -> str:
         """Everything that unfinished checkpoints depend on, as a string."""
         pool = "-".join(map(str, self.tokenized)) if self.params["test_pool"] else ""
         return f"{self.fingerprint} {pool}".strip()
@@ -142,10 +142,10 @@ def _prepare(training: _Training) -> list[int]:
     from .trainer import complete_steps
 
     work = training.work
-    if not runs.has_fingerprint(work, training.mark):
+    if not runs.has_fingerprint(work, training.work_fingerprint):
         runs.remove(work)
         work.mkdir(parents=True)
-        runs.write_fingerprint(work, training.mark)
+        runs.write_fingerprint(work, training.work_fingerprint)
     steps = complete_steps(work)
     for checkpoint in work.glob("checkpoint-*"):
         if int(checkpoint.name.split("-")[1]) not in steps:

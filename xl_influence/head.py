@@ -291,10 +291,10 @@ def read(params: Influence, device: torch.device, progress: bool = True) -> list
         One for each checkpoint; samples in the cube's order.
     """
     run = runs.folder(params)
-    path, mark = run / FILE, read_manifest(run)["finetune_fingerprint"]
+    path, fingerprint = run / FILE, read_manifest(run)["finetune_fingerprint"]
     if path.exists():
         with np.load(path) as stored:
-            if str(stored["mark"]) == mark:
+            if str(stored["mark"]) == fingerprint:
                 return _unpack(stored)
     train, folders = runs.read_inputs(run, "train").to_dict("records"), find_checkpoints(run)
     total = len(train) * len(folders)
@@ -309,7 +309,7 @@ def read(params: Influence, device: torch.device, progress: bool = True) -> list
             for folder in folders
         ]
     with runs.write_atomically(path) as partial, open(partial, "wb") as opened:
-        arrays: dict[str, Any] = {"mark": np.array(mark), **_pack(heads)}
+        arrays: dict[str, Any] = {"mark": np.array(fingerprint), **_pack(heads)}
         np.savez(opened, **arrays)
     return heads
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .blocks import blocks
+from .slabs import read_slabs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,8 @@ def influence(
     """
     part = scores if groups is None else scores.sel(group=_known_groups(scores, groups))
     values = np.empty((part.sizes["test"], part.sizes["train"]))  # (test, train)
-    for block in blocks(part):
-        values[block.test, block.train] = _influence(block.scores, normalize)
+    for slab in read_slabs(part):
+        values[slab.test, slab.train] = _influence(slab.scores, normalize)
     if np.isnan(values).any():
         raise ValueError(
             "the scores hold values that are not numbers: the cube is incomplete or training "

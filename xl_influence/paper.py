@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from . import prose
-from .claim_estimates import Estimate, Run
+from .claim_estimates import Estimate, RunTables
 from .quantities import QUANTITIES, UNIT_OF
 from .sharing import BOOTSTRAP, Bootstrap
 
@@ -67,7 +67,7 @@ def claims(
         'count', a share of `of` languages or tests), `of`, `chance` (NaN if none is defined),
         `left_out` (the languages at chance, separated by commas).
     """
-    run = Run(tables, bootstrap)
+    run = RunTables(tables, bootstrap)
     rows = [_row(claim, task, run, judged) for claim in _made_about(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -77,7 +77,7 @@ def _made_about(task: str) -> list[dict[str, Any]]:
     return [claim for claim in reported()["claims"] if task in claim["tasks"]]
 
 
-def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, Any]:
+def _row(claim: dict[str, Any], task: str, run: RunTables, judged: bool) -> dict[str, Any]:
     """Return one row of `claims`."""
     said, given, name = claim.get("paper", np.nan), claim.get("given", {}), claim["quantity"]
     said = said[task] if isinstance(said, dict) else said
@@ -214,7 +214,7 @@ def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | Non
         The share after the last epoch minus the share after `first`; None if there is no later
         epoch.
     """
-    return QUANTITIES["own_change"](Run(tables), first)
+    return QUANTITIES["own_change"](RunTables(tables), first)
 
 
 def imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
@@ -231,7 +231,7 @@ def imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     Estimate or None
         The share with the largest addition minus that without; None if there is no addition.
     """
-    return QUANTITIES["imbalance_change"](Run(tables), "positive")
+    return QUANTITIES["imbalance_change"](RunTables(tables), "positive")
 
 
 def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
@@ -247,7 +247,7 @@ def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     Estimate or None
         The mean over test languages; None if the tables have no helpful samples.
     """
-    return QUANTITIES["reinforcing"](Run(tables), "positive")
+    return QUANTITIES["reinforcing"](RunTables(tables), "positive")
 
 
 def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
@@ -268,7 +268,7 @@ def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
         `verdict`, one of `HOLDS`, of the real study.
     """
     said = pd.DataFrame(
-        [_row(claim, task, Run({}), True) for claim in _made_about(task)], columns=COLUMNS
+        [_row(claim, task, RunTables({}), True) for claim in _made_about(task)], columns=COLUMNS
     )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):

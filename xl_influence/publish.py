@@ -25,11 +25,11 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from . import data, influence, runs, scores, sharing, tables, tasks, texts
-from .blocks import blocks
 from .manifest import read_manifest, write_manifest
 from .own_files import name_folder
 from .params import merge, parse, root
 from .sections import FineTuning, Parameters
+from .slabs import read_slabs
 from .tasks import Task
 
 # Parameters that name folders of one machine, with their published values.
@@ -217,7 +217,7 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
-    """Compute the influence to publish, block by block.
+    """Compute the influence to publish, slab by slab.
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
         return influence.influence(cube).astype(np.float32)
     dims = ("checkpoint", "test", "train")
     values = np.empty([cube.sizes[dim] for dim in dims], np.float32)
-    for block in blocks(cube):
-        part = influence.terms(block.scores).sum("group", skipna=False)
-        values[..., block.test, block.train] = part.transpose(*dims)
+    for slab in read_slabs(cube):
+        part = influence.terms(slab.scores).sum("group", skipna=False)
+        values[..., slab.test, slab.train] = part.transpose(*dims)
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 

@@ -244,7 +244,7 @@ class Retrainer:
         self, params: Influence, train: pd.DataFrame, test: pd.DataFrame, epochs: int
     ) -> None:
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
-        self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
+        self.run, self.fingerprint = runs.folder(params), fingerprints.finetuned(params)
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
         self.test_ids = runs.read_inputs(self.run, "test", test["uid"])["input_ids"].tolist()
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
@@ -281,8 +281,10 @@ class Retrainer:
         self, kind: str, train: Callable[..., np.ndarray], seed: int, removed: tuple[int, ...]
     ) -> Any:
         """Read what was kept of a training, which is done first if there is nothing."""
-        mark = runs.fingerprint(kind, self.mark, self.epochs, seed, removed, list(self.test["uid"]))
-        path = self.run / "retrainings" / f"{mark}.json"
+        fingerprint = runs.fingerprint(
+            kind, self.fingerprint, self.epochs, seed, removed, list(self.test["uid"])
+        )
+        path = self.run / "retrainings" / f"{fingerprint}.json"
         if not path.exists():
             self._keep(path, train, seed, removed)
         try:

@@ -19,12 +19,12 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, tasks, texts
-from .blocks import PROGRAM_ERRORS, blocks, has_nan, load_if_small, open_lazily
 from .cube_contents import DIMS
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
 from .sections import Analysis, Influence
+from .slabs import PROGRAM_ERRORS, has_nan, load_if_small, open_lazily, read_slabs
 
 # Training samples at either end of a row whose influence a published variant keeps exactly
 TAIL = 500
@@ -240,7 +240,7 @@ def kept(params: Influence) -> str:
 def read_cube(run: Path) -> xr.Dataset:
     """Read a run's score cube; `ScoreError` if it is missing or incomplete.
 
-    A cube of more than `blocks.IN_MEMORY` bytes stays on disk, and computations read its blocks.
+    A cube of more than `slabs.IN_MEMORY` bytes stays on disk, and computations read its slabs.
     """
     path = run / "scores.zarr"
     if runs.is_published(run):
@@ -255,7 +255,7 @@ def read_cube(run: Path) -> xr.Dataset:
         incomplete = False
         if not missing:
             cube = load_if_small(cube)
-            incomplete = any(has_nan(block.scores) for block in blocks(cube))
+            incomplete = any(has_nan(slab.scores) for slab in read_slabs(cube))
     except PROGRAM_ERRORS:
         raise
     except Exception as error:  # each codec has its own

@@ -98,12 +98,12 @@ def probe(model: PreTrainedModel, pad_token_id: int, groups: Sequence[Sequence[S
     plans: list[Plan] = []
     for group in groups:
         plans.append(_examine(model, pad_token_id, group, plans[-1] if plans else Plan()))
-    marks = [
+    first = [
         plan.first_position
         for plan, group in zip(plans, groups, strict=True)
         if len(group[0]["input_ids"]) > 1
     ]
-    return replace(plans[-1], first_position=frozenset.intersection(*marks or [frozenset()]))
+    return replace(plans[-1], first_position=frozenset.intersection(*first or [frozenset()]))
 
 
 class _Probe(NamedTuple):

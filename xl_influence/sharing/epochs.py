@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..blocks import blocks
 from ..influence import influence
+from ..slabs import read_slabs
 from .base import BOOTSTRAP, SharingError, WithInterval, check, samples_of
 
 COLUMNS = [
@@ -92,13 +92,13 @@ def _mean_changes(
     pairs = list(itertools.combinations(map(int, epochs), 2))
     keys = [(lang, *pair) for lang in test_lang.unique() for pair in pairs]
     changes = {key: np.zeros(scores.sizes["train"]) for key in keys}
-    for block in blocks(scores):
+    for slab in read_slabs(scores):
         values = {
-            int(epoch): influence(block.scores.sel(checkpoint=epoch)).to_numpy() for epoch in epochs
+            int(epoch): influence(slab.scores.sel(checkpoint=epoch)).to_numpy() for epoch in epochs
         }
         for (lang, a, b), change in changes.items():
-            rows = langs[block.test] == lang
-            change[block.train] += (values[b][rows] - values[a][rows]).sum(0)
+            rows = langs[slab.test] == lang
+            change[slab.train] += (values[b][rows] - values[a][rows]).sum(0)
     for (lang, _, _), change in changes.items():
         change /= (langs == lang).sum()
     return changes
