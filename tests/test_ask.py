@@ -202,7 +202,7 @@ def test_recall_is_measured_against_the_whole_cube(config):
     assert (table["test_samples"] == 10).all()
     shares = table[table["score"] == "gradients of the head"].groupby("sign")["share"]
     assert shares.is_monotonic_increasing.all()
-    assert "10 test samples" in summary.candidates(table, 60, n)
+    assert "10 test samples" in summary.say_candidates(table, 60, n)
 
 
 @pytest.mark.slow

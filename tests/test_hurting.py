@@ -277,25 +277,25 @@ def result(**changes):
 
 
 def test_the_sentences_say_what_the_numbers_say():
-    said = sentences.detection_lead(result())
+    said = sentences.say_detection(result())
     assert said.startswith("1 of 2 models learned the task. Of the scores, squared gradient norm")
     assert "0.80 (0.70 to 0.90)" in said and "random scores reach 0.51" in said
     assert "the rarity of the label 0.60 (0.50 to 0.70)" in said
     assert said.endswith("Negative influence (cosine): not distinguishable from chance.")
-    hurt = sentences.harm_lead(result())
+    hurt = sentences.say_harm(result())
     assert "40\u00a0% (interval 30 to 50\u00a0%) of the 20 most harmful" in hurt
     assert "chance is 10\u00a0% (50 test samples of 12 items)" in hurt
     ends = "the difference is +2.0 points (interval \u22121.0 to +5.0)."
     assert hurt.endswith(f"That is no clear difference: {ends}")
-    clear = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=0.01)))
+    clear = sentences.say_harm(result(pairs=result()["pairs"].assign(ci_low=0.01)))
     assert (
         "By this measure, a wrong label hurts its own language more than each other one: the"
         in clear
     )
-    less = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
+    less = sentences.say_harm(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
     assert "hurts each other language more than its own:" in less
-    assert sentences.swapped_lead(result()) == "not possible: it is not parallel."
-    numbers = sentences.page_numbers(result())
+    assert sentences.say_swapped(result()) == "not possible: it is not parallel."
+    numbers = sentences.format_page_numbers(result())
     assert numbers["flipped_norm"] == "0.80 (0.70 to 0.90)" and numbers["wrong_norm"] == "–"
     assert (numbers["flipped_count"], numbers["flipped_cleanlab"]) == (
         "50 of 500",
@@ -305,17 +305,17 @@ def test_the_sentences_say_what_the_numbers_say():
 
 def test_models_at_chance_make_no_claim():
     never = result(at_chance={"flipped": True, "swapped": True}, not_computed={})
-    for said in (sentences.detection_lead, sentences.harm_lead, sentences.swapped_lead):
+    for said in (sentences.say_detection, sentences.say_harm, sentences.say_swapped):
         assert "at chance" in said(never) and "claim" in said(never) and "0." not in said(never)
-    assert sentences.page_numbers(never)["flipped_norm"] == "at chance"
+    assert sentences.format_page_numbers(never)["flipped_norm"] == "at chance"
 
 
 def test_what_was_not_computed_is_said(tmp_path):
     assert hurting.read("real", "xnli", tmp_path) is None
-    assert sentences.detection_lead(None) == "not computed yet."
-    assert set(sentences.page_numbers(None).values()) == {"–"}
-    assert sentences.data_note({"xnli": None}) == "Nothing has been computed yet."
-    note = sentences.data_note({"xnli": None, "marc": result()})
+    assert sentences.say_detection(None) == "not computed yet."
+    assert set(sentences.format_page_numbers(None).values()) == {"–"}
+    assert sentences.say_data({"xnli": None}) == "Nothing has been computed yet."
+    note = sentences.say_data({"xnli": None, "marc": result()})
     assert note.startswith("Synthetic: ") and "demo-reviews (study smoke)" in note
     assert "On real data this has not been computed yet." in note
 

@@ -83,7 +83,7 @@ def test_a_notebook_ends_with_what_this_run_found_and_an_exercise(path):
 def test_the_paper_is_quoted_for_the_languages_of_the_task_only(number, task):
     has = params.merge({"task": task})["languages"]
     absent = [name for lang, name in tasks.LANGUAGES.items() if lang not in has]
-    assert not [name for name in absent if name in summary.said(number, task)]
+    assert not [name for name in absent if name in summary.quote_paper(number, task)]
 
 
 def test_the_summary_puts_the_run_first():
@@ -96,12 +96,12 @@ def test_the_summary_puts_the_run_first():
 
 def test_verdicts_are_counted():
     claims = pd.DataFrame({"holds": ["holds", "holds", "inconclusive", ""]})
-    assert summary.verdicts(claims) == "Of 4 claims, 2 hold and 1 is inconclusive."
-    each = summary.verdicts(pd.DataFrame({"holds": [*paper.HOLDS, paper.HOLDS[-1]]}))
+    assert summary.say_verdicts(claims) == "Of 4 claims, 2 hold and 1 is inconclusive."
+    each = summary.say_verdicts(pd.DataFrame({"holds": [*paper.HOLDS, paper.HOLDS[-1]]}))
     assert each == (
         "Of 5 claims, 1 holds, 1 does not hold, 1 is inconclusive and 2 cannot be tested here."
     )
-    assert "synthetic" in summary.verdicts(pd.DataFrame({"holds": ["", ""]}))
+    assert "synthetic" in summary.say_verdicts(pd.DataFrame({"holds": ["", ""]}))
 
 
 # ------------------------------------------------------------------------- experiments

@@ -18,7 +18,7 @@ from .prose import interval, join_phrases, percent, points, say_share
 FEW_EPOCHS = 2  # too few to show a trend
 
 
-def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
+def say_accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     """Say how accurate a model is beside the most frequent class.
 
     Parameters
@@ -37,7 +37,7 @@ def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     return f"{text} In {', '.join(at_chance)}, it is {AT_CHANCE}." if at_chance else text
 
 
-def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
+def say_cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     """Say how many of the most helpful samples come from other languages: the top 1, 10 and k.
 
     Parameters
@@ -47,13 +47,13 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     top_k : int
         The study's k.
     """
-    rows = helpful_rows(by_k)
-    found = for_each_k(rows, top_k, say_share)
+    rows = select_helpful(by_k)
+    found = say_for_each_k(rows, top_k, say_share)
     account = f"Languages other than the test sample's account for {found}."
     return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
 
 
-def helpful_rows(by_k: pd.DataFrame) -> pd.DataFrame:
+def select_helpful(by_k: pd.DataFrame) -> pd.DataFrame:
     """Return the rows on helpful samples for all test languages together, by k.
 
     Parameters
@@ -64,13 +64,13 @@ def helpful_rows(by_k: pd.DataFrame) -> pd.DataFrame:
     return by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
 
 
-def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]) -> str:
+def say_for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]) -> str:
     """Say something of the single most helpful samples, of the top ten and of the top k.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        From `helpful_rows`.
+        From `select_helpful`.
     top_k : int
         The study's k.
     write : callable
@@ -83,7 +83,7 @@ def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]
     )
 
 
-def of_top(k: int) -> str:
+def name_top(k: int) -> str:
     """Name the k most helpful samples, as the end of 'a share ...'.
 
     >>> of_top(1)
@@ -92,7 +92,7 @@ def of_top(k: int) -> str:
     return f"of the {'single' if k == 1 else k} most helpful training samples are"
 
 
-def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
+def say_across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
     """Say for all tasks how many of the k most helpful samples are in another language.
 
     Parameters
@@ -115,7 +115,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
     return f"{found}. Chance is {join_phrases(chances)}."
 
 
-def against_chance(row: Mapping[str, float]) -> str:
+def say_against_chance(row: Mapping[str, float]) -> str:
     """Say whether a share differs from chance, with its interval and the chance level.
 
     Parameters
@@ -141,7 +141,7 @@ def against_chance(row: Mapping[str, float]) -> str:
     return f"{ends}: the share is not distinguishable from chance."
 
 
-def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
+def say_reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     """Say how many helpful samples from other languages repeat the test language's own.
 
     Parameters
@@ -149,7 +149,7 @@ def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     table : pandas.DataFrame
         From `sharing.reinforcement`.
     mean : Estimate or None
-        From `paper.reinforcing`, which has the interval of the mean.
+        From `paper.estimate_reinforcing`, which has the interval of the mean.
     """
     rows = table[table["sign"] == "positive"]
     lowest_to_highest = interval(rows["share"].min(), rows["share"].max())
@@ -162,7 +162,7 @@ def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     )
 
 
-def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
+def say_trend(composition: pd.DataFrame, change: Estimate | None) -> str:
     """Say how the test language's own share changes from the first epoch to the last.
 
     Parameters
@@ -170,7 +170,7 @@ def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
     composition : pandas.DataFrame
         From `sharing.composition`.
     change : Estimate or None
-        From `paper.own_change`; needed for more than `FEW_EPOCHS` epochs.
+        From `paper.estimate_own_change`; needed for more than `FEW_EPOCHS` epochs.
     """
     own = composition[
         (composition["test_lang"] == composition["train_lang"])
@@ -208,7 +208,7 @@ def _direction(change: Estimate) -> str:
     return "no clear change"
 
 
-def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
+def say_imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
     """Say how a language's share of its own helpful samples follows its share of the data.
 
     Parameters
@@ -216,7 +216,7 @@ def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
     table : pandas.DataFrame
         From `sharing.imbalance`. Languages without the largest addition are left out.
     change : Estimate or None
-        From `paper.imbalance_change`; None if the study adds nothing.
+        From `paper.estimate_imbalance_change`; None if the study adds nothing.
     """
     rows = table[table["sign"] == "positive"]
     most = rows["percent"].max()
@@ -242,7 +242,7 @@ def _against_data(change: Estimate | None, by_chance: float) -> str:
     return f"This is {'more' if change.low > by_chance else 'less'} than by chance."
 
 
-def removal(controls: pd.DataFrame) -> str:
+def say_removal(controls: pd.DataFrame) -> str:
     """Say whether the most helpful samples matter more than random ones with the same labels.
 
     `controls` comes from `removal.against_controls`.
@@ -273,7 +273,7 @@ def _verdict(row: pd.Series) -> str:
     return "We cannot tell whether the top samples matter."
 
 
-def groups(table: pd.DataFrame) -> str:
+def say_groups(table: pd.DataFrame) -> str:
     """Name the parameter group that shares least, beside the others.
 
     `table` comes from `sharing.by_group`.

@@ -40,11 +40,11 @@ def show(merged: FineTuning, notebook: str, found: str) -> Markdown:
         What the run found, as sentences; see `leads`.
     """
     run = f"**This run** ({tasks.title(merged)}, study `{merged['study']}`). {found}"
-    paper = said(notebook, merged["task"])
+    paper = quote_paper(notebook, merged["task"])
     return Markdown(f"{run}\n\n**The paper.** {paper}" if paper else run)
 
 
-def said(notebook: str, task: str) -> str:
+def quote_paper(notebook: str, task: str) -> str:
     """What the paper says about the question of a notebook; empty if it says nothing.
 
     Parameters
@@ -64,7 +64,7 @@ def _read() -> dict[str, dict[str, str]]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def most_influential_samples(
+def say_most_influential(
     cube: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -89,7 +89,7 @@ def most_influential_samples(
     )
 
 
-def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
+def say_candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     """Say how many of the most influential training samples are among the candidates.
 
     Parameters
@@ -113,10 +113,10 @@ def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     )
 
 
-def verdicts(claims: pd.DataFrame) -> str:
+def say_verdicts(claims: pd.DataFrame) -> str:
     """Count the verdicts on the paper's claims.
 
-    `claims` comes from `paper.claims`.
+    `claims` comes from `paper.compare_claims`.
     """
     counts = claims["holds"].value_counts() if len(claims) else {}
     words = [

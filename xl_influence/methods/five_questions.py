@@ -1,7 +1,7 @@
 """The paper's five questions (section 1), put to every method, to see which answers hold.
 
 Each question becomes one number with an interval, judged as the paper's claims are
-(`paper.verdict`): what random scores would show as well is no evidence.
+(`paper.judge`): what random scores would show as well is no evidence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import xarray as xr
 from ..claim_estimates import Estimate
 from ..influence import from_values
 from ..manifest import AT_CHANCE
-from ..paper import HOLDS, verdict
+from ..paper import HOLDS, judge
 from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
@@ -84,7 +84,7 @@ class Question(NamedTuple):
     statement : str
         The paper's answer, as it is tested.
     expect : str
-        What the statement says of the value, as in `paper.verdict`.
+        What the statement says of the value, as in `paper.judge`.
     measure : callable
         From `Scores`, `Runs` and the number of a draw (see `catalogue.compute`) to a table by
         sample: `test`, `item`, `share`, `chance`.
@@ -162,7 +162,7 @@ def answers(
     -------
     pandas.DataFrame
         One row per question and method: `question` (its number), `method`, `kind`, `value`,
-        `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.verdict`),
+        `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.judge`),
         `same` (whether the verdict is that of the paper's method), `why_not` (why a question cannot
         be put to a method; empty if it can). The results of a random control are averaged over its
         draws for each test sample, as in `compare`.
@@ -225,7 +225,7 @@ def _answer(scores: Scores, question: Question, runs: Runs, bootstrap: Bootstrap
     means = summary(each.assign(all=""), ["all"], bootstrap).rename(columns={"share": "value"})
     (row,) = means.drop(columns="all").to_dict("records")
     estimate = Estimate(*(row[key] for key in ("value", "ci_low", "ci_high", "chance")))
-    judged = verdict(estimate, question.expect, np.nan)
+    judged = judge(estimate, question.expect, np.nan)
     return {**row, "verdict": judged, "why_not": ""}
 
 

@@ -33,7 +33,7 @@ KINDS = {FLIPPED: "flipped", WRONG: "wrong", RIGHT: "right"}
 NOT_CLEAR = "not distinguishable from chance"
 
 
-def detection_lead(result: Mapping[str, Any] | None) -> str:
+def say_detection(result: Mapping[str, Any] | None) -> str:
     """Say which scores find the changed labels; no claim if no model learned the task.
 
     Parameters
@@ -66,7 +66,7 @@ def _why_not(result: Mapping[str, Any] | None, kind: str) -> str:
     return NOT_COMPUTED if result is None else f"{_used(result, kind)} {NO_CLAIM}"
 
 
-def harm_lead(result: Mapping[str, Any] | None) -> str:
+def say_harm(result: Mapping[str, Any] | None) -> str:
     """Say how much of the harm comes from changed labels, and whether language matters.
 
     Parameters
@@ -108,7 +108,7 @@ def _verdict(difference: pd.Series) -> str:
     return f"By this measure, a wrong label hurts {more} more than {less}: {ends}"
 
 
-def swapped_lead(result: Mapping[str, Any] | None) -> str:
+def say_swapped(result: Mapping[str, Any] | None) -> str:
     """Say whether scores find exchanged texts, with a wrong label and with the right one.
 
     Parameters
@@ -134,7 +134,7 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
     return f"{_used(result, corruption.SWAPPED)} {found[:1].upper()}{found[1:]}. Chance is 0.50."
 
 
-def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
+def say_data(results: Mapping[str, Mapping[str, Any] | None]) -> str:
     """Say which data the numbers come from, and what has not been computed.
 
     Parameters
@@ -157,7 +157,7 @@ def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
     return text
 
 
-def page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
+def format_page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
     """Write the numbers of the page's tables, by keys such as `flipped_norm`.
 
     A dash stands for a missing number, 'at chance' for one that no claim can be based on.

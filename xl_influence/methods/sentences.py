@@ -14,10 +14,10 @@ NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
 SLUGS["agreement"] = "agreement"
 ONE_LANGUAGE = "This run has one language, so nothing can come from other languages."
-SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `nearest` and of `leakage_numbers`
+SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `say_nearest` and of `format_leakage_numbers`
 
 
-def methods_lead(table: pd.DataFrame) -> str:
+def say_methods(table: pd.DataFrame) -> str:
     """Say how much the share from other languages depends on the method.
 
     `table` comes from `compare`.
@@ -45,7 +45,7 @@ def methods_lead(table: pd.DataFrame) -> str:
     )
 
 
-def agreement(counts: pd.DataFrame) -> str:
+def say_agreement(counts: pd.DataFrame) -> str:
     """Say on how many of the paper's answers all methods agree, and how many methods these are.
 
     `counts` comes from `count_answers`.
@@ -68,7 +68,7 @@ def agreement(counts: pd.DataFrame) -> str:
     )
 
 
-def long_gradients(table: pd.DataFrame) -> str:
+def say_long_gradients(table: pd.DataFrame) -> str:
     """Say how many of the most helpful samples have the longest gradients, by two methods.
 
     `table` comes from `long_first`.
@@ -87,7 +87,7 @@ def long_gradients(table: pd.DataFrame) -> str:
     )
 
 
-def method_numbers(table: pd.DataFrame) -> dict[str, str]:
+def format_method_numbers(table: pd.DataFrame) -> dict[str, str]:
     """Write every method's values, by keys such as `others_10_token_overlap`.
 
     Methods are those of `METHODS` and 'chance'; a dash stands for a missing value.
@@ -114,7 +114,7 @@ def method_numbers(table: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
+def say_same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     """Say how much of the top k has the test sample's label, and what is left within it.
 
     Parameters
@@ -147,7 +147,7 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     )
 
 
-def without_language(table: pd.DataFrame) -> str:
+def say_without_language(table: pd.DataFrame) -> str:
     """Say what changes if the mean gradient of each language is taken out.
 
     `table` comes from `compare`, over the values of `remove_language`.
@@ -176,7 +176,7 @@ def without_language(table: pd.DataFrame) -> str:
     )
 
 
-def nearest(table: pd.DataFrame) -> str:
+def say_nearest(table: pd.DataFrame) -> str:
     """Say what a search among the nearest samples finds, in the test language and in others.
 
     `table` comes from `nearest_first`.
@@ -199,7 +199,7 @@ def nearest(table: pd.DataFrame) -> str:
     )
 
 
-def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
+def format_pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
     """Write the shares among all training samples and within the label.
 
     Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label` for helpful samples, the same
@@ -223,7 +223,7 @@ def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
     return found
 
 
-def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
+def format_matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     """Write the correlations of matrices, by keys such as `matrix_first_token`.
 
     Parameters
@@ -239,7 +239,7 @@ def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
+def format_leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     """Write what is at the top over all parameters: `leak_own`, `leak_language` and chances.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .. import params, runs, scores, workflow
 from ..manifest import is_at_chance
-from ..paper import reported
+from ..paper import read_paper
 from ..sections import Analysis, Influence, Parameters
 from .base import MethodInput
 from .five_questions import Runs
@@ -103,5 +103,5 @@ def mostly_repeats(task: str) -> bool:
     task : str
         The task. For those that the paper does not say this of, True.
     """
-    against = [claim for claim in reported()["claims"] if claim["id"] == "complementary"]
+    against = [claim for claim in read_paper()["claims"] if claim["id"] == "complementary"]
     return not any(task in claim["tasks"] for claim in against)
