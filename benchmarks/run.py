@@ -37,7 +37,7 @@ from common import (
 )
 from tqdm import tqdm
 
-from xl_influence.manifest import processor_name
+from xl_influence.manifest import read_processor_name
 
 Spec = dict[str, Any]  # the specification of one measurement: keyword arguments of measure.measure
 Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in cases.json
@@ -198,7 +198,7 @@ class Measurer:
 def describe_machine(threads: int, device: str) -> dict[str, Any]:
     """What the numbers are measured on: `processor, threads, memory_gb, versions`."""
     if device == "cpu":
-        name, memory = processor_name(), psutil.virtual_memory().total
+        name, memory = read_processor_name(), psutil.virtual_memory().total
     else:
         name = torch.cuda.get_device_name(device)
         memory = torch.cuda.get_device_properties(device).total_memory

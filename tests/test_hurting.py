@@ -398,7 +398,7 @@ def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch
     assert found["auroc"]["auroc"].between(0, 1).all()
     assert not (tmp_path / "smoke" / "pawsx" / "base").exists()
     chosen = config(runs_root=str(tmp_path), variant="flipped-10-0", test_size=2)
-    run = runs.folder(chosen)
+    run = runs.find_folder(chosen)
     train = pd.read_parquet(run / "train.parquet")
     assert train["flipped"].sum() == 10
     assert not {"flipped", "true_label"} & set(pd.read_parquet(run / "pool.parquet"))

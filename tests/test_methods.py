@@ -196,7 +196,7 @@ def test_representations_by_hand():
 
 def test_random_weights_are_computed_once_and_belong_to_their_scores(tmp_path, monkeypatch):
     config = params.merge({"study": "smoke", "runs_root": str(tmp_path), "device": "cpu"})
-    run = runs.folder(config)
+    run = runs.find_folder(config)
     model = tiny("bert")
     for parameter in model.parameters():  # as no initialisation would draw them
         parameter.data *= 8

@@ -209,7 +209,7 @@ def removals():
         "dot product": np.tile(np.arange(16.0), (4, 1)),
     }
     given = SimpleNamespace(train=train, test=test)
-    return brittleness.plan(values, given, ks=[1, 2], samples=4), test
+    return brittleness.plan_removals(values, given, ks=[1, 2], samples=4), test
 
 
 def test_the_most_helpful_samples_are_removed_and_as_many_at_random(removals):
@@ -254,7 +254,7 @@ def test_the_smallest_k_is_the_first_that_flips():
 def test_removals_must_leave_samples_and_find_test_samples(ks, samples):
     given = SimpleNamespace(train=frame(8), test=frame(2, split="test"))
     with pytest.raises(ValueError, match="ks from 1 to 15 and at most 4 samples"):
-        brittleness.plan({"cosine": np.zeros((4, 16))}, given, ks=ks, samples=samples)
+        brittleness.plan_removals({"cosine": np.zeros((4, 16))}, given, ks=ks, samples=samples)
 
 
 # ------------------------------------------------------------ command lines and files
@@ -365,7 +365,7 @@ def test_a_file_is_read_as_it_was_written_and_says_where_it_comes_from(written, 
     about = found.about
     assert [about[key] for key in ("trainings", "trained", "minutes")] == [360, 2, 1.5]
     config = params.merge({"study": "smoke", "task": "pawsx"})
-    assert about["run"]["finetuning"] == fingerprints.finetuned(config)
+    assert about["run"]["finetuning"] == fingerprints.hash_finetuning(config)
     assert about["model"] == {"accuracy": 0.8, "majority": 0.55, "at_chance": False}
     assert about["samples"] == {"train": 5, "test": 5}
     assert about["environment"]["packages"]["torch"] and about["environment"]["processor"]
@@ -403,7 +403,7 @@ def test_the_files_of_the_book_belong_to_its_runs():
         part, task = named[path]
         found = evidence.read(part, task)
         config = params.merge({"study": evidence.STUDY, "task": task})
-        assert found.about["run"]["finetuning"] == fingerprints.finetuned(config), path
+        assert found.about["run"]["finetuning"] == fingerprints.hash_finetuning(config), path
         assert sentences.say(part, found) and retraining_tables.write_table(part, found)
 
 

@@ -174,7 +174,7 @@ def test_a_cube_by_checkpoint_or_summed_gives_the_same_influence(path, tmp_path)
 def test_what_a_cube_takes_is_told():
     sizes = {"checkpoint": 3, "group": 14, "test": 125, "train": 10_000}
     groups, by_checkpoint, summed = (
-        cube_contents.cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
+        cube_contents.count_cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
     )
     pairs = 4 * 125 * 10_000  # bytes
     assert groups == (3 * 14 * pairs,) * 2 and by_checkpoint == (3 * pairs,) * 2

@@ -148,7 +148,7 @@ def test_the_memory_that_a_job_was_granted(tmp_path, groups, files, expected):
 
 
 def test_jobs_that_a_killed_snakemake_left_are_cancelled_and_no_others(monkeypatch, tmp_path):
-    here, log = params.root(), tmp_path / "cancelled"
+    here, log = params.find_root(), tmp_path / "cancelled"
     listed = [
         f"1|{here}|xl-influence_0f3a",
         f"2|{here}|somebody-else",

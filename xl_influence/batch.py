@@ -155,7 +155,7 @@ def _find_base(task: str, test_from: str) -> str | None:
 
 def _run(params: Influence, settings: Settings) -> Outcome:
     """Compute a run in its own process, and publish it if `publish_to` is set."""
-    start, folder = time.time(), runs.folder(params)
+    start, folder = time.time(), runs.find_folder(params)
     steps: list[tuple[str, dict[str, Any]]] = []
     if not scores.is_done(params):
         steps += [("finetune", {}), ("scores", {})]
@@ -197,7 +197,7 @@ def _make_environment(workers: int) -> dict[str, str]:
 
 def _describe(params: Run, outcome: Outcome) -> str:
     """Say how a run ended."""
-    folder = runs.folder(params)
+    folder = runs.find_folder(params)
     if outcome.status:
         log = folder / "log.txt"
         text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")

@@ -26,7 +26,9 @@ DIMS = {
 NUMBER = 4  # bytes, float32
 
 
-def cube_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: int) -> tuple[int, int]:
+def count_cube_bytes(
+    keep: str, *, checkpoint: int, group: int, test: int, train: int
+) -> tuple[int, int]:
     """Return the bytes that a cube's dot products take on disk; random digits hardly compress.
 
     Parameters
@@ -51,9 +53,9 @@ def describe_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: 
     Parameters
     ----------
     keep, checkpoint, group, test, train
-        As for `cube_bytes`.
+        As for `count_cube_bytes`.
     """
-    computed, finished = cube_bytes(
+    computed, finished = count_cube_bytes(
         keep, checkpoint=checkpoint, group=group, test=test, train=train
     )
     words = f"{computed / 2**30:.1f} GB of disk"

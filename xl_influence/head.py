@@ -290,7 +290,7 @@ def read(params: Influence, device: torch.device, progress: bool = True) -> list
     list of Head
         One for each checkpoint; samples in the cube's order.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     path, fingerprint = run / FILE, read_manifest(run)["finetune_fingerprint"]
     if path.exists():
         with np.load(path) as stored:

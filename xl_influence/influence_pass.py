@@ -16,7 +16,7 @@ from .cube import Cube, CubeError
 from .engine import memory
 from .engine.batches import Sample, token_counts
 from .engine.engine import Engine
-from .manifest import Stopwatch, environment, read_manifest, write_manifest
+from .manifest import Stopwatch, describe_environment, read_manifest, write_manifest
 from .sections import Analysis, Influence
 from .tracin import rounding
 
@@ -40,7 +40,7 @@ def compute(
     params : dict
         The run's parameters.
     fingerprint : str
-        Of the scores, from `fingerprints.scored`.
+        Of the scores, from `fingerprints.hash_scores`.
     borrowed : sequence of str, optional
         Uids of another run's test samples, see `selection.choose_test`.
     progress : bool
@@ -60,7 +60,7 @@ def compute(
                 scores_fingerprint=fingerprint,
                 score_parameters=runs.select_keys(params, fingerprints.SCORED),
                 cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
-                scores_environment=environment(device),
+                scores_environment=describe_environment(device),
                 scores_cost=watch.read(),
             )
         runs.remove(cube.work)

@@ -86,7 +86,7 @@ def say_for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], 
 def name_top(k: int) -> str:
     """Name the k most helpful samples, as the end of 'a share ...'.
 
-    >>> of_top(1)
+    >>> name_top(1)
     'of the single most helpful training samples are'
     """
     return f"of the {'single' if k == 1 else k} most helpful training samples are"
@@ -245,7 +245,7 @@ def _against_data(change: Estimate | None, by_chance: float) -> str:
 def say_removal(controls: pd.DataFrame) -> str:
     """Say whether the most helpful samples matter more than random ones with the same labels.
 
-    `controls` comes from `removal.against_controls`.
+    `controls` comes from `removal.compare_with_controls`.
     """
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]

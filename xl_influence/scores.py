@@ -83,12 +83,12 @@ def make(params: Analysis, progress: bool = True) -> Path:
     CubeError
         Another process is computing the cube with other parameters, or a shard was lost.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     fingerprints.check_published(run, params)
     if runs.is_published(run):
         return run
     borrowed = _borrow(params, progress)
-    fingerprint = fingerprints.scored(params, borrowed)
+    fingerprint = fingerprints.hash_scores(params, borrowed)
     if not fingerprints.is_scored(run, fingerprint):
         from .influence_pass import compute  # imports torch, which takes seconds
 
@@ -132,8 +132,8 @@ def fill(params: Analysis, part: int, parts: int, progress: bool = True) -> None
         Whether to show progress bars.
     """
     borrowed = _borrow(params, progress)
-    fingerprint = fingerprints.scored(params, borrowed)
-    if not fingerprints.is_scored(runs.folder(params), fingerprint):
+    fingerprint = fingerprints.hash_scores(params, borrowed)
+    if not fingerprints.is_scored(runs.find_folder(params), fingerprint):
         from .influence_pass import fill_part  # imports torch, which takes seconds
 
         fill_part(params, fingerprint, (part, parts), borrowed, progress)
@@ -151,7 +151,7 @@ def is_done(params: Influence) -> bool:
 
     Raises `RunError` if the folder holds a published run with other parameters.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     fingerprints.check_published(run, params)
     if runs.is_published(run):
         return True
@@ -160,8 +160,8 @@ def is_done(params: Influence) -> bool:
         base = with_variant(params, params["test_from"])
         if not is_done(base):
             return False
-        borrowed = _test_uids(runs.folder(base))
-    return fingerprints.is_scored(run, fingerprints.scored(params, borrowed))
+        borrowed = _test_uids(runs.find_folder(base))
+    return fingerprints.is_scored(run, fingerprints.hash_scores(params, borrowed))
 
 
 def _test_uids(run: Path) -> list[str]:
@@ -193,13 +193,15 @@ def read(params: Influence) -> Scored:
     RunError
         The folder holds a published run with other parameters.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     fingerprints.check_published(run, params)
     if not is_done(params) and (run / "scores.zarr").is_dir():
         made_with = read_manifest(run)
         made_with = made_with.get("parameters", {}) | made_with.get("score_parameters", {})
         wanted = runs.select_keys(params, (*fingerprints.FINETUNE, *fingerprints.SCORED))
-        differing = fingerprints.differences(made_with, wanted) or "the data or the test samples"
+        differing = (
+            fingerprints.describe_differences(made_with, wanted) or "the data or the test samples"
+        )
         raise ScoreError(
             f"{run} was made with other parameters: {differing}. "
             "`scores.make` computes it with these"
@@ -220,7 +222,7 @@ def read(params: Influence) -> Scored:
     return Scored(cube, train, test, manifest)
 
 
-def kept(params: Influence) -> str:
+def find_kept(params: Influence) -> str:
     """Return what a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
 
     A published run keeps no groups. Computes nothing.
@@ -230,7 +232,7 @@ def kept(params: Influence) -> str:
     params : dict
         The run's parameters.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     if not runs.is_published(run):
         return params["keep"]
     published = read_manifest(run).get("score_parameters", {}).get("keep", "groups")

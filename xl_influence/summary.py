@@ -39,7 +39,7 @@ def show(merged: FineTuning, notebook: str, found: str) -> Markdown:
     found
         What the run found, as sentences; see `leads`.
     """
-    run = f"**This run** ({tasks.title(merged)}, study `{merged['study']}`). {found}"
+    run = f"**This run** ({tasks.find_title(merged)}, study `{merged['study']}`). {found}"
     paper = quote_paper(notebook, merged["task"])
     return Markdown(f"{run}\n\n**The paper.** {paper}" if paper else run)
 
@@ -95,7 +95,7 @@ def say_candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     Parameters
     ----------
     table
-        From `ask.candidate_recall`.
+        From `ask.measure_recall`.
     count
         The number of candidates that was used.
     n_train

@@ -46,7 +46,7 @@ class Removal(NamedTuple):
     removed: tuple[int, ...]  # rows of training samples, in order
 
 
-def plan(
+def plan_removals(
     values: Mapping[str, np.ndarray],
     given: MethodInput,
     *,
@@ -121,7 +121,7 @@ def flip(removals: Sequence[Removal], trainer: Retrainer, progress: bool = True)
     Parameters
     ----------
     removals : sequence of Removal
-        From `plan`.
+        From `plan_removals`.
     trainer : Retrainer
         Who trains, with the run's own seed.
     progress : bool
@@ -203,7 +203,7 @@ def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     given, trainer = read_given(config), make_trainer(config)
     values, _ = compute_all(given, METHODS)
     samples = options["samples"] or min(SAMPLES, len(given.test))
-    removals = plan(values, given, ks=options["ks"], samples=samples)
+    removals = plan_removals(values, given, ks=options["ks"], samples=samples)
     each = flip(removals, trainer)
     tables = {"flipped": count_flipped(each, Bootstrap.of(config)), "smallest": find_smallest(each)}
     settings = {"ks": options["ks"], "samples": samples, "seed": config["seed"]}

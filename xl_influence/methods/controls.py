@@ -92,7 +92,7 @@ def compute_random_weights(config: Influence, seed: int = 0) -> Path:
     Path
         `random-weights.zarr` in the run's folder: `influence` (test, train), float32.
     """
-    folder = runs.folder(config)
+    folder = runs.find_folder(config)
     target, wanted = folder / FILE, _scores_of(folder)
     if target.exists():
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
@@ -117,7 +117,7 @@ def _pass(config: Influence, seed: int) -> xr.Dataset:
     from ..finetune import pick_device  # imports torch, which takes seconds
     from ..tracin import gradient_products
 
-    folder = runs.folder(config)
+    folder = runs.find_folder(config)
     architecture = transformers.AutoConfig.from_pretrained(
         folder / "checkpoints" / "epoch-1", **SAFE
     )

@@ -16,12 +16,12 @@ import pandas as pd
 
 from .. import fingerprints, params, runs, tasks
 from ..manifest import (
+    describe_environment,
     development_accuracy,
-    environment,
     is_at_chance,
     majority_share,
-    processor_name,
     read_manifest,
+    read_processor_name,
 )
 from ..sections import FineTuning, Parameters
 from ..workflow import MEASURED
@@ -96,7 +96,7 @@ def find_path(part: str, study: str, task: str, folder: Path | str | None = None
     folder : Path or str, optional
         The folder; default: `FOLDER` of the project.
     """
-    return Path(folder or params.root() / FOLDER) / f"{study}-{task}-{part}.json"
+    return Path(folder or params.find_root() / FOLDER) / f"{study}-{task}-{part}.json"
 
 
 def read(
@@ -172,11 +172,11 @@ def _describe(part: str, config: FineTuning, found: Found) -> dict[str, Any]:
         "part": part,
         "study": config["study"],
         "task": config["task"],
-        "title": tasks.title(config),
+        "title": tasks.find_title(config),
         "settings": found.settings,
         "samples": {name: len(runs.read_samples(config, name)) for name in names},
-        "run": {"finetuning": fingerprints.finetuned(config)},
-        "model": _describe_model(read_manifest(runs.folder(config))),
+        "run": {"finetuning": fingerprints.hash_finetuning(config)},
+        "model": _describe_model(read_manifest(runs.find_folder(config))),
         "trainings": found.trainings,
         "trained": len(found.seconds),
         "minutes": round(sum(found.seconds) / 60, 1) if found.seconds else None,
@@ -229,7 +229,9 @@ def describe_machine(config: FineTuning) -> dict[str, Any]:
     """
     from ..finetune import pick_device  # imports torch, which takes seconds
 
-    return {"processor": processor_name()} | environment(pick_device(config["device"]))
+    return {"processor": read_processor_name()} | describe_environment(
+        pick_device(config["device"])
+    )
 
 
 def run(

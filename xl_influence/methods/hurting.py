@@ -119,7 +119,10 @@ def measure(config: Analysis, *, draws: int = DRAWS, progress: bool = True) -> d
         raise ResultError(
             "keep='sum': the lengths of gradients are needed; allowed are groups and checkpoints"
         )
-    found: dict[str, Any] = {"title": tasks.title(config), "synthetic": config["data"] == "demo"}
+    found: dict[str, Any] = {
+        "title": tasks.find_title(config),
+        "synthetic": config["data"] == "demo",
+    }
     found |= {"percent": PERCENT, "draws": draws, "parameters": runs.select_keys(config, SETTINGS)}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     abouts: list[dict[str, Any]] = []
@@ -235,7 +238,7 @@ def find_file(study: str, task: str, target: str | Path = FOLDER) -> Path:
     target : str or Path
         The folder of all results.
     """
-    base = Path(target) if Path(target).is_absolute() else params.root() / target
+    base = Path(target) if Path(target).is_absolute() else params.find_root() / target
     return base / f"{study}-{task}.json"
 
 
@@ -315,7 +318,7 @@ def main(arguments: Sequence[str]) -> int:
         config, options, folder = commands.read(arguments, OPTIONS)
         if "test_size" not in params.parse(arguments):
             config["test_size"] = max(config["test_size"], TEST_SIZE)
-        path = find_file(config["study"], runs.folder(config).parent.name, folder or FOLDER)
+        path = find_file(config["study"], runs.find_folder(config).parent.name, folder or FOLDER)
         write(measure(config, draws=options["draws"]), path)
         return str(path)
 

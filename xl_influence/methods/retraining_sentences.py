@@ -184,7 +184,7 @@ def format_luck(row: pd.Series, whose: str = "null") -> str:
 
     `row` and `whose` are as for `format_luck_range`.
 
-    >>> luck(pd.Series({"null_low": 0.01, "null_high": 0.26, "p": 0.0123}))
+    >>> format_luck(pd.Series({"null_low": 0.01, "null_high": 0.26, "p": 0.0123}))
     '0.01 to 0.26 (p = 0.012)'
     """
     p = say_p(row["p" if whose == "null" else "p_best"])
@@ -263,7 +263,7 @@ def share(row: pd.Series) -> str:
 def say_removed(method: str) -> str:
     """Say which samples are removed by a `method`.
 
-    >>> chosen("random")
+    >>> say_removed("random")
     'chosen at random'
     """
     return "chosen at random" if method == "random" else f"the most helpful by the {method}"

@@ -187,7 +187,7 @@ def report(config: Analysis, out: str | Path = "") -> tuple[Path, str]:
         raise NotAvailableError(f"{given.folder}: {error}") from None
     table = find_suspects(given, probabilities, tasks.find(config).class_names)
     by_language = find_harmful_languages(given, config["top_k"], Bootstrap.of(config))
-    path = Path(out).expanduser() if out else runs.folder(config) / "suspects.csv"
+    path = Path(out).expanduser() if out else runs.find_folder(config) / "suspects.csv"
     with runs.write_atomically(path) as partial:
         table.to_csv(partial, index=False)
     return path, describe(table, by_language, config["top_k"])

@@ -266,7 +266,7 @@ def measure(config: Analysis, *, k: int = 0, progress: bool = True) -> tuple[pd.
     given = read_given(config)
     k = k or min(K, config["top_k"], largest_k(given.train, given.test))
     choice = choose(cosine(given), given.train, given.test, k=k)
-    run = runs.folder(config)
+    run = runs.find_folder(config)
     model = head.load_model(head.find_checkpoints(run)[-1], pick_device(config["device"]))
     each = changes_by_sample(
         model,
