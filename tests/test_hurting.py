@@ -167,7 +167,7 @@ def test_every_score_is_high_where_it_should_be():
     n = len(given.train)
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(2), size=(2, n))
-    values, reasons = suspicion.suspicion(given, probabilities)
+    values, reasons = suspicion.compute_suspicion(given, probabilities)
     assert set(values) | set(reasons) == set(suspicion.SCORES)
     lengths = sum((part[1] ** 2).sum((0, 2)) for part in gradients.values())
     assert values[suspicion.NORM] == pytest.approx(lengths)
@@ -188,10 +188,12 @@ def test_cleanlab_is_used_if_it_is_installed(monkeypatch):
     given, _ = given_at_random()
     probabilities = np.full((2, len(given.train), 2), 0.5)
     monkeypatch.setattr(suspicion.importlib.util, "find_spec", lambda name: None)
-    assert suspicion.suspicion(given, probabilities)[1] == {suspicion.CLEANLAB: "not installed"}
+    assert suspicion.compute_suspicion(given, probabilities)[1] == {
+        suspicion.CLEANLAB: "not installed"
+    }
     monkeypatch.setattr(suspicion.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(suspicion, "_label_quality", lambda labels, found: found[:, 0])
-    values, reasons = suspicion.suspicion(given, probabilities)
+    values, reasons = suspicion.compute_suspicion(given, probabilities)
     assert (values[suspicion.CLEANLAB] == 0.5).all() and not reasons
 
 
@@ -216,7 +218,7 @@ def harmed_by_hand(favour):
 
 
 def test_harm_by_the_own_language_fills_the_diagonal():
-    found = harm.harm_matrix([harmed_by_hand("own")] * 2, 10, bootstrap=FEW)
+    found = harm.tabulate_harm([harmed_by_hand("own")] * 2, 10, bootstrap=FEW)
     table = found.set_index(["train_lang", "test_lang"])
     assert table.loc[("de", "de"), "share"] == 1 and table.loc[("de", "en"), "share"] == 0
     assert table.loc[("all", "all"), "share"] == 1
@@ -225,12 +227,16 @@ def test_harm_by_the_own_language_fills_the_diagonal():
     row = table.loc[("de", "de")]
     assert row["chance"] == pytest.approx(10 / 300)
     assert row[["test_samples", "items"]].tolist() == [16, 8], "draws share their items"
-    pairs = harm.own_and_other([harmed_by_hand("own")] * 2, 10, bootstrap=FEW).set_index("where")
+    pairs = harm.compare_own_and_other([harmed_by_hand("own")] * 2, 10, bootstrap=FEW).set_index(
+        "where"
+    )
     assert pairs["share"].tolist() == [1, 0, 1]
 
 
 def test_harm_by_all_languages_alike_has_no_difference():
-    pairs = harm.own_and_other([harmed_by_hand("any")], 30, bootstrap=FEW).set_index("where")
+    pairs = harm.compare_own_and_other([harmed_by_hand("any")], 30, bootstrap=FEW).set_index(
+        "where"
+    )
     assert pairs.loc[[harm.OWN, harm.OTHER], "share"].tolist() == pytest.approx([1 / 3, 1 / 3])
     assert pairs.loc["difference", ["share", "chance"]].tolist() == pytest.approx([0, 0])
 
@@ -405,7 +411,7 @@ def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch
     assert read_manifest(run)["parameters"]["flip_share"] == 0.1
     monkeypatch.setattr("xl_influence.finetune._train", lambda *_: pytest.fail("trained again"))
     again = hurting.measure(config(runs_root=str(tmp_path), test_size=2), draws=1, progress=False)
-    assert again["auroc"] == evidence.to_rows(found["auroc"], hurting.DIGITS)
+    assert again["auroc"] == evidence.make_rows(found["auroc"], hurting.DIGITS)
     assert scores.is_done(chosen)
     path, said = suspects.report(chosen)
     table = pd.read_csv(path)

@@ -88,7 +88,9 @@ def test_agreement_counts_the_answers_that_every_method_gives():
 
 def test_the_label_comes_first_and_what_is_left_within_it():
     given = planted_run()
-    share = methods.label_share(given.cube, given.train, given.test, top_k=10, bootstrap=FEW)
+    share = methods.measure_label_share(
+        given.cube, given.train, given.test, top_k=10, bootstrap=FEW
+    )
     pools = methods.compare_pools(given.cube, given.train, given.test, top_k=10, bootstrap=FEW)
     rows = pools[(pools["test_lang"] == "all") & (pools["sign"] == "positive")]
     rows = rows[rows["what"] == "other languages"].set_index("pool")["share"]
@@ -107,9 +109,9 @@ def test_the_label_comes_first_and_what_is_left_within_it():
 
 def test_a_label_with_fewer_samples_than_the_top_k_is_named():
     train = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2]})
-    assert methods.too_few_of_a_label(train, pd.DataFrame({"label": [0, 1]}), 2) == ""
-    assert "only 2 training samples" in methods.too_few_of_a_label(train, train[:4], 3)
-    assert "only 0 training samples" in methods.too_few_of_a_label(train[:3], train, 1)
+    assert methods.say_too_few(train, pd.DataFrame({"label": [0, 1]}), 2) == ""
+    assert "only 2 training samples" in methods.say_too_few(train, train[:4], 3)
+    assert "only 0 training samples" in methods.say_too_few(train[:3], train, 1)
 
 
 def test_language_taken_out_before_and_after():
@@ -134,7 +136,7 @@ def test_language_taken_out_before_and_after():
 
 def nearest_table(given):
     near = {"similarity": methods.compute("cosine", given)}
-    return methods.nearest_first(near, given, top_k=5, fractions=(0.1, 1), bootstrap=FEW)
+    return methods.measure_nearest(near, given, top_k=5, fractions=(0.1, 1), bootstrap=FEW)
 
 
 def test_the_nearest_by_influence_itself_hold_all():
@@ -165,7 +167,7 @@ def test_matrices_and_leakage_have_dashes_for_what_there_is_not():
     assert found["matrix_bm25"] == "\u22120.50 (p = 0.250)"
     assert found["matrix_first_token"] == found["matrix_token_overlap"] == "–"
     given = planted_run()
-    leakage = methods.leakage(given.cube, given.train, given.test, bootstrap=FEW)
+    leakage = methods.measure_leakage(given.cube, given.train, given.test, bootstrap=FEW)
     numbers = sentences.format_leakage_numbers(leakage)
     # 8 items in en, es and fr, whose German translation is among the training samples
     assert numbers["leak_samples"] == "24"

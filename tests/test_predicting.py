@@ -139,7 +139,7 @@ def test_changes_belong_to_their_test_samples(model, monkeypatch):
     inputs = {"train": [{"row": row} for row in range(16)], "test": [{}] * 4}
     values = np.tile(np.arange(16.0), (4, 1))  # the last sample of a language is the most helpful
     choice = tail_patch.choose(values, train, test, k=1)
-    each = tail_patch.changes_by_sample(model, choice, inputs, test, rate=1, progress=False)
+    each = tail_patch.measure_changes(model, choice, inputs, test, rate=1, progress=False)
     top = each[each["samples"] == tail_patch.TOP]
     assert top.groupby("train_lang")["change"].unique().map(list).to_dict() == {
         "en": [7],
@@ -191,7 +191,7 @@ class FakeTrainer:
     def __init__(self, test):
         self.test, self.params = test, {"seed": 3}
 
-    def probabilities(self, seed, removed):
+    def measure_probabilities(self, seed, removed):
         assert seed == 3
         found = {uid: [0.1, 0.1, 0.1] for uid in self.test["uid"]}
         for row, (uid, gold) in enumerate(zip(self.test["uid"], self.test["label"], strict=True)):

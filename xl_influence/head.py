@@ -26,7 +26,7 @@ from . import encoders, runs
 from .engine.arithmetic import arithmetic
 from .engine.batches import (
     Sample,
-    default_max_tokens,
+    choose_max_tokens,
     find_pad_token_id,
     make_batches,
     pad_batch,
@@ -153,7 +153,7 @@ def compute(
     order: list[int] = []
     parts: list[Head] = []
     with _recording(model) as calls, arithmetic(device):
-        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+        for rows in make_batches(samples, max_tokens or choose_max_tokens(device)):
             batch = pad_batch([samples[row] for row in rows], find_pad_token_id(model), device)
             labels = batch.pop("labels")
             calls.clear()

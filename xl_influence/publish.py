@@ -236,7 +236,7 @@ def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
     dims = ("checkpoint", "test", "train")
     values = np.empty([cube.sizes[dim] for dim in dims], np.float32)
     for slab in read_slabs(cube):
-        part = influence.terms(slab.scores).sum("group", skipna=False)
+        part = influence.compute_terms(slab.scores).sum("group", skipna=False)
         values[..., slab.test, slab.train] = part.transpose(*dims)
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
@@ -295,7 +295,7 @@ def write_influence(
         coords["checkpoint"] = values["checkpoint"].to_numpy()
         chunks = [1, *chunks]
     for dim, frame in (("test", test), ("train", train)):
-        coords |= influence.sample_coords(frame.to_dict("records"), dim)
+        coords |= influence.make_coords(frame.to_dict("records"), dim)
     dataset = xr.Dataset({"influence": (values.dims, values.to_numpy())}, coords=coords)
     packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=4)
     encoding = {"influence": {"chunks": chunks, "compressors": [packed], **STORED}}

@@ -224,7 +224,7 @@ def _train_all(
     """Map each seed and set of removed rows to the confidences of its model."""
     title = f"{params['task']}: retraining"
     bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
-    return {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
+    return {(seed, removed): trainer.measure_confidence(seed, removed) for seed, removed in bar}
 
 
 class Retrainer:
@@ -250,7 +250,7 @@ class Retrainer:
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
         self.seconds: list[float] = []  # of each training done by this object
 
-    def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
+    def measure_confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
         """Map test uids to the probability of the gold class, trained without rows `removed`.
 
         Parameters
@@ -266,13 +266,13 @@ class Retrainer:
         found: dict[str, float] = self._find("removal", self._train, seed, removed)
         return found
 
-    def probabilities(self, seed: int, removed: tuple[int, ...]) -> dict[str, list[float]]:
+    def measure_probabilities(self, seed: int, removed: tuple[int, ...]) -> dict[str, list[float]]:
         """Map test uids to the probability of each class, trained without rows `removed`.
 
         Parameters
         ----------
         seed, removed
-            As for `confidence`, whose results are kept in other files.
+            As for `measure_confidence`, whose results are kept in other files.
         """
         found: dict[str, list[float]] = self._find("classes", self._predict, seed, removed)
         return found

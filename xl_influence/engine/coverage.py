@@ -23,7 +23,7 @@ import torch
 from .batches import Sample, pad_batch
 from .factors import Factor, Outer, dense, join
 from .gradients import Recorder, RuleError, evaluating, trainable
-from .losses import UncoveredError, read_logits, sample_losses
+from .losses import UncoveredError, compute_losses, read_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -301,7 +301,7 @@ def _gradients(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[s
     """Each parameter's gradient by plain autograd, flattened to (weights,)."""
     parameters = trainable(model)
     with evaluating(model), torch.enable_grad():
-        loss = sample_losses(model, batch).sum()  # ()
+        loss = compute_losses(model, batch).sum()  # ()
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return {
         name: torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .batches import Sample, token_counts
+from .batches import Sample, find_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -194,7 +194,7 @@ def choose_probes(samples: Sequence[Sample]) -> list[list[Sample]]:
     for typed in (True, False):
         kind = [sample for sample in samples if ("token_type_ids" in sample) == typed]
         if kind:
-            order = np.argsort(token_counts(kind), kind="stable").tolist()
+            order = np.argsort(find_lengths(kind), kind="stable").tolist()
             long, short = kind[order[-1]], kind[order[0]]
             next_long = kind[order[-2]] if len(order) > 1 else short
             is_alone = next_long is long or len(next_long["input_ids"]) < len(long["input_ids"])

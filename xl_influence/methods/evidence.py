@@ -123,17 +123,17 @@ def read(
         named = [about[key] for key in ("part", "study", "task")]
     except (ValueError, KeyError, TypeError) as error:
         raise runs.RunError(
-            f"{path} is damaged ({error!r}). Restore it with git, or run {command_of(part)} again"
+            f"{path} is damaged ({error!r}). Restore it with git, or run {find_command(part)} again"
         ) from error
     if named != [part, study, task]:
         raise runs.RunError(f"{path} holds {named}; allowed are {[part, study, task]}")
     return Evidence({key: value for key, value in about.items() if key != "tables"}, found)
 
 
-def command_of(part: str) -> str:
+def find_command(part: str) -> str:
     """Return how the command of a `part` begins.
 
-    >>> command_of("tail-patch")
+    >>> find_command("tail-patch")
     'python -m xl_influence.methods.tail_patch'
     """
     return f"python -m xl_influence.methods.{PARTS[part][0]}"
@@ -181,7 +181,7 @@ def _describe(part: str, config: FineTuning, found: Found) -> dict[str, Any]:
         "trained": len(found.seconds),
         "minutes": round(sum(found.seconds) / 60, 1) if found.seconds else None,
         "environment": describe_machine(config),
-        "tables": {name: to_rows(table) for name, table in found.tables.items()},
+        "tables": {name: make_rows(table) for name, table in found.tables.items()},
     }
 
 
@@ -194,7 +194,7 @@ def _describe_model(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def to_rows(table: pd.DataFrame, digits: int = DIGITS) -> list[dict[str, Any]]:
+def make_rows(table: pd.DataFrame, digits: int = DIGITS) -> list[dict[str, Any]]:
     """Return a table's rows as JSON has them: rounded, and null for a missing value.
 
     Parameters

@@ -20,7 +20,7 @@ TRANSLATION, LANGUAGE = "own translation", "same language, wrong item"
 KEYS = ["group", "checkpoint", "k", "what"]
 
 
-def leakage(
+def measure_leakage(
     scores: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,

@@ -21,7 +21,7 @@ FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the training samples that are looke
 KEYS = ["similarity", "fraction", "sign", "what"]
 
 
-def nearest_first(
+def measure_nearest(
     similarities: Mapping[str, np.ndarray],
     given: MethodInput,
     *,

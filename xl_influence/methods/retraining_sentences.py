@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..prose import interval, percent
-from .catalogue import PAPER, kind_of
+from .catalogue import PAPER, find_kind
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
@@ -79,7 +79,7 @@ def say_lds(table: pd.DataFrame, kind: str) -> str:
         the highest LDS is also above what luck gives the best of all methods.
     """
     rows = table[table["kind"] == kind].set_index("method")
-    compared = rows[[kind_of(name) != "control" for name in rows.index]]
+    compared = rows[[find_kind(name) != "control" for name in rows.index]]
     best, n = compared["lds"].idxmax(), len(compared)
     highest = rows.loc[best]
     ceiling = f"{format_of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"

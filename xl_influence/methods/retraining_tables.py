@@ -10,7 +10,7 @@ from IPython.display import Markdown
 
 from ..prose import percent
 from ..tasks import name_language
-from .catalogue import kind_of
+from .catalogue import find_kind
 from .equal_sizes import MIDDLE
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP, Evidence
 from .retraining_sentences import (
@@ -154,12 +154,12 @@ def _write_kind(rows: pd.DataFrame) -> str:
     """Write the methods, what luck gives the best of them, and the ceiling."""
     cells = [
         [
-            f"{'control: ' if kind_of(row['method']) == 'control' else ''}{row['method']}",
+            f"{'control: ' if find_kind(row['method']) == 'control' else ''}{row['method']}",
             *(format_lds(row), format_luck_range(row), say_p(row["p"]), format_of_ceiling(row)),
         ]
         for _, row in rows.iterrows()
     ]
-    tested = rows[[kind_of(name) != "control" for name in rows["method"]]]
+    tested = rows[[find_kind(name) != "control" for name in rows["method"]]]
     best = tested.loc[tested["lds"].idxmax()]
     title = f"**best of {len(tested)}**"
     cells.append(

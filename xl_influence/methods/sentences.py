@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..paper import HOLDS
 from ..prose import interval, join_phrases, percent, say_share
-from .catalogue import METHODS, PAPER, kind_of
+from .catalogue import METHODS, PAPER, find_kind
 from .language_leakage import LANGUAGE, TRANSLATION
 from .lengths import PLAIN
 
@@ -26,7 +26,7 @@ def say_methods(table: pd.DataFrame) -> str:
     rows = table[(table["measure"] == "other languages") & (table["k"] == k)].set_index("method")
     if rows["chance"].max() == 0:
         return ONE_LANGUAGE
-    rows = rows[[kind_of(name) != "control" for name in rows.index]]
+    rows = rows[[find_kind(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
         f"With the paper's cosine, {say_share(paper)} of the top {k} come from other languages; "
@@ -71,7 +71,7 @@ def say_agreement(counts: pd.DataFrame) -> str:
 def say_long_gradients(table: pd.DataFrame) -> str:
     """Say how many of the most helpful samples have the longest gradients, by two methods.
 
-    `table` comes from `long_first`.
+    `table` comes from `measure_long_gradients`.
     """
     if table.empty:
         return "This run cannot compute the dot product, so we cannot tell."
@@ -120,7 +120,7 @@ def say_same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str
     Parameters
     ----------
     label_share : pandas.DataFrame
-        From `labels.label_share`.
+        From `labels.measure_label_share`.
     pools : pandas.DataFrame, optional
         From `labels.compare_pools`; None if a label has too few samples.
     """
@@ -179,7 +179,7 @@ def say_without_language(table: pd.DataFrame) -> str:
 def say_nearest(table: pd.DataFrame) -> str:
     """Say what a search among the nearest samples finds, in the test language and in others.
 
-    `table` comes from `nearest_first`.
+    `table` comes from `measure_nearest`.
     """
     rows = table[(table["sign"] == "positive") & (table["fraction"] == SHOWN_FRACTION)]
     parts = []
@@ -229,9 +229,9 @@ def format_matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     correlations : pandas.DataFrame
-        From `side_by_side`.
+        From `correlate_matrices`.
     """
-    similar = [name for name in METHODS if kind_of(name) in ("representations", "words")]
+    similar = [name for name in METHODS if find_kind(name) in ("representations", "words")]
     found = {f"matrix_{_key(name)}": NONE for name in similar}
     for row in correlations.dropna().itertuples():
         text = f"{row.correlation:+.2f} (p = {row.p:.3f})".replace("-", "\u2212")
@@ -245,7 +245,7 @@ def format_leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     table : pandas.DataFrame
-        From `leakage`; may be empty.
+        From `measure_leakage`; may be empty.
     """
     names = {TRANSLATION: "leak_own", LANGUAGE: "leak_language"}
     found = dict.fromkeys([*names.values(), *(f"{key}_chance" for key in names.values())], NONE)

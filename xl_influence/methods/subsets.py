@@ -70,7 +70,7 @@ def train_subsets(
     )
     found = []
     for seed, mask in bar:
-        confidence = trainer.confidence(seed, _find_removed(mask))
+        confidence = trainer.measure_confidence(seed, _find_removed(mask))
         found.append([confidence[uid] for uid in trainer.test["uid"]])
     return log_odds(np.array(found)).reshape(-1, len(masks), len(trainer.test))
 
@@ -152,7 +152,7 @@ def measure(
 
 def _compute_values(given: MethodInput) -> dict[str, np.ndarray]:
     """Compute every method that is available, and the control: name → values (test, train)."""
-    names = [name for name in catalogue.methods_of(given) if name not in catalogue.AVERAGED]
+    names = [name for name in catalogue.list_methods(given) if name not in catalogue.AVERAGED]
     values, _ = catalogue.compute_all(given, names)
     return values | {CONTROL: catalogue.compute(CONTROL, given)}
 

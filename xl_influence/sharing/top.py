@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ..influence import influence, terms
+from ..influence import compute_terms, influence
 from ..slabs import read_slabs
 from .base import SIGNS, SharingError, top_samples
 
@@ -132,8 +132,8 @@ def terms_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]
     Returns
     -------
     list of numpy.ndarray
-        For each test sample (training sample, checkpoint, group), see `influence.terms`; without
-        the dimension `checkpoint` if the cube has none.
+        For each test sample (training sample, checkpoint, group), see `influence.compute_terms`;
+        without the dimension `checkpoint` if the cube has none.
     """
     dims = [dim for dim in ("checkpoint", "group") if dim in scores.dims]
     shape = [scores.sizes[dim] for dim in dims]
@@ -144,7 +144,7 @@ def terms_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]
             if not there.any():
                 continue
             wanted = rows[row][there] - slab.train.start
-            part = terms(slab.scores.isel(test=place, train=wanted))
+            part = compute_terms(slab.scores.isel(test=place, train=wanted))
             found[row][there] = part.transpose("train", *dims).to_numpy()
     return found
 
