@@ -41,7 +41,7 @@ OF_SNAKEMAKE = (
 
 def output_dir(run):
     """The folder of a run's notebooks and tables, as the wildcard `folder` has it."""
-    return str(tables.output_dir(run))
+    return str(tables.find_output_dir(run))
 
 
 def executed(run, name):
@@ -51,21 +51,21 @@ def executed(run, name):
 
 def is_computed(run):
     """Whether a run is computed here; published ones are only read."""
-    return not runs.is_published(runs.folder(run)) and runs.can_load(run)
+    return not runs.is_published(runs.find_folder(run)) and runs.can_load(run)
 
 
 try:
     written = literals.as_written(config, workflow.config_settings.config_args)
     GIVEN = literals.read_given(
-        {key: value for key, value in written.items() if key not in OF_SNAKEMAKE}, params.root()
+        {key: value for key, value in written.items() if key not in OF_SNAKEMAKE}, params.find_root()
     )
     MERGED = {task: params.merge_with_source(GIVEN | {"task": task}) for task in TASKS}
     MAIN = {task: merged for task, (merged, _) in MERGED.items()}  # task → parameters of its run
-    NAMES = {task: notebooks.notebooks(*MERGED[task]) for task in TASKS}  # task → its notebooks
+    NAMES = {task: notebooks.list_notebooks(*MERGED[task]) for task in TASKS}  # by task
     COMPARED = {  # task → notebook → parameters of the runs that it compares
         task: {
             name: [run for run in group if is_computed(run)]
-            for name, group in notebooks.compared(*MERGED[task]).items()
+            for name, group in notebooks.find_compared(*MERGED[task]).items()
         }
         for task in TASKS
     }
@@ -83,7 +83,7 @@ try:
     for run in filter(is_computed, [*RUNS.values(), *RETRAINED]):
         for step in steps.STEPS if run in RETRAINED else steps.STEPS[:2]:
             parts = steps.count_parts(run, step, SIZES.get(step, 0))
-            STEPS[str(steps.done_file(run, step))] = (step, run, parts)
+            STEPS[str(steps.find_done_file(run, step))] = (step, run, parts)
     # Finished steps are found by their fingerprints, and no rule makes their done files again. A
     # job that Snakemake has started, on a node of a cluster, already knows what to run.
     FINISHED = set()
@@ -103,7 +103,7 @@ def pattern_of_done_files(step):
 
 def done_file(run, step):
     """The done file of a step of a run, as a list; empty for a published run."""
-    return [str(steps.done_file(run, step))] if is_computed(run) else []
+    return [str(steps.find_done_file(run, step))] if is_computed(run) else []
 
 
 def needed(wildcards):

@@ -4,7 +4,6 @@
 """
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,3 @@ def count_linear_weights(encoder: torch.nn.Module) -> int:
     """Weights of an encoder's Linear layers, which see every token: P in the count of FLOPs."""
     layers = (module for module in encoder.modules() if isinstance(module, torch.nn.Linear))
     return sum(layer.weight.numel() for layer in layers)
-
-
-def processor_name() -> str:
-    """The CPU's model name, from Linux where it is known there."""
-    path = Path("/proc/cpuinfo")
-    for line in path.read_text().splitlines() if path.exists() else []:
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()

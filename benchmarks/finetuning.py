@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from common import HERE, THIS_LIBRARY, count_linear_weights, processor_name
+from common import HERE, THIS_LIBRARY, count_linear_weights
 from tqdm import tqdm
 from transformers import BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 from xl_influence import e5small, params, trainer
 from xl_influence.engine.arithmetic import arithmetic
+from xl_influence.manifest import read_processor_name
 
 LENGTH = 55  # tokens per sample, as in a pair of sentences
 VOCABULARY = 16_000  # rows of the table of word embeddings
@@ -202,7 +203,7 @@ def main() -> None:
     for setup in tqdm(SETUPS * options.repeats, mininterval=10):
         found[setup].append(measure(setup, options.steps, operations))
     machine = {
-        "processor": processor_name(),
+        "processor": read_processor_name(),
         "torch": torch.__version__,
         "length": LENGTH,
         **vars(options),

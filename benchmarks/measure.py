@@ -285,7 +285,7 @@ def used_memory(device: str) -> int:
 def peak_memory(device: str) -> int:
     """The most bytes that were in use at once by this process, on a GPU by its tensors."""
     if device == "cpu":
-        return manifest.peak_memory()
+        return manifest.measure_peak_memory()
     return torch.cuda.max_memory_allocated()
 
 

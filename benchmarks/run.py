@@ -34,9 +34,10 @@ from common import (
     THIS_LIBRARY,
     current_name,
     is_this_library,
-    processor_name,
 )
 from tqdm import tqdm
+
+from xl_influence.manifest import read_processor_name
 
 Spec = dict[str, Any]  # the specification of one measurement: keyword arguments of measure.measure
 Case = dict[str, Any]  # `title`, `spec`, `n_train`: an entry of `cases` in cases.json
@@ -197,7 +198,7 @@ class Measurer:
 def describe_machine(threads: int, device: str) -> dict[str, Any]:
     """What the numbers are measured on: `processor, threads, memory_gb, versions`."""
     if device == "cpu":
-        name, memory = processor_name(), psutil.virtual_memory().total
+        name, memory = read_processor_name(), psutil.virtual_memory().total
     else:
         name = torch.cuda.get_device_name(device)
         memory = torch.cuda.get_device_properties(device).total_memory

@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import xarray as xr
-from common import HERE, processor_name
+from common import HERE
 
 from xl_influence import explorer, publish, retraining, scores, sharing
 from xl_influence.cube import Cube
-from xl_influence.manifest import peak_memory
+from xl_influence.manifest import measure_peak_memory, read_processor_name
 from xl_influence.tasks import TASKS
 
 SIZES = (20_000, 50_000, 100_000, 200_000)  # training samples
@@ -120,7 +120,9 @@ def publish_influence(cube: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame)
 STEPS: dict[str, Callable[..., Any]] = {
     "02 examples": lambda *run: sharing.all_examples(*run),
     "02 explorer": lambda *run: explorer.describe(*run, TASKS["pawsx"], top_k=100),
-    "03 samples to remove": lambda *run: retraining.plan(*run, ks=[50, 250], samples=25, seeds=[0]),
+    "03 samples to remove": lambda *run: retraining.plan_removals(
+        *run, ks=[50, 250], samples=25, seeds=[0]
+    ),
     "04 share by k": lambda *run: sharing.share_by_k(*run),
     "04 cross-language": lambda *run: sharing.cross_language(*run, **CHOICE),
     "04 composition": lambda *run: sharing.composition(*run, **CHOICE),
@@ -160,7 +162,7 @@ def measure(step: str, folder: Path, n_train: int) -> dict[str, Any]:
         seconds = clock(STEPS[step], *run)
         if seconds < LONG:
             seconds = min([seconds, *(clock(STEPS[step], *run) for _ in range(REPEATS - 1))])
-    peak = peak_memory() - before
+    peak = measure_peak_memory() - before
     row = {"step": step, "n_train": n_train, "seconds": round(seconds, 2)}
     return row | {"peak_gb": round(peak / 2**30, 3)}
 
@@ -195,7 +197,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         rows = run_all(given.sizes, given.steps, Path(folder))
-    machine = {"processor": processor_name(), "cores": len(os.sched_getaffinity(0))}
+    machine = {"processor": read_processor_name(), "cores": len(os.sched_getaffinity(0))}
     cube = {"checkpoints": CHECKPOINTS, "groups": len(GROUPS), "tests": TESTS * len(LANGUAGES)}
     found = {"machine": machine, "cube": cube, "rows": rows}
     given.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

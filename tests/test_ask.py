@@ -101,9 +101,11 @@ def test_an_example_stands_in_for_a_text():
 def test_a_question_of_yours_does_not_change_the_book():
     merged = params.merge({"study": "smoke"})
     asked = params.merge({"study": "smoke", "ask_text_a": "A", "ask_text_b": "B"})
-    assert tables.output_dir(asked) != tables.output_dir(merged) == runs.folder(merged)
+    assert (
+        tables.find_output_dir(asked) != tables.find_output_dir(merged) == runs.find_folder(merged)
+    )
     # no table depends on the question
-    assert tables.table_parameters(asked) == tables.table_parameters(merged)
+    assert tables.select_parameters(asked) == tables.select_parameters(merged)
 
 
 # ------------------------------------------------------------------------------ runs
@@ -125,8 +127,9 @@ def answer(config, text_a, text_b, **changes):
 
 @pytest.mark.slow
 def test_a_test_sample_of_the_run_gets_the_influence_of_its_cube(config):
-    cube, train, test, _ = scores.read(config)
-    sample, row = test.iloc[3], influence(cube).to_numpy()[3]
+    run = scores.read(config)
+    train = run.train
+    sample, row = run.test.iloc[3], influence(run.cube).to_numpy()[3]
     found = answer(config, sample["text_a"], sample["text_b"], ask_candidates=len(train))
     assert list(found.samples["uid"]) == list(train["uid"])
     assert np.abs(found.samples["influence"] - row).max() < 1e-5
@@ -143,8 +146,8 @@ def test_new_tokens_have_the_embeddings_of_the_encoder(config, tmp_path):
     texts = ("ხვალ წვიმა მოვა.", "कल बारिश होगी 🙂")  # Georgian and Hindi
     found = answer(config, *texts)
     assert len(found.input.vectors) > 5
-    epoch = len(head.find_checkpoints(runs.folder(config)))
-    encoders.export(runs.folder(config), epoch, tmp_path / "whole")
+    epoch = len(head.find_checkpoints(runs.find_folder(config)))
+    encoders.export(runs.find_folder(config), epoch, tmp_path / "whole")
     load = transformers.AutoModelForSequenceClassification.from_pretrained
     model, tokenizer = load(tmp_path / "whole").eval(), encoders.load_tokenizer(config["encoder"])
     inputs = tokenizer(*texts, truncation=True, max_length=48, return_tensors="pt")
@@ -182,11 +185,11 @@ def test_what_is_shown(config):
     assert "You asked for **entailment**" in ask.describe(
         answer(config, "A", "B", ask_label="1"), config
     )
-    shown = ask.most_influential(found, 3)
+    shown = ask.find_most_influential(found, 3)
     assert list(shown["sign"]) == ["test", *["positive"] * 3, *["negative"] * 3]
     assert shown["influence"][1:4].is_monotonic_decreasing
     assert shown["influence"][4:].is_monotonic_increasing
-    table = ask.by_language(found, config)
+    table = ask.count_languages(found, config)
     assert (table.groupby("sign")["samples"].sum() == config["top_k"]).all()
     assert np.allclose(table.groupby("sign")[["share", "chance"]].sum(), 1)
 
@@ -194,14 +197,14 @@ def test_what_is_shown(config):
 @pytest.mark.slow
 def test_recall_is_measured_against_the_whole_cube(config):
     n = len(runs.read_samples(config, "train"))
-    table = ask.candidate_recall(config, [20, 60, n, n + 1], progress=False)
+    table = ask.measure_recall(config, [20, 60, n, n + 1], progress=False)
     assert list(table["candidates"].unique()) == [20, 60, n]
     assert (table.loc[table["candidates"] == n, "share"] == 1).all()
     assert np.allclose(table["chance"], table["candidates"] / n)
     assert (table["test_samples"] == 10).all()
     shares = table[table["score"] == "gradients of the head"].groupby("sign")["share"]
     assert shares.is_monotonic_increasing.all()
-    assert "10 test samples" in summary.candidates(table, 60, n)
+    assert "10 test samples" in summary.say_candidates(table, 60, n)
 
 
 @pytest.mark.slow
@@ -223,10 +226,10 @@ def test_a_run_that_cannot_be_asked_says_what_to_do(config, tmp_path):
     with pytest.raises(question.AskError, match="ask_candidates=4: allowed are 20 or more"):
         answer(config, "A", "B", ask_candidates=4)
     copy = config | {"runs_root": str(tmp_path / "copy")}
-    shutil.copytree(runs.folder(config), runs.folder(copy))
-    shutil.rmtree(runs.folder(copy) / "checkpoints")
+    shutil.copytree(runs.find_folder(config), runs.find_folder(copy))
+    shutil.rmtree(runs.find_folder(copy) / "checkpoints")
     with pytest.raises(head.HeadError, match=r"epoch-1 does not exist.*another folder"):
         ask.check_run(copy)
-    shutil.move(runs.folder(copy) / "scores.zarr", runs.folder(copy) / "influence.zarr")
+    shutil.move(runs.find_folder(copy) / "scores.zarr", runs.find_folder(copy) / "influence.zarr")
     with pytest.raises(question.AskError, match=r"published.*no checkpoints.*make study"):
         ask.check_run(copy)

@@ -292,7 +292,7 @@ def unknown_test_sample(run):
 
 
 def nothing_left_to_train(run):
-    return lambda: retraining.plan(cube(), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
+    return lambda: retraining.plan_removals(cube(), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
 
 
 @pytest.mark.parametrize("case", TABLE["result"], ids=lambda case: case["what"])
@@ -308,7 +308,7 @@ def write_table(folder, **attributes):
     """Write a table of the smoke study; returns its path."""
     frame = pd.DataFrame({"share": [0.5]})
     tables.write(merged(folder), shares=frame)
-    return tables.output_dir(merged(folder)) / "tables" / "shares.parquet"
+    return tables.find_output_dir(merged(folder)) / "tables" / "shares.parquet"
 
 
 def no_table(folder, monkeypatch):
@@ -317,7 +317,7 @@ def no_table(folder, monkeypatch):
 
 def table_of_other_parameters(folder, monkeypatch):
     path, other = write_table(folder), merged(folder, top_k=9)
-    place = tables.output_dir(other) / "tables"
+    place = tables.find_output_dir(other) / "tables"
     place.mkdir(parents=True)
     shutil.copy(path, place)
     return lambda: tables.read(other, "shares")
@@ -335,7 +335,7 @@ def table_cut_short(folder, monkeypatch):
 
 
 def published_with_other_parameters(folder, monkeypatch):
-    run = runs.folder(merged(folder))
+    run = runs.find_folder(merged(folder))
     (run / "influence.zarr").mkdir(parents=True)
     write_manifest(run, parameters=merged(folder))
     return lambda: scores.read(merged(folder, epochs=3))
@@ -343,7 +343,7 @@ def published_with_other_parameters(folder, monkeypatch):
 
 def table_with_texts(folder, monkeypatch):
     tables.write(merged(folder), shares=pd.DataFrame({"note": ["x" * 41]}))
-    source = tables.output_dir(merged(folder)) / "tables"
+    source = tables.find_output_dir(merged(folder)) / "tables"
 
     def copy():
         with runs.write_atomically(folder / "target") as partial:
@@ -373,7 +373,7 @@ def no_such_notebook(folder, monkeypatch):
 
 
 def no_such_keep(folder, monkeypatch):
-    return lambda: scale.plan(scale.Large(keep="all"), ({}, pd.DataFrame()), pd.DataFrame())
+    return lambda: scale.plan_study(scale.Large(keep="all"), ({}, pd.DataFrame()), pd.DataFrame())
 
 
 # What no message can tell
@@ -438,8 +438,8 @@ def test_markup_in_tables_stays_text(monkeypatch):
     source.names = ("text_a",)
     counts = {split: {"en": {"0": 3, "1": 2}} for split in ("train", "validation", "test")}
     shown = (
-        status.parameters({"text_a": HOSTILE}, source),
-        status.class_counts({"class_counts": counts}, [HOSTILE, "b"]),
+        status.list_parameters({"text_a": HOSTILE}, source),
+        status.count_classes({"class_counts": counts}, [HOSTILE, "b"]),
         pd.DataFrame({"lang": ["en"], "reason": [HOSTILE]}),
     )
     for table in shown:

@@ -371,7 +371,7 @@ def test_a_computed_page_belongs_to_a_chapter(extensions):
     assert path.is_computed("book/runs/marc/07-zero-shot")
     assert not path.is_computed("book/runs/12-what-ran")
     for name in workflow.PER_TASK:
-        assert (ROOT / "book" / f"{pages.chapter_of(name)}.md").is_file()
+        assert (ROOT / "book" / f"{pages.find_chapter(name)}.md").is_file()
 
 
 def test_one_sentence_says_what_is_left_without_label_and_language(extensions):

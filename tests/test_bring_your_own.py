@@ -53,7 +53,7 @@ def test_a_study_of_it_by_notebook(tmp_path):
         given | {"zero_shot_languages": ["pt"], "imbalance_languages": ["pt"]}, "composition"
     )
     assert set(table["train_lang"]) == {"en", "pt"}
-    manifest = read_manifest(runs.folder(given))
+    manifest = read_manifest(runs.find_folder(given))
     assert set(manifest["dev_accuracy"][0]) >= {"en", "pt"}
 
 
@@ -130,7 +130,7 @@ def test_an_encoder_in_a_local_folder(smoke, tmp_path):
         "runs_root": str(tmp_path),
     }
     run_python("-m", "xl_influence.scores", *(f"{key}={value}" for key, value in given.items()))
-    run = runs.folder(params.merge(given))
+    run = runs.find_folder(params.merge(given))
     assert read_manifest(run)["encoder"] == {"source": str(folder), "revision": None}
     assert encoders.load_checkpoint(run / "checkpoints" / "epoch-1").config.num_hidden_layers == 1
     run_python(

@@ -137,7 +137,7 @@ CHARTS = {  # chart → what it draws, as arguments
     ],
     "plot_rates": [(make_rates(),)],
     "plot_removal": [(make_removal(),)],
-    "plot_scale": [(scale.by_notebook(scale.read()),)],
+    "plot_scale": [(scale.sum_by_notebook(scale.read()),)],
     "plot_share_by_k": [
         ({"demo-NLI": make_by_k()},),
         ({"demo-NLI": make_by_k(), "MARC": make_by_k(), "XNLI": make_by_k()},),

@@ -117,7 +117,7 @@ def test_the_scoreboard_shows_values_in_their_units_and_verdicts_in_words():
 
 
 def test_the_scoreboard_of_no_run_says_that_nothing_can_be_tested():
-    board = paper.scoreboard({"real": paper.claims("marc", {})}, "marc")
+    board = paper.make_scoreboard({"real": paper.compare_claims("marc", {})}, "marc")
     assert "– cannot be tested here" in charts.show_scoreboards(board).data
 
 

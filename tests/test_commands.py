@@ -246,8 +246,8 @@ def plan(words):
     given = literals.read_given(config, ROOT)
     for task in tasks:
         merged = params.merge_with_source(given | {"task": task})
-        names = workflow.notebooks(*merged)
-        assert "02-influence" in names and workflow.compared(*merged)
+        names = workflow.list_notebooks(*merged)
+        assert "02-influence" in names and workflow.find_compared(*merged)
         workflow.check(*merged, names)
 
 

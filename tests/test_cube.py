@@ -68,7 +68,7 @@ def test_shards_fill_every_cell_once_and_in_place(cube):
     assert np.array_equal(whole["test_sqnorm"][1, 0], np.arange(5) + 1) and np.array_equal(
         whole["train_sqnorm"][1, 0], np.arange(7) + 1
     )
-    assert len(cube.shards()) == 2 * 3 * 3 and not cube.busy()
+    assert len(cube.list_shards()) == 2 * 3 * 3 and not cube.is_busy()
 
 
 def test_no_two_shards_share_a_file(cube):
@@ -86,7 +86,7 @@ def test_no_two_shards_share_a_file(cube):
         now = chunks()
         written += [path for path in now if before.get(path) != now[path]]
     assert len(written) == len(set(written))
-    assert len(cube.shards()) == sum("dot" in str(path) for path in written)
+    assert len(cube.list_shards()) == sum("dot" in str(path) for path in written)
 
 
 def test_a_missing_an_overlapping_and_a_lost_shard_are_refused(cube):
@@ -114,14 +114,16 @@ def test_a_shard_that_claims_to_be_written_and_is_not_is_refused(cube):
 def test_a_shard_that_another_process_holds_is_left_to_it_until_it_dies(cube):
     claims = cube.claim_shards()
     first = next(claims)
-    assert cube.busy()
+    assert cube.is_busy()
     others = []
     for shard in cube.claim_shards():
         others.append(shard)
         cube.write(shard, products(cube, shard))
-        if len(others) == len(cube.shards()) - 1:
+        if len(others) == len(cube.list_shards()) - 1:
             claims.close()  # the other process dies with its shard unwritten
-    assert others[-1] == first and first not in others[:-1] and len(others) == len(cube.shards())
+    assert (
+        others[-1] == first and first not in others[:-1] and len(others) == len(cube.list_shards())
+    )
 
 
 def test_an_unfinished_cube_of_an_earlier_version_goes_on(cube):
@@ -131,7 +133,7 @@ def test_an_unfinished_cube_of_an_earlier_version_goes_on(cube):
         layout[old] = layout.pop(new)
     path.write_text(json.dumps(layout))
     again = Cube(cube.work)
-    assert (again.layout, again.shards()) == (cube.layout, cube.shards())
+    assert (again.layout, again.list_shards()) == (cube.layout, cube.list_shards())
 
 
 def test_the_influence_pass_fills_a_cube_with_the_products(tmp_path, monkeypatch):

@@ -248,9 +248,9 @@ def test_a_missing_language_and_a_missing_clone_are_named(tmp_path):
 
 
 def test_changed_data_change_the_fingerprint(tmp_path):
-    before = sources.fingerprint(merged(xnli_clone(tmp_path)))
-    assert before == sources.fingerprint(merged(xnli_clone(tmp_path)))
-    assert before != sources.fingerprint(merged(xnli_clone(tmp_path, spoil(premise="other"))))
+    before = sources.hash_source(merged(xnli_clone(tmp_path)))
+    assert before == sources.hash_source(merged(xnli_clone(tmp_path)))
+    assert before != sources.hash_source(merged(xnli_clone(tmp_path, spoil(premise="other"))))
 
 
 def test_a_clone_is_read_again_when_it_changed_or_lies_elsewhere(tmp_path):

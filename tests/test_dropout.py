@@ -51,7 +51,7 @@ def test_a_model_answers_as_before_and_is_left_as_it_was(kind):
     implementation = model.config._attn_implementation
     with torch.no_grad():
         before = model(input_ids=ids, attention_mask=mask).logits
-        with dropout.fast(model):
+        with dropout.use_fast(model):
             inside = model(input_ids=ids, attention_mask=mask).logits
         after = model(input_ids=ids, attention_mask=mask).logits
     assert torch.allclose(before, inside, atol=1e-6) and torch.equal(before, after)
@@ -61,6 +61,6 @@ def test_a_model_answers_as_before_and_is_left_as_it_was(kind):
 
 def test_training_mode_drops():
     model, ids = tiny("bert").train(), torch.tensor([[0, 5, 6, 7, 2]])
-    with dropout.fast(model), torch.no_grad():
+    with dropout.use_fast(model), torch.no_grad():
         assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
         assert any(type(module) is dropout.Dropout for module in model.modules())

@@ -73,7 +73,7 @@ def copied(whole, tmp_path):
 
 
 def assert_same(folder, whole):
-    cubes = [scores.read_cube(runs.folder(of(place))) for place in (folder, whole)]
+    cubes = [scores.read_cube(runs.find_folder(of(place))) for place in (folder, whole)]
     xr.testing.assert_identical(*cubes)
 
 
@@ -127,7 +127,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(small
     place = small_disk(1)  # an epoch takes 1.5 MB: the model and what the optimizer knows
     message = one_message(run(place, "finetuning", check=False))
     assert "the disk is full" in message
-    assert read_manifest(runs.folder(of(place))) == {}, "an unfinished run looks finished"
+    assert read_manifest(runs.find_folder(of(place))) == {}, "an unfinished run looks finished"
     small_disk(200)
     run(place)
     assert_same(place, whole)
@@ -139,7 +139,7 @@ def limit_files():
 
 @slow
 def test_a_shard_that_cannot_be_written_is_one_message_and_is_written_later(copied, whole):
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     runs.remove(target / "scores.zarr")
     command = [sys.executable, *arguments(copied, "influence")]
     done = subprocess.run(
@@ -191,7 +191,7 @@ def cut(path, share):
 @slow
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9])
 def test_a_chunk_cut_short_is_never_another_number(copied, share):
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     chunks = [path for path in (target / "scores.zarr/dot/c").rglob("*") if path.is_file()]
     assert len(chunks) > 1
     cut(sorted(chunks)[1], share)
@@ -202,7 +202,7 @@ def test_a_chunk_cut_short_is_never_another_number(copied, share):
 @slow
 def test_a_chunk_cut_short_before_the_cube_is_gathered(copied, tmp_path):
     """As after the loss of a node that had not yet written all to the disk."""
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     frame = [{"uid": f"u{row}"} for row in range(4)]
     cube = Cube.create(
         tmp_path / "work",
@@ -225,7 +225,7 @@ def test_a_chunk_cut_short_before_the_cube_is_gathered(copied, tmp_path):
 
 @slow
 def test_a_manifest_cut_short_is_one_message(copied):
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     cut(target / "manifest.json", 0.5)
     message = one_message(run(copied, check=False))
     assert f"{target}/manifest.json is damaged" in message
@@ -243,7 +243,7 @@ PLAN = (
 
 def plan_steps(folder):
     """The steps that Snakemake would compute for the influence of the base run."""
-    target = [str(tables.output_dir(of(folder)) / "notebooks" / "02-influence.ipynb")]
+    target = [str(tables.find_output_dir(of(folder)) / "notebooks" / "02-influence.ipynb")]
     pairs = [f"{key}={value}" for key, value in GIVEN.items() if key not in ("study", "task")]
     options = (*PLAN[:2], *target, *PLAN[2:], "tasks=marc", f"runs_root={folder}", *pairs)
     done = run_python(*options)
@@ -267,7 +267,7 @@ def test_a_clock_that_is_wrong_computes_nothing_again(copied, hours):
 
 @slow
 def test_a_finished_run_is_found_without_its_marks_and_a_mark_alone_is_not_enough(copied):
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     shutil.rmtree(target / "steps")
     assert plan_steps(copied) == set()
     runs.remove(target / "scores.zarr")
@@ -323,7 +323,7 @@ runpy.run_module("xl_influence.steps", run_name="__main__")
 
 @slow
 def test_without_flock_processes_share_a_cube_and_outlive_a_kill(copied, whole):
-    target = runs.folder(of(copied))
+    target = runs.find_folder(of(copied))
     runs.remove(target / "scores.zarr")
 
     def start():

@@ -20,11 +20,11 @@ STEP = (
 
 # parameters that these modules read, and why fine-tuning's fingerprint does without them
 EXCEPTIONS = {
-    "data_root": "the files' content counts (sources.fingerprint), wherever they are",
+    "data_root": "the files' content counts (sources.hash_source), wherever they are",
     "prepared": "gives the same samples as the data sets",
     "device": "says where to compute, not what",
     "imbalance_percents": "says how much `make prepare` stores",
-    "test_seed": "counts with planted translations (fingerprints.finetuned) and as test_pool does",
+    "test_seed": "in `fingerprints.hash_finetuning` if translations are planted; as test_pool",
     "test_pool": "says which test samples are tokenized (fingerprints.is_finetuned)",
 }
 
@@ -79,22 +79,23 @@ def test_there_is_no_exception_too_many():
 )
 def test_a_fingerprint_changes_with_what_it_depends_on(changed, same):
     merged = params.merge({"study": "demo"})
-    found = fingerprints.finetuned(merged), fingerprints.finetuned(merged | changed)
+    found = fingerprints.hash_finetuning(merged), fingerprints.hash_finetuning(merged | changed)
     assert (found[0] == found[1]) == same
 
 
 def test_fingerprints_of_the_demo_study_are_those_of_earlier_runs():
     merged = params.merge({"study": "demo"})
-    assert fingerprints.finetuned(merged) == "cacba9bdfc2dc4ce"
-    assert fingerprints.scored(merged) == "b17d0e4886e9b809"
+    assert fingerprints.hash_finetuning(merged) == "cacba9bdfc2dc4ce"
+    assert fingerprints.hash_scores(merged) == "b17d0e4886e9b809"
 
 
 def test_only_a_cube_that_keeps_less_has_another_fingerprint():
     merged = params.merge({"study": "demo"})
     found = [
-        fingerprints.scored(merged | {"keep": keep}) for keep in ("groups", "checkpoints", "sum")
+        fingerprints.hash_scores(merged | {"keep": keep})
+        for keep in ("groups", "checkpoints", "sum")
     ]
-    assert found[0] == fingerprints.scored(merged) and len(set(found)) == 3
+    assert found[0] == fingerprints.hash_scores(merged) and len(set(found)) == 3
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ from xl_influence import data, params
 start = time.time()
 try:
     given = params.merge({"study": "smoke", "task": "TASK", "data": "hub"})
-    print(data.fingerprint(data.load(given)))
+    print(data.hash_samples(data.load(given)))
 except data.DataError as error:
     print("DataError:", error)
 print(time.time() - start)

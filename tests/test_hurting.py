@@ -167,7 +167,7 @@ def test_every_score_is_high_where_it_should_be():
     n = len(given.train)
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(2), size=(2, n))
-    values, reasons = suspicion.suspicion(given, probabilities)
+    values, reasons = suspicion.compute_suspicion(given, probabilities)
     assert set(values) | set(reasons) == set(suspicion.SCORES)
     lengths = sum((part[1] ** 2).sum((0, 2)) for part in gradients.values())
     assert values[suspicion.NORM] == pytest.approx(lengths)
@@ -188,10 +188,12 @@ def test_cleanlab_is_used_if_it_is_installed(monkeypatch):
     given, _ = given_at_random()
     probabilities = np.full((2, len(given.train), 2), 0.5)
     monkeypatch.setattr(suspicion.importlib.util, "find_spec", lambda name: None)
-    assert suspicion.suspicion(given, probabilities)[1] == {suspicion.CLEANLAB: "not installed"}
+    assert suspicion.compute_suspicion(given, probabilities)[1] == {
+        suspicion.CLEANLAB: "not installed"
+    }
     monkeypatch.setattr(suspicion.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(suspicion, "_label_quality", lambda labels, found: found[:, 0])
-    values, reasons = suspicion.suspicion(given, probabilities)
+    values, reasons = suspicion.compute_suspicion(given, probabilities)
     assert (values[suspicion.CLEANLAB] == 0.5).all() and not reasons
 
 
@@ -216,7 +218,7 @@ def harmed_by_hand(favour):
 
 
 def test_harm_by_the_own_language_fills_the_diagonal():
-    found = harm.harm_matrix([harmed_by_hand("own")] * 2, 10, bootstrap=FEW)
+    found = harm.tabulate_harm([harmed_by_hand("own")] * 2, 10, bootstrap=FEW)
     table = found.set_index(["train_lang", "test_lang"])
     assert table.loc[("de", "de"), "share"] == 1 and table.loc[("de", "en"), "share"] == 0
     assert table.loc[("all", "all"), "share"] == 1
@@ -225,12 +227,16 @@ def test_harm_by_the_own_language_fills_the_diagonal():
     row = table.loc[("de", "de")]
     assert row["chance"] == pytest.approx(10 / 300)
     assert row[["test_samples", "items"]].tolist() == [16, 8], "draws share their items"
-    pairs = harm.own_and_other([harmed_by_hand("own")] * 2, 10, bootstrap=FEW).set_index("where")
+    pairs = harm.compare_own_and_other([harmed_by_hand("own")] * 2, 10, bootstrap=FEW).set_index(
+        "where"
+    )
     assert pairs["share"].tolist() == [1, 0, 1]
 
 
 def test_harm_by_all_languages_alike_has_no_difference():
-    pairs = harm.own_and_other([harmed_by_hand("any")], 30, bootstrap=FEW).set_index("where")
+    pairs = harm.compare_own_and_other([harmed_by_hand("any")], 30, bootstrap=FEW).set_index(
+        "where"
+    )
     assert pairs.loc[[harm.OWN, harm.OTHER], "share"].tolist() == pytest.approx([1 / 3, 1 / 3])
     assert pairs.loc["difference", ["share", "chance"]].tolist() == pytest.approx([0, 0])
 
@@ -277,25 +283,25 @@ def result(**changes):
 
 
 def test_the_sentences_say_what_the_numbers_say():
-    said = sentences.detection_lead(result())
+    said = sentences.say_detection(result())
     assert said.startswith("1 of 2 models learned the task. Of the scores, squared gradient norm")
     assert "0.80 (0.70 to 0.90)" in said and "random scores reach 0.51" in said
     assert "the rarity of the label 0.60 (0.50 to 0.70)" in said
     assert said.endswith("Negative influence (cosine): not distinguishable from chance.")
-    hurt = sentences.harm_lead(result())
+    hurt = sentences.say_harm(result())
     assert "40\u00a0% (interval 30 to 50\u00a0%) of the 20 most harmful" in hurt
     assert "chance is 10\u00a0% (50 test samples of 12 items)" in hurt
     ends = "the difference is +2.0 points (interval \u22121.0 to +5.0)."
     assert hurt.endswith(f"That is no clear difference: {ends}")
-    clear = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=0.01)))
+    clear = sentences.say_harm(result(pairs=result()["pairs"].assign(ci_low=0.01)))
     assert (
         "By this measure, a wrong label hurts its own language more than each other one: the"
         in clear
     )
-    less = sentences.harm_lead(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
+    less = sentences.say_harm(result(pairs=result()["pairs"].assign(ci_low=-0.2, ci_high=-0.1)))
     assert "hurts each other language more than its own:" in less
-    assert sentences.swapped_lead(result()) == "not possible: it is not parallel."
-    numbers = sentences.page_numbers(result())
+    assert sentences.say_swapped(result()) == "not possible: it is not parallel."
+    numbers = sentences.format_page_numbers(result())
     assert numbers["flipped_norm"] == "0.80 (0.70 to 0.90)" and numbers["wrong_norm"] == "–"
     assert (numbers["flipped_count"], numbers["flipped_cleanlab"]) == (
         "50 of 500",
@@ -305,17 +311,17 @@ def test_the_sentences_say_what_the_numbers_say():
 
 def test_models_at_chance_make_no_claim():
     never = result(at_chance={"flipped": True, "swapped": True}, not_computed={})
-    for said in (sentences.detection_lead, sentences.harm_lead, sentences.swapped_lead):
+    for said in (sentences.say_detection, sentences.say_harm, sentences.say_swapped):
         assert "at chance" in said(never) and "claim" in said(never) and "0." not in said(never)
-    assert sentences.page_numbers(never)["flipped_norm"] == "at chance"
+    assert sentences.format_page_numbers(never)["flipped_norm"] == "at chance"
 
 
 def test_what_was_not_computed_is_said(tmp_path):
     assert hurting.read("real", "xnli", tmp_path) is None
-    assert sentences.detection_lead(None) == "not computed yet."
-    assert set(sentences.page_numbers(None).values()) == {"–"}
-    assert sentences.data_note({"xnli": None}) == "Nothing has been computed yet."
-    note = sentences.data_note({"xnli": None, "marc": result()})
+    assert sentences.say_detection(None) == "not computed yet."
+    assert set(sentences.format_page_numbers(None).values()) == {"–"}
+    assert sentences.say_data({"xnli": None}) == "Nothing has been computed yet."
+    note = sentences.say_data({"xnli": None, "marc": result()})
     assert note.startswith("Synthetic: ") and "demo-reviews (study smoke)" in note
     assert "On real data this has not been computed yet." in note
 
@@ -398,14 +404,14 @@ def test_the_smoke_study_from_corruption_to_result(tmp_path, capsys, monkeypatch
     assert found["auroc"]["auroc"].between(0, 1).all()
     assert not (tmp_path / "smoke" / "pawsx" / "base").exists()
     chosen = config(runs_root=str(tmp_path), variant="flipped-10-0", test_size=2)
-    run = runs.folder(chosen)
+    run = runs.find_folder(chosen)
     train = pd.read_parquet(run / "train.parquet")
     assert train["flipped"].sum() == 10
     assert not {"flipped", "true_label"} & set(pd.read_parquet(run / "pool.parquet"))
     assert read_manifest(run)["parameters"]["flip_share"] == 0.1
     monkeypatch.setattr("xl_influence.finetune._train", lambda *_: pytest.fail("trained again"))
     again = hurting.measure(config(runs_root=str(tmp_path), test_size=2), draws=1, progress=False)
-    assert again["auroc"] == evidence.to_rows(found["auroc"], hurting.DIGITS)
+    assert again["auroc"] == evidence.make_rows(found["auroc"], hurting.DIGITS)
     assert scores.is_done(chosen)
     path, said = suspects.report(chosen)
     table = pd.read_csv(path)

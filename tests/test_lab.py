@@ -46,7 +46,7 @@ def test_the_values_in_force_stand_below_the_parameters_cell(path):
     assert "parameters" in code[0]["metadata"]["tags"]
     assert code[1]["metadata"]["jupyter"]["source_hidden"]
     assert "experiments.read(globals())" in text_of(code[1])
-    assert text_of(code[2]) == "status.parameters(config, source).style.hide()"
+    assert text_of(code[2]) == "status.list_parameters(config, source).style.hide()"
 
 
 def test_a_parameters_cell_shows_the_defaults_of_base_yaml():
@@ -83,7 +83,7 @@ def test_a_notebook_ends_with_what_this_run_found_and_an_exercise(path):
 def test_the_paper_is_quoted_for_the_languages_of_the_task_only(number, task):
     has = params.merge({"task": task})["languages"]
     absent = [name for lang, name in tasks.LANGUAGES.items() if lang not in has]
-    assert not [name for name in absent if name in summary.said(number, task)]
+    assert not [name for name in absent if name in summary.quote_paper(number, task)]
 
 
 def test_the_summary_puts_the_run_first():
@@ -96,12 +96,12 @@ def test_the_summary_puts_the_run_first():
 
 def test_verdicts_are_counted():
     claims = pd.DataFrame({"holds": ["holds", "holds", "inconclusive", ""]})
-    assert summary.verdicts(claims) == "Of 4 claims, 2 hold and 1 is inconclusive."
-    each = summary.verdicts(pd.DataFrame({"holds": [*paper.HOLDS, paper.HOLDS[-1]]}))
+    assert summary.say_verdicts(claims) == "Of 4 claims, 2 hold and 1 is inconclusive."
+    each = summary.say_verdicts(pd.DataFrame({"holds": [*paper.HOLDS, paper.HOLDS[-1]]}))
     assert each == (
         "Of 5 claims, 1 holds, 1 does not hold, 1 is inconclusive and 2 cannot be tested here."
     )
-    assert "synthetic" in summary.verdicts(pd.DataFrame({"holds": ["", ""]}))
+    assert "synthetic" in summary.say_verdicts(pd.DataFrame({"holds": ["", ""]}))
 
 
 # ------------------------------------------------------------------------- experiments
@@ -120,10 +120,10 @@ def by_hand(monkeypatch):
 def test_a_run_with_other_values_has_a_folder_of_its_own(line):
     own, _ = run_cell('study = "smoke"')
     other, source = run_cell('study = "smoke"', line)
-    assert runs.folder(own) == ROOT / "runs" / "smoke" / "xnli" / "base"
-    assert runs.folder(other).relative_to(ROOT).parts[:2] == ("runs", "other")
+    assert runs.find_folder(own) == ROOT / "runs" / "smoke" / "xnli" / "base"
+    assert runs.find_folder(other).relative_to(ROOT).parts[:2] == ("runs", "other")
     assert source["runs_root"] == "an experiment" and experiments.is_experiment(other)
-    assert runs.folder(run_cell('study = "smoke"', line)[0]) == runs.folder(other)
+    assert runs.find_folder(run_cell('study = "smoke"', line)[0]) == runs.find_folder(other)
 
 
 def test_other_languages_are_an_experiment_too():
@@ -155,7 +155,7 @@ def test_a_line_says_which_run_it_is_and_whether_it_was_computed_now(tmp_path, m
     merged = params.merge(
         {"study": "smoke", "task": "xnli", "runs_root": str(tmp_path / "other/x")}
     )
-    run = runs.folder(merged)
+    run = runs.find_folder(merged)
     (run / "scores.zarr").mkdir(parents=True)
     samples = pd.DataFrame({"uid": ["en1", "de1"]})
     samples.to_parquet(run / "test.parquet")

@@ -37,7 +37,7 @@ def test_centring_the_products_is_centring_the_gradients(by, normalize):
             test, train = whole[0][epoch], centred(whole[1][epoch], blocks[1])
             test = centred(test, blocks[0]) if side == "both" else test
             expected = expected + test @ train.T
-        found = methods.without_language(given, by, side, normalize=normalize)
+        found = methods.compute_without_language(given, by, side, normalize=normalize)
         assert np.allclose(found, expected, atol=1e-12)
 
 
@@ -47,9 +47,9 @@ def test_a_sample_alone_in_its_block_is_refused():
     given, _ = given_at_random()
     alone = methods.MethodInput(given.cube.isel(test=[0]), given.train, given.test.head(1))
     with pytest.raises(methods.NotAvailableError, match="one test sample alone"):
-        methods.without_language(alone, "language", "both")
+        methods.compute_without_language(alone, "language", "both")
     with pytest.raises(ValueError, match="side='left': allowed are language"):
-        methods.without_language(given, "language", "left")
+        methods.compute_without_language(given, "language", "left")
 
 
 def test_taking_language_out_removes_its_direction():
@@ -83,7 +83,7 @@ def test_label_share_by_hand():
     )
     test = pd.DataFrame({"uid": ["t"], "lang": "en", "item": 9, "label": [0]})
     scores = from_values([[0.9, 0.1, 0.5, -0.4]], train, test)
-    table = labels.label_share(scores, train, test, top_k=2, bootstrap=FEW)
+    table = labels.measure_label_share(scores, train, test, top_k=2, bootstrap=FEW)
     found = table[table["test_lang"] == "all"].set_index("sign")["share"]
     assert found.to_dict() == {"positive": 0.5, "negative": 0.5}  # a, c; then d, b
     assert (table["chance"] == 0.5).all()
@@ -92,7 +92,7 @@ def test_label_share_by_hand():
 def test_within_the_label_only_its_samples_are_ranked():
     given = planted_run()
     scores, samples = given.cube, (given.train, given.test)
-    each = labels.within_label(
+    each = labels.analyse_within_label(
         sharing.cross_language_by_sample, scores, *samples, top_k=5
     ).set_index(["test", "sign"])
     values = methods.compute("cosine", given)
@@ -109,7 +109,9 @@ def test_items_that_are_no_translations_stay_apart_within_a_label():
     given = planted_run()
     train, test = (frame.assign(item=frame["uid"]) for frame in (given.train, given.test))
     assert not sharing.parallel(train)
-    each = labels.within_label(sharing.cross_language_by_sample, given.cube, train, test, top_k=5)
+    each = labels.analyse_within_label(
+        sharing.cross_language_by_sample, given.cube, train, test, top_k=5
+    )
     assert each["item"].nunique() == len(given.test)
 
 
@@ -130,7 +132,7 @@ def test_leakage_by_hand():
     train = pd.DataFrame({"uid": list("abcde"), "lang": langs, "item": items, "label": 0})
     test = pd.DataFrame({"uid": ["s", "t"], "lang": "en", "item": [7, 8], "label": 0})
     scores = from_values([[0.9, 0.1, 0.5, -0.4, 0.2], [0, 0, 0, 0, 0]], train, test)
-    table = methods.leakage(scores, train, test, ks=(1, 2), bootstrap=FEW)
+    table = methods.measure_leakage(scores, train, test, ks=(1, 2), bootstrap=FEW)
     table = table.set_index(["k", "what"])
     assert (table["test_samples"] == 1).all(), "the second has no translation"
     own, wrong = "own translation", "same language, wrong item"
@@ -144,22 +146,24 @@ def test_leakage_by_hand():
 
 def test_leakage_has_every_group_and_epoch_and_is_at_chance_for_random_scores():
     given = planted_run()
-    table = methods.leakage(given.cube, given.train, given.test, bootstrap=FEW)
-    assert methods.leakage(given.cube, given.train, given.test, translated=False).empty
+    table = methods.measure_leakage(given.cube, given.train, given.test, bootstrap=FEW)
+    assert methods.measure_leakage(given.cube, given.train, given.test, translated=False).empty
     assert list(dict.fromkeys(table["group"])) == ["all parameters", "embeddings", "layer-00"]
     assert charts.plot_leakage(table).to_dict()["columns"] == table["k"].nunique() == 2
     shares = []
     for seed in range(30):
         values = np.random.default_rng(seed).normal(size=(len(given.test), len(given.train)))
         scores = from_values(values, given.train, given.test)
-        shares.append(methods.leakage(scores, given.train, given.test, ks=(5,), bootstrap=FEW))
+        shares.append(
+            methods.measure_leakage(scores, given.train, given.test, ks=(5,), bootstrap=FEW)
+        )
     mean = pd.concat(shares).groupby("what")[["share", "chance"]].mean()
     assert np.allclose(mean["share"], mean["chance"], atol=0.03)
 
 
 def test_without_translations_there_is_no_leakage_table():
     given, _ = given_at_random()
-    table = methods.leakage(given.cube, given.train, given.test)
+    table = methods.measure_leakage(given.cube, given.train, given.test)
     assert table.empty and "share" in table
 
 
@@ -168,7 +172,7 @@ def test_without_translations_there_is_no_leakage_table():
 
 def test_language_matrix_is_the_mean_influence():
     given, _ = given_at_random()
-    found = methods.language_matrix(methods.compute("cosine", given), given.train, given.test)
+    found = methods.average_by_language(methods.compute("cosine", given), given.train, given.test)
     table = sharing.mean_influence(given.cube, given.train, given.test, bootstrap=FEW)
     wide = table.pivot(index="test_lang", columns="train_lang", values="mean")
     assert np.allclose(found, wide.loc[found.index, found.columns])
@@ -197,10 +201,10 @@ def test_a_language_that_is_only_tested_is_in_no_pair():
     rng = np.random.default_rng(2)
     a = matrix(rng.normal(size=(4, 4)))
     with_row = pd.concat([a, pd.DataFrame(9.0, index=["e"], columns=a.columns)])
-    found = methods.side_by_side(with_row, {"itself": with_row})
+    found = methods.correlate_matrices(with_row, {"itself": with_row})
     assert found.loc[0, ["correlation", "cells"]].tolist() == pytest.approx([1, 12])
     one = matrix([[1.0]], "a")
-    assert methods.side_by_side(one, {"one": one})["correlation"].isna().all()
+    assert methods.correlate_matrices(one, {"one": one})["correlation"].isna().all()
 
 
 def test_p_values_of_unrelated_matrices_are_uniform():
@@ -217,7 +221,9 @@ def test_a_matrix_with_one_column_is_correlated_within_it():
     rows = dict.fromkeys("abcde", 0.9) | {"epoch": 1}
     lost = {lang: 0.9 - 0.1 * number for number, lang in enumerate("abcde")} | {"epoch": 1}
     base = {"chosen_epoch": 1, "dev_accuracy": [rows]}
-    table = methods.accuracy_lost(base, {"c": base | {"dev_accuracy": [lost]}}, list("abcde"))
+    table = methods.measure_accuracy_lost(
+        base, {"c": base | {"dev_accuracy": [lost]}}, list("abcde")
+    )
     assert table["c"].tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert table.drop(columns="c").isna().all().all()
     found = methods.correlate(a, table)
@@ -235,7 +241,7 @@ def test_nearest_first_by_hand():
     cube = from_values([[0.9, 0.1, 0.8, 0.7]], train, test)
     given = methods.MethodInput(cube, train, test)
     near = {"similarity": np.array([[0.9, 0.8, 0.2, 0.1]])}  # a and b, both English
-    table = methods.nearest_first(near, given, top_k=2, fractions=(0.5, 1), bootstrap=FEW)
+    table = methods.measure_nearest(near, given, top_k=2, fractions=(0.5, 1), bootstrap=FEW)
     found = table[table["sign"] == "positive"].set_index(["fraction", "what"])["share"]
     # the top two are a (en) and c (de); of these a is near
     assert found[(0.5, "found, own language")] == 1
@@ -252,7 +258,7 @@ def test_nearest_first_by_hand():
 def test_a_random_neighbourhood_finds_its_share():
     given = planted_run()
     near = {"random": np.random.default_rng(0).normal(size=(len(given.test), len(given.train)))}
-    table = methods.nearest_first(near, given, top_k=20, fractions=(0.2, 0.5), bootstrap=FEW)
+    table = methods.measure_nearest(near, given, top_k=20, fractions=(0.2, 0.5), bootstrap=FEW)
     blind = table[~table["what"].str.startswith("top k")]
     assert np.allclose(blind["share"], blind["chance"], atol=0.15)
     assert charts.plot_nearest(table).to_dict()["columns"] == 2

@@ -167,7 +167,7 @@ def test_self_influence_of_the_cosine_finds_nothing():
 
     given, gradients = given_at_random()
     expected = sum((part[1] ** 2).sum((0, 2)) for part in gradients.values())
-    assert np.allclose(detection.squared_lengths(given.cube), expected)
+    assert np.allclose(detection.sum_squared_lengths(given.cube), expected)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import torch
 from conftest import random_samples, tiny
 from made_up_runs import FEW, given_at_random, make_cube, make_samples, planted_run
 from scipy import sparse
+from truth import cosines
 
 from xl_influence import charts, methods, params, runs, tracin
 from xl_influence.influence import from_values, influence
@@ -20,11 +21,6 @@ from xl_influence.methods import (
     words,
 )
 from xl_influence.tracin import gradient_products
-
-
-def cosines(a, b):
-    return a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
-
 
 # ----------------------------------------------------------------- from the cube
 
@@ -66,7 +62,7 @@ def test_ranks_and_votes_of_layers_by_hand():
 
 def test_every_layer_is_a_method_and_an_unknown_one_is_refused():
     given, gradients = given_at_random()
-    assert {"layer-00", "layer-01"} < set(methods.methods_of(given))
+    assert {"layer-00", "layer-01"} < set(methods.list_methods(given))
     layer = sum(cosines(*(side[epoch] for side in gradients["layer-01"])) for epoch in (0, 1))
     assert np.allclose(methods.compute("layer-01", given), layer)
     with pytest.raises(ValueError, match=r"unknown method 'cosin'; allowed are cosine, dot"):
@@ -83,7 +79,7 @@ def test_what_is_no_method_of_its_own_is_a_sum_of_gradient_products():
         "cosine, language out",
     ]
     kinds = ["gradients", "words", "representations", "control", "gradients", "gradients"]
-    assert [methods.kind_of(name) for name in names] == kinds
+    assert [methods.find_kind(name) for name in names] == kinds
 
 
 def test_a_published_run_says_what_it_cannot_do():
@@ -201,7 +197,7 @@ def test_representations_by_hand():
 
 def test_random_weights_are_computed_once_and_belong_to_their_scores(tmp_path, monkeypatch):
     config = params.merge({"study": "smoke", "runs_root": str(tmp_path), "device": "cpu"})
-    run = runs.folder(config)
+    run = runs.find_folder(config)
     model = tiny("bert")
     for parameter in model.parameters():  # as no initialisation would draw them
         parameter.data *= 8
@@ -307,10 +303,10 @@ def test_long_gradients_come_first_by_the_dot_product_and_not_by_the_cosine():
     """
     given = make_lengths(range(1, 21))
     values, _ = methods.compute_all(given, ["cosine", "dot product"])
-    rows = methods.long_first(values, given, FEW).set_index("method")
+    rows = methods.measure_long_gradients(values, given, FEW).set_index("method")
     assert rows["share"].to_dict() == {"dot product": 0.2, "cosine": 0.0}
     assert (rows["chance"] == 0.1).all() and (rows["test_samples"] == 2).all()
-    assert methods.long_first({"cosine": values["cosine"]}, given).empty
+    assert methods.measure_long_gradients({"cosine": values["cosine"]}, given).empty
 
 
 # ---------------------------------------------------------------------- questions
@@ -318,27 +314,27 @@ def test_long_gradients_come_first_by_the_dot_product_and_not_by_the_cosine():
 
 @pytest.fixture(scope="module")
 def answered():
-    return methods.answers(methods.Runs(planted_run()), bootstrap=FEW)
+    return methods.answer_questions(methods.Runs(planted_run()), bootstrap=FEW)
 
 
 def test_answers_are_those_of_the_numbers(answered):
     given, table = planted_run(), answered
     one = table[table["question"] == 1].set_index("method")
-    assert set(one.index) == set(methods.methods_of(given))
+    assert set(one.index) == set(methods.list_methods(given))
     paper = one.loc["cosine"]
     assert paper["ci_high"] < 0.5 and paper["verdict"] == "does not hold"
     assert one.loc["random scores", "verdict"] == "inconclusive", "chance is no evidence"
     assert one.loc["BM25", "verdict"] == "cannot be tested here" and one.loc["BM25", "why_not"]
     assert (table.loc[table["question"].isin([2, 4, 5]), "why_not"] != "").all()
-    counts = methods.count_answers(table, methods.questions(True, True))
+    counts = methods.count_answers(table, methods.list_questions(True, True))
     assert len(counts) == 5
     first = counts.iloc[0]
     asked = one[(one["kind"] != "control") & ~one.index.str.startswith("layer-")]
     asked = asked[asked["why_not"] == ""]
     assert first["of"] == len(asked) - 1
     assert first["same"] == (asked["verdict"] == paper["verdict"]).sum() - 1
-    assert len(methods.same_as_paper(counts)) == 5
-    assert "This run cannot test it" in methods.same_as_paper(counts)[1]
+    assert len(methods.say_same_as_paper(counts)) == 5
+    assert "This run cannot test it" in methods.say_same_as_paper(counts)[1]
 
 
 def test_controls_are_averaged_over_the_same_draws_in_both_tables(compared, answered):
@@ -354,12 +350,12 @@ def test_controls_are_averaged_over_the_same_draws_in_both_tables(compared, answ
 @pytest.mark.parametrize(("epochs", "why"), [(1, "one checkpoint"), (2, "2 checkpoints")])
 def test_the_own_share_cannot_fall_after_the_second_epoch_if_that_is_the_last(epochs, why):
     given, _ = given_at_random(epochs=epochs)
-    table = methods.answers(methods.Runs(given), bootstrap=FEW)
+    table = methods.answer_questions(methods.Runs(given), bootstrap=FEW)
     four = table[table["question"] == 4].set_index("method")
     assert (four["verdict"] == "cannot be tested here").all() and four["value"].isna().all()
     assert why in four.loc["cosine", "why_not"] and "three or more" in four.loc["cosine", "why_not"]
-    counts = methods.count_answers(table, methods.questions(True, True))
-    assert methods.same_as_paper(counts)[3].endswith("This run cannot test it.")
+    counts = methods.count_answers(table, methods.list_questions(True, True))
+    assert methods.say_same_as_paper(counts)[3].endswith("This run cannot test it.")
 
 
 def test_each_method_is_computed_once_for_all_questions_with_the_same_result(monkeypatch):
@@ -376,14 +372,14 @@ def test_each_method_is_computed_once_for_all_questions_with_the_same_result(mon
         return compute(name, given, draw=draw)
 
     monkeypatch.setattr(five_questions, "compute", count)
-    once = methods.answers(runs, bootstrap=FEW)
+    once = methods.answer_questions(runs, bootstrap=FEW)
     done = [each for each in computed if each[0] not in ("BM25", "token overlap")]
     assert set(once.loc[once["method"] == "cosine", "why_not"]) == {""}
     available = [each for each in done if not _fails(compute, each)]
     assert len(available) == len(set(available)) > 30
     monkeypatch.setattr(five_questions.functools, "cache", lambda function: function)
     computed.clear()
-    again = methods.answers(runs, bootstrap=FEW)
+    again = methods.answer_questions(runs, bootstrap=FEW)
     assert len(computed) > 1.5 * len(done)
     pd.testing.assert_frame_equal(once, again, check_exact=True)
 

@@ -8,6 +8,7 @@ from made_up_runs import FEW, given_at_random, planted_run
 from xl_influence import methods, params, scores
 from xl_influence.methods import sentences, study
 from xl_influence.paper import HOLDS
+from xl_influence.prose import say_share
 
 SPACE = "\u00a0"
 COUNTS = {"test_samples": 10, "items": 10}
@@ -36,21 +37,21 @@ SHARES = compared(
 
 
 def test_the_range_of_methods_leaves_controls_out():
-    assert plain(sentences.methods_lead(SHARES)) == (
+    assert plain(sentences.say_methods(SHARES)) == (
         "With the paper's cosine, 50 % (interval 40 to 60 %) of the top 10 come from other "
         "languages; chance is 80 %. Across 2 methods and 1 single layer, the share lies between 30 "
         "% (layer-00) and 70 % (BM25)."
     )
-    two = plain(sentences.methods_lead(SHARES[SHARES["method"].isin(["cosine", "BM25"])]))
+    two = plain(sentences.say_methods(SHARES[SHARES["method"].isin(["cosine", "BM25"])]))
     assert two.endswith("chance is 80 %. One other method, BM25, gives 70 %.")
-    alone = sentences.methods_lead(SHARES[SHARES["method"] == "cosine"])
+    alone = sentences.say_methods(SHARES[SHARES["method"] == "cosine"])
     assert alone.endswith("No other method can be computed from this run.")
-    one = sentences.methods_lead(SHARES.assign(chance=0.0))
+    one = sentences.say_methods(SHARES.assign(chance=0.0))
     assert one == sentences.ONE_LANGUAGE
 
 
 def test_numbers_of_methods_have_a_key_each_and_a_dash_where_there_is_none():
-    found = {key: plain(text) for key, text in sentences.method_numbers(SHARES).items()}
+    found = {key: plain(text) for key, text in sentences.format_method_numbers(SHARES).items()}
     assert found["others_10_cosine"] == "50 % (40 to 60 %)"
     assert found["others_10_bm25"] == "70 %", "no interval"
     assert found["others_100_chance"] == "80 %" and found["others_100_bm25"] == "–"
@@ -69,44 +70,48 @@ def test_agreement_counts_the_answers_that_every_method_gives():
             "of_layers": [2, 2, 0, 0],
         }
     )
-    assert sentences.agreement(counts) == (
+    assert sentences.say_agreement(counts) == (
         "This run can test 3 of the paper's 4 answers, 2 of them also with up to 3 other methods "
         "and 2 single layers. On 1 of these 2, all of them give the cosine's verdict."
     )
     published = counts.assign(same=[1, 0, 0, 0], of=[1, 1, 0, 0], same_layers=0, of_layers=0)
-    assert sentences.agreement(published) == (
+    assert sentences.say_agreement(published) == (
         "This run can test 3 of the paper's 4 answers, 2 of them also with one other method, which "
         "gives the cosine's verdict on 1."
     )
     none = counts.assign(of=0, of_layers=0)
-    assert sentences.agreement(none).endswith("the paper's 4 answers, and only with the cosine.")
-    assert "none of the paper's answers" in sentences.agreement(counts[2:3])
+    assert sentences.say_agreement(none).endswith(
+        "the paper's 4 answers, and only with the cosine."
+    )
+    assert "none of the paper's answers" in sentences.say_agreement(counts[2:3])
 
 
 def test_the_label_comes_first_and_what_is_left_within_it():
     given = planted_run()
-    share = methods.label_share(given.cube, given.train, given.test, top_k=10, bootstrap=FEW)
+    share = methods.measure_label_share(
+        given.cube, given.train, given.test, top_k=10, bootstrap=FEW
+    )
     pools = methods.compare_pools(given.cube, given.train, given.test, top_k=10, bootstrap=FEW)
     rows = pools[(pools["test_lang"] == "all") & (pools["sign"] == "positive")]
     rows = rows[rows["what"] == "other languages"].set_index("pool")["share"]
-    said = plain(sentences.same_label(share, pools))
+    said = plain(sentences.say_same_label(share, pools))
     assert f"Of the helpful samples, {100 * rows['all samples']:.0f} % (interval" in said
     assert f"and {100 * rows['same label']:.0f} % (interval" in said
-    numbers = sentences.pool_numbers(pools)
-    assert numbers["cross_all"] == sentences.as_share(
+    numbers = sentences.format_pool_numbers(pools)
+    assert numbers["cross_all"] == say_share(
         pools[(pools["pool"] == "all samples") & (pools["test_lang"] == "all")].iloc[0]
     )
     assert "–" not in numbers.values() and len(numbers) == 16
-    assert set(sentences.pool_numbers(None).values()) == {"–"}
+    assert set(sentences.format_pool_numbers(None).values()) == {"–"}
     assert "(interval" in said.split("have the test sample's label")[0]
-    assert sentences.same_label(share, None).endswith("for a top k of its own.")
+    assert sentences.say_same_label(share, None).endswith("for a top k of its own.")
 
 
 def test_a_label_with_fewer_samples_than_the_top_k_is_named():
     train = pd.DataFrame({"label": [0, 0, 0, 1, 1, 2]})
-    assert methods.too_few_of_a_label(train, pd.DataFrame({"label": [0, 1]}), 2) == ""
-    assert "only 2 training samples" in methods.too_few_of_a_label(train, train[:4], 3)
-    assert "only 0 training samples" in methods.too_few_of_a_label(train[:3], train, 1)
+    assert methods.say_too_few(train, pd.DataFrame({"label": [0, 1]}), 2) == ""
+    assert "only 2 training samples" in methods.say_too_few(train, train[:4], 3)
+    assert "only 0 training samples" in methods.say_too_few(train[:3], train, 1)
 
 
 def test_language_taken_out_before_and_after():
@@ -118,25 +123,25 @@ def test_language_taken_out_before_and_after():
             ("cosine, language out, both", "own translation", 0, 0.5, np.nan, np.nan, 0.03),
         ]
     )
-    assert plain(sentences.without_language(table)) == (
+    assert plain(sentences.say_without_language(table)) == (
         "Without the languages' mean gradients, the share of other languages in the top 10 goes "
         "from 50 % (interval 40 to 60 %) to 75 % (interval 70 to 80 %); chance is 80 %. The "
         "reciprocal rank of the test sample's own translation goes from 0.25 to 0.50; chance is "
         "0.03."
     )
-    assert sentences.without_language(table.assign(chance=0.0)) == sentences.ONE_LANGUAGE
+    assert sentences.say_without_language(table.assign(chance=0.0)) == sentences.ONE_LANGUAGE
     alone = table[table["method"] == "cosine"]
-    assert "a language has a single sample" in sentences.without_language(alone)
+    assert "a language has a single sample" in sentences.say_without_language(alone)
 
 
 def nearest_table(given):
     near = {"similarity": methods.compute("cosine", given)}
-    return methods.nearest_first(near, given, top_k=5, fractions=(0.1, 1), bootstrap=FEW)
+    return methods.measure_nearest(near, given, top_k=5, fractions=(0.1, 1), bootstrap=FEW)
 
 
 def test_the_nearest_by_influence_itself_hold_all():
     given, _ = given_at_random()  # 60 training samples, of which 6 are near
-    said = plain(sentences.nearest(nearest_table(given)))
+    said = plain(sentences.say_nearest(nearest_table(given)))
     assert "by similarity, 100 % (interval 100 to 100 %) and 100 %" in said
     assert said.endswith("Chance is 10 %.")
     mine = (given.train["lang"] == "en").to_numpy()
@@ -145,7 +150,7 @@ def test_the_nearest_by_influence_itself_hold_all():
         given.train[mine].reset_index(drop=True),
         given.test.head(2),
     )
-    assert "all in the test language" in sentences.nearest(nearest_table(one))
+    assert "all in the test language" in sentences.say_nearest(nearest_table(one))
 
 
 def test_matrices_and_leakage_have_dashes_for_what_there_is_not():
@@ -158,16 +163,16 @@ def test_matrices_and_leakage_have_dashes_for_what_there_is_not():
             "permutations": [24, 0],
         }
     )
-    found = sentences.matrix_numbers(table)
+    found = sentences.format_matrix_numbers(table)
     assert found["matrix_bm25"] == "\u22120.50 (p = 0.250)"
     assert found["matrix_first_token"] == found["matrix_token_overlap"] == "–"
     given = planted_run()
-    leakage = methods.leakage(given.cube, given.train, given.test, bootstrap=FEW)
-    numbers = sentences.leakage_numbers(leakage)
+    leakage = methods.measure_leakage(given.cube, given.train, given.test, bootstrap=FEW)
+    numbers = sentences.format_leakage_numbers(leakage)
     # 8 items in en, es and fr, whose German translation is among the training samples
     assert numbers["leak_samples"] == "24"
     assert plain(numbers["leak_own_chance"]) == f"{100 / len(given.train):.1f} %"
-    assert set(sentences.leakage_numbers(leakage[:0]).values()) == {"–"}
+    assert set(sentences.format_leakage_numbers(leakage[:0]).values()) == {"–"}
 
 
 # ------------------------------------------------------------------------ runs of a study
@@ -243,12 +248,14 @@ def test_long_gradients_are_said_with_both_methods_interval_chance_and_count():
     ends = {"ci_low": [0.5, 0.05], "ci_high": [0.7, 0.2]}
     rows = {"method": ["dot product", "cosine"], "k": 10, "share": [0.6, 0.1], "chance": 0.1}
     table = pd.DataFrame(rows | ends).assign(**COUNTS)
-    assert plain(sentences.long_gradients(table)) == (
+    assert plain(sentences.say_long_gradients(table)) == (
         "Of the 10 most helpful training samples, 60 % (interval 50 to 70 %) by the dot product "
         "and 10 % (interval 5 to 20 %) by the cosine are among the 10 % with the longest "
         "gradients. Chance is 10 %; 10 test samples."
     )
     unclear = "We cannot tell whether the two differ."
-    assert sentences.long_gradients(table.assign(ci_high=[0.7, 0.6])).endswith(unclear)
-    assert sentences.long_gradients(table.assign(ci_low=np.nan, ci_high=np.nan)).endswith(unclear)
-    assert "cannot compute the dot product" in sentences.long_gradients(table.iloc[:0])
+    assert sentences.say_long_gradients(table.assign(ci_high=[0.7, 0.6])).endswith(unclear)
+    assert sentences.say_long_gradients(table.assign(ci_low=np.nan, ci_high=np.nan)).endswith(
+        unclear
+    )
+    assert "cannot compute the dot product" in sentences.say_long_gradients(table.iloc[:0])

@@ -299,7 +299,7 @@ def run_pages_about_methods(*given):
     for number in ("14", "15"):
         run_python("-m", "xl_influence.notebook", number, "study=smoke", "task=pawsx", *given)
     merged = params.merge(params.parse(["study=smoke", "task=pawsx", *given]))
-    paths = (tables.output_dir(merged) / "notebooks").glob("*.ipynb")
+    paths = (tables.find_output_dir(merged) / "notebooks").glob("*.ipynb")
     cells = [cell for path in paths for cell in nbformat.read(path, 4).cells]
     return merged, str([cell.outputs for cell in cells if cell.cell_type == "code"])
 
@@ -380,7 +380,7 @@ def test_a_kernel_that_does_not_start_is_started_again(monkeypatch, tmp_path):
 def test_pages_say_what_a_summed_cube_does_not_keep(tmp_path):
     """Notebook 06 says so before anything is computed; notebook 10 counts tokens all the same."""
     given = ["study=smoke", "task=pawsx", "keep=sum", f"runs_root={tmp_path}"]
-    run = runs.folder(params.merge(params.parse(given)))
+    run = runs.find_folder(params.merge(params.parse(given)))
     run_python("-m", "xl_influence.notebook", "06", *given)
     assert not (run / "checkpoints").exists() and not (run / "tables").exists()
     run_python("-m", "xl_influence.notebook", "10", *given)

@@ -54,8 +54,10 @@ def test_a_damaged_file_is_named(tmp_path, found):
 
 def test_nothing_is_trained_for_which_the_book_has_outcomes(tmp_path, found, monkeypatch):
     train = pd.DataFrame({"lang": ["en", "en", "de", "de"]})
-    trainer = SimpleNamespace(mark="abc", epochs=2, train=train, test=pd.DataFrame({"uid": TESTS}))
-    monkeypatch.setattr(outcomes.params, "root", lambda: tmp_path)
+    trainer = SimpleNamespace(
+        fingerprint="abc", epochs=2, train=train, test=pd.DataFrame({"uid": TESTS})
+    )
+    monkeypatch.setattr(outcomes.params, "find_root", lambda: tmp_path)
     config = {"study": "demo-subsets", "task": "marc"}
     path = outcomes.find_path(**config)
     path.parent.mkdir(parents=True)

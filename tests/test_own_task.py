@@ -108,8 +108,10 @@ def test_the_names_of_columns_change_the_fingerprint_only_if_given(tmp_path):
     rows = [row | {"text": row["text_a"]} for row in make_rows()]
     folder = write(tmp_path / "mine", rows)
     plain, named = merged(folder), merged(folder, text_a="text")
-    assert fingerprints.finetuned(plain) != fingerprints.finetuned(named)
-    assert fingerprints.finetuned(plain) == fingerprints.finetuned(plain | {"data_name": "x"})
+    assert fingerprints.hash_finetuning(plain) != fingerprints.hash_finetuning(named)
+    assert fingerprints.hash_finetuning(plain) == fingerprints.hash_finetuning(
+        plain | {"data_name": "x"}
+    )
 
 
 # ------------------------------------------------------------------ one file for each language
@@ -164,7 +166,7 @@ def test_rows_of_several_files_are_named_by_their_own_file(tmp_path):
     (folder / "en" / "dev.tsv").write_text("text_a\tlabel\titem\nx\tmiddling\t1\n")
     (folder / "en" / "validation.tsv").unlink()
     given = merged(folder, files="{lang}/{split}.tsv")
-    found = own_task.left_out(given, parallel=True)
+    found = own_task.list_left_out(given, parallel=True)
     place, line, *_, reason, missing = found[found["lang"] == "pt"].iloc[0]
     assert (place, line) == ("pt/train.tsv", 4)
     assert (reason, missing) == ("item not in every language", "en")
@@ -231,7 +233,7 @@ def test_languages_are_those_of_the_training_data(tmp_path):
     names = [f"without-{lang}" for lang in given["languages"]] + ["plus-50-pt-BR"]
     for name in names:
         assert params.with_variant(given, name)["variant"] == name
-    assert runs.folder(given).parts[-3:] == ("smoke", "own-mine", "base")
+    assert runs.find_folder(given).parts[-3:] == ("smoke", "own-mine", "base")
 
 
 @pytest.mark.parametrize(
@@ -324,7 +326,7 @@ def test_one_language_needs_no_column(tmp_path):
     given = merged(write(tmp_path / "mine", rows), languages=["no"])
     samples = data.load(given)
     assert set(samples["test"]["lang"]) == {"no"} and not tasks.find(given).parallel
-    names = workflow.notebooks(*params.merge_with_source(given))
+    names = workflow.list_notebooks(*params.merge_with_source(given))
     assert not set(workflow.TRAINED_AGAIN) & set(names) and "09-the-paper-and-this-run" in names
     with pytest.raises(params.ParameterError, match="compares models of different languages"):
         workflow.check(*params.merge_with_source(given), ["07-zero-shot"])
@@ -357,13 +359,13 @@ def test_numbers_are_classes_in_their_order(tmp_path):
 def test_shares_of_classes_with_a_class_that_a_language_lacks():
     counts = {"en": {"0": 1, "2": 3}, "pt": {"1": 2, "2": 2}}
     manifest = {"class_counts": {"train": counts, "validation": counts, "test": counts}}
-    table = status.class_counts(manifest, ["a", "b", "c"])
+    table = status.count_classes(manifest, ["a", "b", "c"])
     assert table[table["samples"] == "training"][["class", "en", "pt"]].to_numpy().tolist() == [
         ["a", "1 (25 %)", "0 (0 %)"],
         ["b", "0 (0 %)", "2 (50 %)"],
         ["c", "3 (75 %)", "2 (50 %)"],
     ]
-    shares = status.sample_counts(manifest, ["a", "b", "c"])
+    shares = status.count_samples(manifest, ["a", "b", "c"])
     assert shares.loc["en", "training samples: c"] == "75%"
 
 
@@ -581,14 +583,14 @@ def test_rows_that_are_left_out_are_listed(tmp_path):
     rows = [*make_rows(), {"text_a": "x", "label": "bad", "lang": "en", "item": 9}]
     rows.append({"text_a": "x", "label": "bad", "lang": "fr", "item": 1})
     given = merged(write(tmp_path / "mine", rows), languages=["en", "pt"])
-    found = own_task.left_out(given, parallel=True)
+    found = own_task.list_left_out(given, parallel=True)
     assert found[found["file"] == "test.csv"].drop(columns="file").to_numpy().tolist() == [
         [11, "fr", "1", "language not in the study", ""],
         [10, "en", "9", "item not in every language", "pt"],
     ]
     counted = own_task.count_left_out(found)
     assert len(counted) == 6 and set(counted["rows"]) == {1} and "10" in set(counted["lines"])
-    assert status.rows_left_out(given).equals(found)
+    assert status.list_left_out(given).equals(found)
 
 
 def test_a_split_without_common_items_is_named(tmp_path):
@@ -634,8 +636,8 @@ def test_section_6_has_the_languages_and_columns_that_are_given(tmp_path):
 
 def test_other_tasks_are_compared_where_they_allow_what_is_given():
     whole = params.merge_with_source({"study": "smoke", "languages": ["en", "ru"]})
-    assert list(params.of_other_tasks(*whole)) == ["xnli"]
-    assert list(params.of_other_tasks(*params.merge_with_source({}))) == list(tasks.TASKS)
+    assert list(params.find_other_tasks(*whole)) == ["xnli"]
+    assert list(params.find_other_tasks(*params.merge_with_source({}))) == list(tasks.TASKS)
 
 
 # ------------------------------------------------------------------ paths and words
@@ -646,12 +648,12 @@ def test_data_sets_do_not_share_a_folder(tmp_path):
     from xl_influence.manifest import write_manifest
 
     first, second = (write(tmp_path / name) for name in ("one", "two words"))
-    places = {str(runs.folder(merged(folder))) for folder in (first, second)}
+    places = {str(runs.find_folder(merged(folder))) for folder in (first, second)}
     assert len(places) == 2 and any("own-two-words" in place for place in places)
     (tmp_path / "x").mkdir()
     third = write(tmp_path / "x" / "one")
     root = {"runs_root": str(tmp_path / "runs")}
-    run = runs.folder(merged(first, **root))
+    run = runs.find_folder(merged(first, **root))
     run.mkdir(parents=True)
     write_manifest(run, parameters=merged(first, **root))
     with pytest.raises(runs.RunError, match=r"another data set, .*one\..*data_name"):
@@ -664,7 +666,7 @@ def test_data_sets_do_not_share_a_folder(tmp_path):
             whole = params.merge_with_source(small | other | {"variant": variant})
             with pytest.raises(params.ParameterError, match=r"base holds results of another data"):
                 workflow.check(*whole, [])
-    assert runs.folder(merged(third, data_name="three", **root)).parent.name == "own-three"
+    assert runs.find_folder(merged(third, data_name="three", **root)).parent.name == "own-three"
 
 
 def test_paths_are_those_of_where_one_is(tmp_path, monkeypatch):

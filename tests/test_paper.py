@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from xl_influence import paper, quantities
-from xl_influence.claim_estimates import Estimate, Run
+from xl_influence.claim_estimates import Estimate, RunTables
 from xl_influence.sharing import Bootstrap
 from xl_influence.tasks import TASKS
 
@@ -43,11 +43,11 @@ NAN = np.nan
 )
 def test_verdicts(value, low, high, expect, said, chance, holds):
     estimate = Estimate(value, low, high, chance)
-    assert paper.verdict(estimate, expect, said) == holds
+    assert paper.judge(estimate, expect, said) == holds
 
 
 def test_every_claim_is_complete():
-    claims = paper.reported()["claims"]
+    claims = paper.read_paper()["claims"]
     assert len({claim["id"] for claim in claims}) == len(claims)
     for claim in claims:
         assert set(claim["tasks"]) <= set(TASKS) and claim["quantity"] in quantities.QUANTITIES, (
@@ -58,14 +58,14 @@ def test_every_claim_is_complete():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_without_tables_nothing_can_be_tested(task):
-    claims = paper.claims(task, {})
+    claims = paper.compare_claims(task, {})
     assert list(claims.columns) == paper.COLUMNS and len(claims)
     assert (claims["holds"] == "cannot be tested here").all()
 
 
 def languages(task, share_of, sign):
     """Composition rows: the share of each training language for each test language."""
-    langs = list(paper.reported()["tables"]["mean_influence"][task])
+    langs = list(paper.read_paper()["tables"]["mean_influence"][task])
     return [
         {
             "test_lang": a,
@@ -114,7 +114,7 @@ def tables():
         for a in ("de", "en", "es", "fr", "ko")
     ]
     shares = languages("pawsx", positive, "positive") + languages("pawsx", negative, "negative")
-    said = paper.reported()["tables"]
+    said = paper.read_paper()["tables"]
     means = [
         {"test_lang": a, "train_lang": b, "mean": v}
         for a, part in said["mean_influence"]["pawsx"].items()
@@ -186,7 +186,7 @@ def tables():
 
 
 def test_a_run_like_the_papers_holds(tables):
-    claims = paper.claims("pawsx", tables).set_index("claim")
+    claims = paper.compare_claims("pawsx", tables).set_index("claim")
     apart = ["korean-gives", "still-sharing", "other-languages", "complementary"]
     assert set(claims["holds"].drop(apart)) == {"holds"}, claims["holds"].drop(apart).to_dict()
     value, holds = claims.loc["korean-gives", ["value", "holds"]]
@@ -207,7 +207,7 @@ def test_a_run_unlike_the_papers_does_not(tables):
     shares = tables["composition_by_sample"]
     flipped = shares.assign(train_lang=shares["train_lang"].replace({"ko": "en", "en": "ko"}))
     other = tables["reinforcement_by_sample"].assign(share=[0.9, 0.88] * 60)
-    claims = paper.claims(
+    claims = paper.compare_claims(
         "pawsx", tables | {"composition_by_sample": flipped, "reinforcement_by_sample": other}
     )
     claims = claims.set_index("claim")["holds"]
@@ -218,7 +218,7 @@ def test_a_run_unlike_the_papers_does_not(tables):
 def test_without_an_interval_there_is_no_verdict(tables):
     five = tables["composition_by_sample"].query("item < 5")
     few = tables["zero_shot"].assign(ci_low=NAN, ci_high=NAN)
-    claims = paper.claims(
+    claims = paper.compare_claims(
         "pawsx", tables | {"zero_shot": few, "composition_by_sample": five}
     ).set_index("claim")
     for name in ("zero-shot-korean", "own-language-first", "korean-gives", "korean-apart"):
@@ -227,7 +227,9 @@ def test_without_an_interval_there_is_no_verdict(tables):
         ), name
     whole = {name: table for name, table in tables.items() if not name.endswith("by_sample")}
     shares = languages("pawsx", lambda a, b, _: 0.4 if a == b else 0.15, "positive")
-    claims = paper.claims("pawsx", whole | {"composition": pd.DataFrame(shares)}).set_index("claim")
+    claims = paper.compare_claims("pawsx", whole | {"composition": pd.DataFrame(shares)}).set_index(
+        "claim"
+    )
     assert claims.loc["own-language-first", ["value", "holds"]].tolist() == [1, "inconclusive"]
 
 
@@ -237,7 +239,7 @@ def test_a_count_that_depends_on_the_items_drawn_is_inconclusive(tables):
     shares.loc[mine & (shares["train_lang"] == "de"), "share"] = [0.1, 0.5] * 6  # mean 0.3
     shares.loc[mine & (shares["train_lang"] == "fr"), "share"] = 0.29
     row = (
-        paper.claims("pawsx", tables | {"composition_by_sample": shares})
+        paper.compare_claims("pawsx", tables | {"composition_by_sample": shares})
         .set_index("claim")
         .loc["own-language-first"]
     )
@@ -246,7 +248,7 @@ def test_a_count_that_depends_on_the_items_drawn_is_inconclusive(tables):
 
 def test_languages_at_chance_enter_no_claim(tables):
     tables["manifest"]["dev_accuracy"][0]["ko"] = 0.59  # four points above 55 %
-    claims = paper.claims("pawsx", tables).set_index("claim")
+    claims = paper.compare_claims("pawsx", tables).set_index("claim")
     assert set(claims["left_out"]) == {"ko"}
     for name in ("korean-apart", "korean-gives", "korean-harms", "zero-shot-korean"):
         assert claims.loc[name, "holds"] == "cannot be tested here", name
@@ -264,7 +266,7 @@ def test_a_variant_at_chance_in_its_language_enters_no_claim_about_it(tables):
     weak = tables["manifest"] | {
         "dev_accuracy": [tables["manifest"]["dev_accuracy"][0] | {"es": 0.5}]
     }
-    claims = paper.claims(
+    claims = paper.compare_claims(
         "pawsx", tables | {"manifests": {"without-es": weak, "plus-100-es": weak}}
     ).set_index("claim")
     assert claims.loc["zero-shot-spanish", "holds"] == "cannot be tested here"
@@ -276,10 +278,10 @@ def test_a_variant_at_chance_in_its_language_enters_no_claim_about_it(tables):
 
 
 def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
-    real = paper.claims("pawsx", tables)
-    demo = paper.claims("pawsx", {"manifest": tables["manifest"]}, judged=False)
+    real = paper.compare_claims("pawsx", tables)
+    demo = paper.compare_claims("pawsx", {"manifest": tables["manifest"]}, judged=False)
     assert set(demo["holds"]) == {""}
-    board = paper.scoreboard({"real": real, "demo": demo}, "pawsx")
+    board = paper.make_scoreboard({"real": real, "demo": demo}, "pawsx")
     assert list(board.columns[:4]) == ["section", "statement", "unit", "paper_value"] and len(
         board
     ) == len(real)
@@ -288,7 +290,7 @@ def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
         and board["real_value"].tolist() == real["value"].tolist()
     )
     assert board["demo_value"].notna().tolist() == [name == "accuracy" for name in real["claim"]]
-    alone = paper.scoreboard({"demo": real}, "pawsx")
+    alone = paper.make_scoreboard({"demo": real}, "pawsx")
     assert set(alone["verdict"]) == {"cannot be tested here"} and alone["demo_value"].notna().all()
 
 
@@ -312,13 +314,13 @@ def test_one_study_is_judged_and_the_demo_is_beside_it(tables):
 def test_a_sentence_says_what_was_found_and_what_follows(changes, ends):
     numbers = {"value": 0.1, "ci_low": 0.05, "ci_high": 0.15, "chance": NAN, "of": NAN}
     row = {"claim": "a-b", "statement": "It is so.", **numbers, "unit": "points", "holds": "holds"}
-    assert paper.sentences(pd.DataFrame([row | changes])) == {"claim_a_b": f"It is so. {ends}"}
+    assert paper.say_claims(pd.DataFrame([row | changes])) == {"claim_a_b": f"It is so. {ends}"}
 
 
 def test_every_claim_has_a_sentence():
     for task in TASKS:
-        claims = paper.claims(task, {})
-        found = paper.sentences(claims)
+        claims = paper.compare_claims(task, {})
+        found = paper.say_claims(claims)
         assert len(found) == len(claims)
         assert all(text.endswith("cannot test the claim.") for text in found.values())
 
@@ -329,20 +331,22 @@ def test_wilson_interval_of_the_accuracy():
         "dev_accuracy": [{"epoch": 1, "accuracy": 0.5}],
         "rows": {"validation": 100},
     }
-    reached = quantities.dev_accuracy(Run({"manifest": manifest}))
+    reached = quantities.dev_accuracy(RunTables({"manifest": manifest}))
     half = 1.959964 * np.sqrt(0.25 / 100 + 1.959964**2 / (4 * 100**2)) / (1 + 1.959964**2 / 100)
     assert (reached.low, reached.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-    wider = quantities.dev_accuracy(Run({"manifest": manifest}, Bootstrap(confidence_level=0.99)))
+    wider = quantities.dev_accuracy(
+        RunTables({"manifest": manifest}, Bootstrap(confidence_level=0.99))
+    )
     assert wider.low < reached.low and wider.high > reached.high
 
 
 def test_the_change_over_epochs_is_paired(tables):
-    change = paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
+    change = paper.estimate_own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 2)
     assert change[:3] == pytest.approx((-0.05, -0.05, -0.05))  # the same for every item
     whole = languages("pawsx", lambda a, b, epoch: 0.4 - 0.1 * epoch, "positive")
-    change = paper.own_change({"composition": pd.DataFrame(whole)}, 1)
+    change = paper.estimate_own_change({"composition": pd.DataFrame(whole)}, 1)
     assert change.value == pytest.approx(-0.2) and np.isnan(change.low)
-    assert paper.own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 3) is None
+    assert paper.estimate_own_change({"epochs_by_sample": tables["epochs_by_sample"]}, 3) is None
 
 
 def test_a_difference_of_independent_estimates():
@@ -366,18 +370,18 @@ def test_reviews_are_compared_with_the_other_tasks(tables):
         )
         for task in ("xnli", "pawsx")
     }
-    beyond = quantities.own_beyond_other_tasks(Run(tables | others), sign="positive")
+    beyond = quantities.own_beyond_other_tasks(RunTables(tables | others), sign="positive")
     half = np.sqrt(0.01**2 / 2 + 0.01**2)  # of the mean of two, and of one
     assert (beyond.value, beyond.low, beyond.high) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
-    assert quantities.own_beyond_other_tasks(Run(tables), sign="positive") is None
+    assert quantities.own_beyond_other_tasks(RunTables(tables), sign="positive") is None
 
 
 def test_tables_side_by_side(tables):
-    means = paper.side_by_side("pawsx", tables["mean_influence"], "mean_influence")
+    means = paper.compare_table("pawsx", tables["mean_influence"], "mean_influence")
     assert (means["paper"] == means["this_run"]).all() and len(means) == 25
-    assert paper.agreement(means)["agreement"].tolist() == pytest.approx([1] * 5)
-    assert len(paper.side_by_side("pawsx", tables["reinforcement"], "reinforcement")) == 10
-    assert paper.side_by_side("marc", None, "reinforcement") is None
+    assert paper.correlate_means(means)["agreement"].tolist() == pytest.approx([1] * 5)
+    assert len(paper.compare_table("pawsx", tables["reinforcement"], "reinforcement")) == 10
+    assert paper.compare_table("marc", None, "reinforcement") is None
 
 
 def test_items_count_once_when_a_language_at_chance_is_left_out():
@@ -395,7 +399,7 @@ def test_items_count_once_when_a_language_at_chance_is_left_out():
     }
 
     def change(table):
-        run = Run({"manifest": manifest, "removal": table})
+        run = RunTables({"manifest": manifest, "removal": table})
         return quantities.removal_change(run, "positive")
 
     apart = change(removed)

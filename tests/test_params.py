@@ -212,7 +212,7 @@ def test_a_notebooks_parameters_are_what_its_parameters_cells_assign():
     given = {"task": "marc", "study": "smoke", "train_size": 30}
     assert merged == params.merge(given)
     assert source.names == ("task", "top_k", "study", "train_size")
-    assert params.given_values(merged, source) == {"study": "smoke", "train_size": 30}
+    assert params.select_given(merged, source) == {"study": "smoke", "train_size": 30}
 
 
 def test_a_corrected_parameters_cell_counts_when_it_runs_again():

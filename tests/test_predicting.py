@@ -140,7 +140,7 @@ def test_changes_belong_to_their_test_samples(model, monkeypatch):
     inputs = {"train": [{"row": row} for row in range(16)], "test": [{}] * 4}
     values = np.tile(np.arange(16.0), (4, 1))  # the last sample of a language is the most helpful
     choice = tail_patch.choose(values, train, test, k=1)
-    each = tail_patch.changes_by_sample(model, choice, inputs, test, rate=1, progress=False)
+    each = tail_patch.measure_changes(model, choice, inputs, test, rate=1, progress=False)
     top = each[each["samples"] == tail_patch.TOP]
     assert top.groupby("train_lang")["change"].unique().map(list).to_dict() == {
         "en": [7],
@@ -192,7 +192,7 @@ class FakeTrainer:
     def __init__(self, test):
         self.test, self.params = test, {"seed": 3}
 
-    def probabilities(self, seed, removed):
+    def measure_probabilities(self, seed, removed):
         assert seed == 3
         found = {uid: [0.1, 0.1, 0.1] for uid in self.test["uid"]}
         for row, (uid, gold) in enumerate(zip(self.test["uid"], self.test["label"], strict=True)):
@@ -210,7 +210,7 @@ def removals():
         "dot product": np.tile(np.arange(16.0), (4, 1)),
     }
     given = SimpleNamespace(train=train, test=test)
-    return brittleness.plan(values, given, ks=[1, 2], samples=4), test
+    return brittleness.plan_removals(values, given, ks=[1, 2], samples=4), test
 
 
 def test_the_most_helpful_samples_are_removed_and_as_many_at_random(removals):
@@ -255,7 +255,7 @@ def test_the_smallest_k_is_the_first_that_flips():
 def test_removals_must_leave_samples_and_find_test_samples(ks, samples):
     given = SimpleNamespace(train=frame(8), test=frame(2, split="test"))
     with pytest.raises(ValueError, match="ks from 1 to 15 and at most 4 samples"):
-        brittleness.plan({"cosine": np.zeros((4, 16))}, given, ks=ks, samples=samples)
+        brittleness.plan_removals({"cosine": np.zeros((4, 16))}, given, ks=ks, samples=samples)
 
 
 # ------------------------------------------------------------ command lines and files
@@ -366,7 +366,7 @@ def test_a_file_is_read_as_it_was_written_and_says_where_it_comes_from(written, 
     about = found.about
     assert [about[key] for key in ("trainings", "trained", "minutes")] == [360, 2, 1.5]
     config = params.merge({"study": "smoke", "task": "pawsx"})
-    assert about["run"]["finetuning"] == fingerprints.finetuned(config)
+    assert about["run"]["finetuning"] == fingerprints.hash_finetuning(config)
     assert about["model"] == {"accuracy": 0.8, "majority": 0.55, "at_chance": False}
     assert about["samples"] == {"train": 5, "test": 5}
     assert about["environment"]["packages"]["torch"] and about["environment"]["processor"]
@@ -411,7 +411,7 @@ def test_the_files_of_the_book_belong_to_its_runs():
         part, task = named[path]
         found = evidence.read(part, task)
         config = params.merge({"study": evidence.STUDY, "task": task})
-        assert found.about["run"]["finetuning"] == fingerprints.finetuned(config), path
+        assert found.about["run"]["finetuning"] == fingerprints.hash_finetuning(config), path
         assert sentences.say(part, found) and retraining_tables.write_table(part, found)
 
 
@@ -436,11 +436,11 @@ COSINE = "The paper's cosine has 0.10 (−0.05 to 0.20); luck gives it −0.13 t
 
 
 def test_the_lead_names_the_best_method_with_interval_ceiling_and_luck():
-    assert plain(sentences.lds_lead(BETTER, evidence.BY_LANGUAGE)) == (
+    assert plain(sentences.say_lds(BETTER, evidence.BY_LANGUAGE)) == (
         "For subsets that lack a part of one language, 1 of 2 methods predicts retraining better "
         f"than luck. {HIGHEST} −0.04 to 0.15 (p = 0.012). {COSINE}"
     )
-    low = sentences.lds_lead(BETTER.assign(null_high=0.05, p_best=0.0004), evidence.HALVES)
+    low = sentences.say_lds(BETTER.assign(null_high=0.05, p_best=0.0004), evidence.HALVES)
     assert "2 of 2 methods predict retraining" in low and "−0.04 to 0.15 (p < 0.001)." in low
 
 
@@ -453,14 +453,14 @@ def test_the_lead_also_gives_the_number_of_ek_fac():
 
 def test_the_lead_says_so_if_no_method_is_better_than_luck():
     best_by_luck = BETTER.assign(best_high=0.21, p_best=0.03)
-    assert plain(sentences.lds_lead(best_by_luck, evidence.HALVES)) == (
+    assert plain(sentences.say_lds(best_by_luck, evidence.HALVES)) == (
         "For random halves, no method clearly predicts retraining: 1 of 2 has a higher LDS than "
         "luck gives it, but none a higher one than luck gives the best of 2. "
         f"{HIGHEST} −0.04 to 0.21 (p = 0.030). {COSINE}"
     )
-    both = sentences.lds_lead(best_by_luck.assign(null_high=0.05), evidence.HALVES)
+    both = sentences.say_lds(best_by_luck.assign(null_high=0.05), evidence.HALVES)
     assert "2 of 2 have a higher LDS than luck gives them, but none" in both
-    none = sentences.lds_lead(best_by_luck.assign(null_high=0.2), evidence.HALVES)
+    none = sentences.say_lds(best_by_luck.assign(null_high=0.2), evidence.HALVES)
     assert none.startswith(
         "For random halves, none of 2 methods predicts retraining better than luck. The highest"
     )
@@ -468,13 +468,13 @@ def test_the_lead_says_so_if_no_method_is_better_than_luck():
 
 def test_the_lead_shows_a_range_where_items_are_too_few_for_an_interval():
     rows = [["cosine", 0.2, np.nan, np.nan], ["random scores", 0.0, np.nan, np.nan]]
-    assert plain(sentences.lds_lead(both_kinds(rows), evidence.HALVES)) == (
+    assert plain(sentences.say_lds(both_kinds(rows), evidence.HALVES)) == (
         "For random halves, 1 of 1 method predicts retraining better than luck. The highest LDS is "
         "0.20 (0.10 to 0.30), by cosine, 40 % of the ceiling of 0.50; luck gives the best of 1 "
         "method −0.04 to 0.15 (p = 0.012). 5 items are too few for an interval, so brackets show "
         "their range."
     )
-    no_ceiling = sentences.lds_lead(both_kinds(rows, ceiling=0), evidence.HALVES)
+    no_ceiling = sentences.say_lds(both_kinds(rows, ceiling=0), evidence.HALVES)
     assert "the ceiling is 0, since the seeds do not agree at all" in no_ceiling
 
 
@@ -496,16 +496,16 @@ def change_table(low):
 
 
 def test_the_lead_of_the_tail_patch_compares_with_random_samples_of_the_label():
-    text = sentences.tail_lead(change_table(0.001), k=10)
+    text = sentences.say_tail_patch(change_table(0.001), k=10)
     assert text == (
         "One step on the 10 most helpful samples changes the log-odds of the right class by "
         "+0.030 (+0.001 to +0.050) with samples in the test language and +0.020 (+0.001 to +0.050) "
         "with samples in another language. In another language, this is +0.010 (+0.001 to +0.050) "
         "more than 10 random samples of the same label give (25 test samples of 25 items)."
     )
-    unsure = sentences.tail_lead(change_table(-0.01), k=10)
+    unsure = sentences.say_tail_patch(change_table(-0.01), k=10)
     assert unsure.endswith("The interval of this difference includes 0.")
-    few = sentences.tail_lead(change_table(np.nan), k=10)
+    few = sentences.say_tail_patch(change_table(np.nan), k=10)
     assert (
         few.endswith("too few for an interval, so brackets show their range.")
         and "(−0.500 to +0.500)" in few
@@ -527,12 +527,12 @@ def flipped_table():
 
 
 def test_the_lead_of_brittleness_has_the_largest_k_and_the_control():
-    assert plain(sentences.flipped_lead(flipped_table(), 500)) == (
+    assert plain(sentences.say_flipped(flipped_table(), 500)) == (
         "Without 60 of 500 training samples, the prediction flips for 40 % (30 to 50 %) if they "
         "are the most helpful by the cosine, and for 20 % (10 to 30 %) if they are chosen at "
         "random (25 test samples of 25 items)."
     )
-    few = sentences.flipped_lead(flipped_table().assign(ci_low=np.nan, items=5), 500)
+    few = sentences.say_flipped(flipped_table().assign(ci_low=np.nan, items=5), 500)
     assert "40 % (0 to 100 %)" in plain(few) and "too few for an interval" in few
 
 
@@ -550,9 +550,9 @@ def test_samples_for_brittleness_come_from_the_languages_in_turn_and_from_differ
 
 
 def test_a_ceiling_that_noise_reaches_is_said_to_show_nothing():
-    low = sentences.lds_lead(BETTER.assign(ceiling=0.14), sentences.HALVES)
+    low = sentences.say_lds(BETTER.assign(ceiling=0.14), sentences.HALVES)
     assert "Noise alone gives a ceiling of 0.17, so this shows next to nothing." in plain(low)
-    assert "Noise alone" not in sentences.lds_lead(BETTER, sentences.HALVES)
+    assert "Noise alone" not in sentences.say_lds(BETTER, sentences.HALVES)
 
 
 def test_a_model_at_chance_allows_no_lead(results):

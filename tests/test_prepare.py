@@ -245,7 +245,7 @@ def assert_same_inputs(given, from_folder):
     for split, frame in inputs_of_data.samples.items():
         bare = frame.drop(columns=["text_a", "text_b"])
         pd.testing.assert_frame_equal(bare, inputs_of_folder.samples[split])
-    assert fingerprints.finetuned(given) == fingerprints.finetuned(from_folder)
+    assert fingerprints.hash_finetuning(given) == fingerprints.hash_finetuning(from_folder)
     return inputs_of_data
 
 
@@ -289,11 +289,11 @@ def test_the_files_of_a_task_of_ones_own_are_no_longer_needed(tmp_path):
     folder = prepare.prepare(given, tmp_path / "prepared")
     from_folder = given | {"prepared": str(folder)}
     assert_same_inputs(given, from_folder)
-    fingerprint = fingerprints.finetuned(given)
+    fingerprint = fingerprints.hash_finetuning(given)
     shutil.rmtree(tmp_path / "files")
     without_files = from_folder | {"data_root": ""}
     assert inputs.load(without_files).class_names == ("contradiction", "entailment", "neutral")
-    assert fingerprints.finetuned(without_files) == fingerprint
+    assert fingerprints.hash_finetuning(without_files) == fingerprint
 
 
 def without_network():
@@ -462,9 +462,9 @@ def test_the_estimate_counts_what_the_scale_says(tmp_path, monkeypatch):
     rates = estimate.Rates()
     samples, tokens = 5 * given["train_size"], estimate.TOKENS["pawsx"]
     operations = 6 * weights * samples * tokens  # of the training samples in one epoch
-    training = estimate.training_seconds(given | {"dev_size": 0}, rates)
+    training = estimate.estimate_training(given | {"dev_size": 0}, rates)
     assert training == pytest.approx(operations / (estimate.TRAINING * rate))
-    assert estimate.pass_seconds(given, rates) > operations / (estimate.INFLUENCE * rate)
+    assert estimate.estimate_pass(given, rates) > operations / (estimate.INFLUENCE * rate)
     said = estimate.announce([given, params.with_variant(given, "without-ko")], [given])
     assert f"real/pawsx: 2 trainings of {given['epochs']} epochs, about" in said
     assert f"{2 * given['epochs']} influence passes" in said

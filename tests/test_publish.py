@@ -82,7 +82,7 @@ def test_the_same_tables_at_the_printed_digits(computed, published, task):
 
 def test_no_text_in_any_file(smoke, published):
     for task in ("xnli", "marc"):
-        run, source = runs.folder(given(published, task)), runs.folder(given(smoke, task))
+        run, source = runs.find_folder(given(published, task)), runs.find_folder(given(smoke, task))
         known = [pd.read_parquet(source / f"{name}.parquet") for name in ("train", "test")]
         known = pd.concat(known)
         words = {text for column in ("text_a", "text_b") for text in known[column].dropna()}
@@ -107,7 +107,7 @@ def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
         run_python("-m", "xl_influence.notebook", name, *given_here)
     samples = [runs.read_samples(given(computed, "marc"), split) for split in ("train", "test")]
     known = {text for frame in samples for text in frame["text_a"]}
-    folder = runs.folder(merged)
+    folder = runs.find_folder(merged)
     written = [*folder.glob("notebooks/*.ipynb"), folder / "explorer.json"]
     assert len(written) == 4
     for path in written:
@@ -117,10 +117,10 @@ def test_no_text_in_its_pages_or_in_the_explorer(computed, published):
 
 
 def test_the_influence_has_six_digits_and_is_by_checkpoint(computed, published):
-    stored = xr.open_zarr(runs.folder(given(published)) / "influence.zarr", consolidated=False)[
-        "influence"
-    ]
-    cube = scores.read_cube(runs.folder(given(computed)))
+    stored = xr.open_zarr(
+        runs.find_folder(given(published)) / "influence.zarr", consolidated=False
+    )["influence"]
+    cube = scores.read_cube(runs.find_folder(given(computed)))
     assert stored.dims == ("checkpoint", "test", "train") and stored.encoding["dtype"] == np.int32
     assert stored.sizes["checkpoint"] == cube.sizes["checkpoint"]
     exact = cube["dot"].sum("group") / np.sqrt(
@@ -128,12 +128,12 @@ def test_the_influence_has_six_digits_and_is_by_checkpoint(computed, published):
     )
     assert float(abs(exact - stored.astype(float)).max()) < 2e-6
     assert list(stored["train"].values) == list(
-        pd.read_parquet(runs.folder(given(computed)) / "train.parquet")["uid"]
+        pd.read_parquet(runs.find_folder(given(computed)) / "train.parquet")["uid"]
     )
 
 
 def test_a_variant_keeps_the_test_samples_of_its_language(published):
-    run = runs.folder(given(published, variant="without-es"))
+    run = runs.find_folder(given(published, variant="without-es"))
     assert set(pd.read_parquet(run / "test.parquet")["lang"]) == {"es"}
     stored = xr.open_zarr(run / "influence.zarr", consolidated=False)["influence"]
     assert stored.dims == ("test", "train")
@@ -171,7 +171,7 @@ def test_reading_changes_nothing_that_is_published(published):
 
 def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
     merged = given(published)
-    manifest, bare = read_manifest(runs.folder(merged)), runs.read_samples(merged, "train")
+    manifest, bare = read_manifest(runs.find_folder(merged)), runs.read_samples(merged, "train")
     found = texts.insert(bare, texts.redraw(merged, manifest)["train"])
     assert list(found["text_a"]) == list(runs.read_samples(given(smoke), "train")["text_a"])
     with pytest.raises(runs.RunError, match="fingerprint"):
@@ -179,11 +179,11 @@ def test_texts_come_back_with_the_data_and_only_with_the_same(smoke, published):
 
 
 def test_the_manifest_names_no_folder_of_the_machine(published, smoke):
-    manifest = read_manifest(runs.folder(given(published)))
+    manifest = read_manifest(runs.find_folder(given(published)))
     assert manifest["parameters"]["runs_root"] == "runs"
     assert manifest["parameters"]["data_root"] == ""
     assert str(smoke) not in json.dumps(manifest)
-    assert manifest["class_counts"] == data.class_counts(data.load(given(smoke)))
+    assert manifest["class_counts"] == data.count_classes(data.load(given(smoke)))
 
 
 def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
@@ -207,7 +207,7 @@ def test_a_task_that_was_not_published_gets_pages_that_say_so(published):
 def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(
     computed, published, tmp_path
 ):
-    run = runs.folder(given(computed))
+    run = runs.find_folder(given(computed))
     shutil.copytree(
         computed / "smoke" / "xnli" / "base", tmp_path / "runs" / "smoke" / "xnli" / "base"
     )
@@ -222,7 +222,7 @@ def test_a_run_from_a_prepared_folder_is_described_where_the_data_are(
     assert "official" not in pd.read_parquet(folder / "train.parquet")
     publish.describe(given(computed), tmp_path / "results")
     for name in ("train", "test"):
-        whole = pd.read_parquet(runs.folder(given(published)) / f"{name}.parquet")
+        whole = pd.read_parquet(runs.find_folder(given(published)) / f"{name}.parquet")
         pd.testing.assert_frame_equal(
             pd.read_parquet(folder / f"{name}.parquet")[list(whole)], whole
         )

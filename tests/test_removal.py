@@ -15,7 +15,7 @@ def test_plan_removes_the_top_and_matches_its_controls():
         [TRAIN.assign(uid=TRAIN["uid"] + str(i)) for i in range(5)], ignore_index=True
     )
     values = np.random.default_rng(0).normal(size=(1, 2, 20)) / 10
-    found = retraining.plan(
+    found = retraining.plan_removals(
         cube(values, train, TEST), train, TEST, ks=[3, 6], samples=2, seeds=[0, 1]
     )
     assert len(found) == 2 * 2 * 2 * 2 * 4
@@ -42,7 +42,9 @@ def test_removing_all_is_refused():
     with pytest.raises(
         retraining.RemovalError, match=r"removal_ks=\[4\]: allowed are 1 to 3; there are 4"
     ):
-        retraining.plan(cube(VALUES, TRAIN, TEST), TRAIN, TEST, ks=[4], samples=1, seeds=[0])
+        retraining.plan_removals(
+            cube(VALUES, TRAIN, TEST), TRAIN, TEST, ks=[4], samples=1, seeds=[0]
+        )
 
 
 def table(changes):
@@ -70,19 +72,21 @@ def test_changes_by_hand():
     found = table(
         {("positive", "top", 5): [-0.3, -0.5] * 3, ("positive", "random", 5): [0.1, -0.1] * 3}
     )
-    change = removal.change(found, bootstrap=sharing.Bootstrap(200)).set_index("strategy")
+    change = removal.measure_change(found, bootstrap=sharing.Bootstrap(200)).set_index("strategy")
     assert change.loc["top", "change"] == pytest.approx(-0.4)
     assert -0.5 < change.loc["top", "ci_low"] < -0.4 < change.loc["top", "ci_high"] < -0.3
     assert change.loc["top", "test_samples"] == 6
-    controls = removal.against_controls(found, bootstrap=sharing.Bootstrap(200))
+    controls = removal.compare_with_controls(found, bootstrap=sharing.Bootstrap(200))
     assert controls[["strategy", "difference", "beyond"]].to_numpy().tolist() == [
         ["random", pytest.approx(-0.4), True]
     ]
-    assert removal.against_controls(found.assign(sign="negative"))["beyond"].tolist() == [False]
+    assert removal.compare_with_controls(found.assign(sign="negative"))["beyond"].tolist() == [
+        False
+    ]
     two = found[
         found["test_uid"].isin(["en0", "en1"])
     ]  # whose interval excludes zero as well, and says nothing
-    assert removal.against_controls(two)["beyond"].tolist() == [False]
+    assert removal.compare_with_controls(two)["beyond"].tolist() == [False]
 
 
 def test_where_the_curve_levels_off():
@@ -93,7 +97,7 @@ def test_where_the_curve_levels_off():
         {("positive", "top", k): values for k, values in curve.items()}
         | {("negative", "top", 50): -noise}
     )
-    assert removal.levels_off(found, bootstrap=sharing.Bootstrap(500)) == {
+    assert removal.find_level(found, bootstrap=sharing.Bootstrap(500)) == {
         "positive": 100,
         "negative": None,
     }
@@ -105,8 +109,9 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
         {"study": "smoke", "task": "marc", "runs_root": str(tmp_path), "epochs": 1}
     )
     scores.make(merged, progress=False)
-    _, train, test, manifest = scores.read(merged)
-    again = retraining.Retrainer(merged, train, test, manifest["chosen_epoch"])
+    run = scores.read(merged)
+    test = run.test
+    again = retraining.Retrainer(merged, run.train, test, run.manifest["chosen_epoch"])
     assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )
@@ -118,7 +123,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
         retraining.STRATEGIES
     )
     assert (found["item"] == found["test_uid"]).all()  # reviews have no translations
-    kept = sorted((runs.folder(merged) / "retrainings").glob("*.json"))
+    kept = sorted((runs.find_folder(merged) / "retrainings").glob("*.json"))
     assert (
         len(kept) == 7
     )  # one test sample: of two signs the top, labels and languages; the random draw is shared

@@ -23,18 +23,20 @@ def measured(tmp_path):
 
 
 def test_time_adds_up_and_memory_does_not(measured):
-    table = scale.by_notebook(measured).set_index(["notebook", "n_train"])
+    table = scale.sum_by_notebook(measured).set_index(["notebook", "n_train"])
     assert table.loc[("04", 200), "seconds"] == 600
     assert table.loc[("04", 200), "peak_gb"] == pytest.approx(0.7)
-    grown = scale.growth(measured).set_index("step")
+    grown = scale.compute_growth(measured).set_index("step")
     assert grown.loc["04 scripts", "times_seconds"] == 2
     assert grown.loc["04 scripts", "times_gb"] == pytest.approx(0.7 / 0.6)
-    assert charts.plot_scale(scale.by_notebook(measured)).to_dict()["columns"] == 2  # time, memory
+    assert (
+        charts.plot_scale(scale.sum_by_notebook(measured)).to_dict()["columns"] == 2
+    )  # time, memory
 
 
 def test_the_analyses_of_a_large_study_grow_with_its_pairs(measured):
     large = scale.Large(n_train=2000, n_test=100, epochs=4, keep="groups")
-    table = scale.plan(large, measurements.read_results(device="cuda"), measured)
+    table = scale.plan_study(large, measurements.read_results(device="cuda"), measured)
     table = table.set_index("step")
     # 600 s for 200 × 50 × 2; here 2000 × 100 × 4: 40 times as many
     analyses = table.loc["analyses, notebooks 02 to 10"]
@@ -48,7 +50,7 @@ def test_influence_takes_the_measured_seconds_at_the_papers_scale(measured):
     machine, rows = card = measurements.read_results(device="cuda")
     large = scale.Large(n_train=10_000, n_test=125, epochs=1, devices=1)
     assert scale.count_tiles(large, machine["memory_gb"] * GB) == 1
-    table = scale.plan(large, card, measured).set_index("step")
+    table = scale.plan_study(large, card, measured).set_index("step")
     found = table.loc["influence, checkpoints: 1", "hours"] * 3600
     paper = rows[(rows["what"] == large.way) & (rows["n_train"] == 10_000)]
     extra = 384 * 125 / 10_000 / (384 + 250)  # the test gradients, which were measured too
@@ -56,7 +58,7 @@ def test_influence_takes_the_measured_seconds_at_the_papers_scale(measured):
 
 
 def test_a_million_samples_take_hours_on_eight_gpus(measured):
-    table = scale.plan(scale.Large(), measurements.read_results(device="cuda"), measured)
+    table = scale.plan_study(scale.Large(), measurements.read_results(device="cuda"), measured)
     hours = table.set_index("step").loc["influence, checkpoints: 3", "hours"]
     assert 0.5 < hours < 24
     disk = table.set_index("step").loc["score cube, keep=checkpoints", "disk_gb"]
@@ -91,7 +93,7 @@ def test_what_was_measured_is_linear():
     table = scale.read()
     assert set(table["n_train"]) == {20_000, 50_000, 100_000, 200_000}
     assert table["peak_gb"].max() < 3
-    grown = scale.growth(table)
+    grown = scale.compute_growth(table)
     assert grown["times_gb"].max() < 10
     long = grown[grown["seconds"] >= 1]  # what is shorter is mostly start
     assert len(long) >= 15 and long["times_seconds"].max() < 15

@@ -93,14 +93,14 @@ def test_leads_on_seeds():
         "test_samples": 125,
         "items": 25,
     }
-    lead = comparison_leads.against_seeds(pd.DataFrame([row])).replace(SPACE, " ")
+    lead = comparison_leads.say_against_seeds(pd.DataFrame([row])).replace(SPACE, " ")
     assert "17.6 % help again if the test language is left out, and 19.9 % if nothing" in lead
     assert "−2.3 points (interval −4.2 to −0.3, 125 test samples of 25 items)" in lead
     assert lead.endswith("another seed alone accounts for 97 % of the change.")
-    unclear = comparison_leads.against_seeds(pd.DataFrame([row | {"ci_high": 0.01}]))
+    unclear = comparison_leads.say_against_seeds(pd.DataFrame([row | {"ci_high": 0.01}]))
     assert unclear.endswith("We cannot tell the two apart.")
     row |= {"ci_low": np.nan, "ci_high": np.nan}
-    few = comparison_leads.against_seeds(pd.DataFrame([row]))
+    few = comparison_leads.say_against_seeds(pd.DataFrame([row]))
     assert "too few items for an interval" in few and few.endswith("We cannot tell the two apart.")
 
 
@@ -109,7 +109,7 @@ def test_seeds_across_tasks():
         [{"test_lang": "all", "sign": "positive", "k": 100, "lowest": 0.75, "highest": 0.76}]
     )
     shared = pd.DataFrame([{"test_lang": "all", "sign": "positive", "share": 0.17, "chance": 0.01}])
-    lead = comparison_leads.seeds_across_tasks(
+    lead = comparison_leads.say_seeds_across_tasks(
         {"XNLI": (by_k, shared), "MARC": (by_k, shared.assign(share=0.21))}, 100
     )
     assert lead.replace(SPACE, " ") == (

@@ -15,7 +15,9 @@ def finish(folder, rate, accuracies):
         for epoch, each in enumerate(accuracies, 1)
     ]
     best = max(range(len(accuracies)), key=accuracies.__getitem__) + 1
-    write_manifest(runs.folder(merged), parameters=merged, dev_accuracy=rows, chosen_epoch=best)
+    write_manifest(
+        runs.find_folder(merged), parameters=merged, dev_accuracy=rows, chosen_epoch=best
+    )
     return merged
 
 

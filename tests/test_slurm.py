@@ -89,7 +89,7 @@ def whole(tmp_path_factory):
     subprocess.run(
         [*command, *pairs], cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    return scores.read_cube(runs.folder(of(LONG, folder)))
+    return scores.read_cube(runs.find_folder(of(LONG, folder)))
 
 
 def test_the_study_on_slurm_has_the_same_bits_as_here(cluster, smoke, tmp_path):
@@ -100,9 +100,9 @@ def test_the_study_on_slurm_has_the_same_bits_as_here(cluster, smoke, tmp_path):
     spent, jobs = time.time() - began, cluster.jobs("COMPLETED")
     print(f"smoke/marc on Slurm: {len(jobs)} jobs in {spent:.0f} s")
     for variant in ("base", "without-es", "plus-100-es"):
-        here, there = (runs.folder(of(given, folder, variant)) for folder in (smoke, tmp_path))
+        here, there = (runs.find_folder(of(given, folder, variant)) for folder in (smoke, tmp_path))
         xr.testing.assert_identical(scores.read_cube(there), scores.read_cube(here))
-    here, there = (runs.folder(of(given, folder)) for folder in (smoke, tmp_path))
+    here, there = (runs.find_folder(of(given, folder)) for folder in (smoke, tmp_path))
     names = sorted(path.name for path in (here / "tables").glob("*.parquet"))
     assert len(names) > 10
     for name in names:
@@ -122,8 +122,8 @@ def shards(run):
 @contextlib.contextmanager
 def computing(cluster, folder, **options):
     """Snakemake while it computes the cube of `LONG`, as soon as two shards are written."""
-    given, run = of(LONG, folder), runs.folder(of(LONG, folder))
-    target = str(steps.done_file(given, "influence"))
+    given, run = of(LONG, folder), runs.find_folder(of(LONG, folder))
+    target = str(steps.find_done_file(given, "influence"))
     process = start(cluster, folder, LONG, target, **options)
     try:
         wait_for(lambda: shards(run) >= 2 or process.poll() is not None, "shard", 300)
@@ -136,7 +136,7 @@ def computing(cluster, folder, **options):
 
 
 def assert_same(folder, whole):
-    run = runs.folder(of(LONG, folder))
+    run = runs.find_folder(of(LONG, folder))
     xr.testing.assert_identical(scores.read_cube(run), whole)
     assert not list(run.glob(".[!.]*")), "work folders remain"
 
@@ -156,7 +156,7 @@ def test_a_lost_node_is_waited_for(cluster, whole, tmp_path, jobs):
         cluster.stop("slurmd", signal.SIGKILL)
         if jobs == "die too":
             cluster.kill_jobs()
-            assert shards(runs.folder(of(LONG, tmp_path))) < 60, "all was done before"
+            assert shards(runs.find_folder(of(LONG, tmp_path))) < 60, "all was done before"
         lost = lambda: cluster.call("sinfo", "-h", "-o", "%T").startswith("down")  # noqa: E731
         wait_for(lost, "lost node", 120)
         cluster.start("slurmd")

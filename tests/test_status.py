@@ -23,7 +23,7 @@ def test_steps_and_versions(tmp_path):
     )
     write_manifest(one, scores_cost=cost, scores_environment=environment | {"python": "3.12.0"})
     write_manifest(two, finetune_cost=cost, finetune_environment=environment | {"git_commit": None})
-    table = status.steps([one, two, none])
+    table = status.list_steps([one, two, none])
     assert list(table["variant"]) == ["base", "base", "without-es"]
     assert (
         list(table["step"]) == ["fine-tuning", "influence", "fine-tuning"]
@@ -31,7 +31,7 @@ def test_steps_and_versions(tmp_path):
     )
     assert list(table["finished"]) == ["2026-01-02 03:04", "not recorded", "not recorded"]
     assert list(table["commit"]) == ["a" * 7, "a" * 7, ""]
-    assert status.versions([one, two, none]).to_dict() == {
+    assert status.list_versions([one, two, none]).to_dict() == {
         "Python": "3.11.7, 3.12.0",
         "torch": "2.13.0",
     }
@@ -39,7 +39,7 @@ def test_steps_and_versions(tmp_path):
 
 def test_parameters_are_those_that_the_cells_set():
     merged, source = params.from_notebook({"In": ["# Parameters\nstudy = 'smoke'\ntop_k = None"]})
-    table = status.parameters(merged, source)
+    table = status.list_parameters(merged, source)
     assert table.to_dict("split")["data"] == [
         ["study", "smoke", "given"],
         ["top_k", "10", "studies/smoke.yaml"],
@@ -54,7 +54,7 @@ def test_counts_tell_what_was_left_out_and_cut():
         "parameters": {"max_length": 48},
         "inputs_cut_to_max_length": {"train": 2, "validation": 1, "test": 9},
     }
-    plain = status.sample_counts(manifest, ("no", "yes"))
+    plain = status.count_samples(manifest, ("no", "yes"))
     assert plain.loc["en"].tolist() == [4, "25%", 4, "25%"]
     assert status.describe_samples(manifest) == (
         "3 of the 16 training and development samples are longer than 48 tokens and are cut."
@@ -65,7 +65,7 @@ def test_counts_tell_what_was_left_out_and_cut():
         "untranslated": {"train": left, "validation": none},
         "unknown_tokens": {"en": 0.0, "ko": 0.251},
     }
-    table = status.sample_counts(manifest, ("no", "yes"))
+    table = status.count_samples(manifest, ("no", "yes"))
     assert list(table)[4:] == ["untranslated: train", "unknown tokens"]
     assert table.loc["ko"].tolist()[4:] == [3, "25.1%"]
     assert "in all languages: 3 of train. 3 of the 16" in status.describe_samples(manifest)

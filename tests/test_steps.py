@@ -117,7 +117,7 @@ def test_parts_cover_a_cube_exactly_once_and_range_by_range(tmp_path, parts):
             own.append(shard)
         assert len(own) in (10 // parts, -(-10 // parts))
         found += own
-    assert found == cube.shards()
+    assert found == cube.list_shards()
     cube.gather()
 
 
@@ -141,14 +141,14 @@ def test_the_memory_that_a_job_was_granted(tmp_path, groups, files, expected):
         path = tmp_path / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n")
-    assert layout.granted_bytes(tmp_path) == expected
+    assert layout.read_granted_bytes(tmp_path) == expected
 
 
 # ----------------------------------------------------------------------------- left-over jobs
 
 
 def test_jobs_that_a_killed_snakemake_left_are_cancelled_and_no_others(monkeypatch, tmp_path):
-    here, log = params.root(), tmp_path / "cancelled"
+    here, log = params.find_root(), tmp_path / "cancelled"
     listed = [
         f"1|{here}|xl-influence_0f3a",
         f"2|{here}|somebody-else",

@@ -26,7 +26,7 @@ def test_another_top_k_goes_elsewhere_and_the_first_table_stays(merged):
     tables.write(other, shares=FRAME.assign(share=0.0))
     assert tables.read(merged, "shares")["share"].iloc[0] == 0.5
     assert tables.read(other, "shares")["share"].iloc[0] == 0.0
-    assert tables.output_dir(other).parent == runs.folder(merged) / "other"
+    assert tables.find_output_dir(other).parent == runs.find_folder(merged) / "other"
 
 
 def test_a_table_of_other_training_is_refused_with_both_values(merged):
@@ -38,7 +38,7 @@ def test_a_table_of_other_training_is_refused_with_both_values(merged):
 
 
 def test_a_table_that_says_nothing_of_its_parameters_is_refused(merged):
-    folder = tables.output_dir(merged) / "tables"
+    folder = tables.find_output_dir(merged) / "tables"
     folder.mkdir(parents=True)
     FRAME.to_parquet(folder / "shares.parquet")
     with pytest.raises(tables.TableError, match="does not say which"):
@@ -47,7 +47,7 @@ def test_a_table_that_says_nothing_of_its_parameters_is_refused(merged):
 
 def test_an_equal_table_is_not_written_again(merged):
     tables.write(merged, shares=FRAME)
-    path = tables.output_dir(merged) / "tables" / "shares.parquet"
+    path = tables.find_output_dir(merged) / "tables" / "shares.parquet"
     before = path.stat().st_ino
     tables.write(merged, shares=FRAME)
     assert path.stat().st_ino == before
@@ -57,7 +57,7 @@ def test_an_equal_table_is_not_written_again(merged):
 
 def test_a_damaged_table_is_written_again(merged):
     tables.write(merged, shares=FRAME)
-    path = tables.output_dir(merged) / "tables" / "shares.parquet"
+    path = tables.find_output_dir(merged) / "tables" / "shares.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(tables.TableError, match="run the notebook that writes it again"):
         tables.read(merged, "shares")

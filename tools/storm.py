@@ -62,10 +62,10 @@ def do_book(merged: dict[str, Any], folder: Path) -> None:
     """Gather the pages of one task; its notebooks stand in for executed ones."""
     pages.TASKS = {TASK: TASKS[TASK]}  # type: ignore[misc]
     pages.ONCE = ()  # type: ignore[misc]
-    place = runs.folder(merged) / "notebooks"
-    shutil.copytree(params.root() / "notebooks", place, dirs_exist_ok=True)
+    place = runs.find_folder(merged) / "notebooks"
+    shutil.copytree(params.find_root() / "notebooks", place, dirs_exist_ok=True)
     empty = json.dumps({"index": {}, "parts": {}})
-    (runs.folder(merged) / "explorer.json").write_text(empty)
+    (runs.find_folder(merged) / "explorer.json").write_text(empty)
     pages.gather(STUDY, str(folder), folder / "pages", STUDY, str(folder))
 
 
@@ -94,7 +94,7 @@ STEPS = {
 
 def make_root(folder: Path) -> Path:
     """Make a copy of the project in which the study exists; only `params` is really copied."""
-    project = params.root()
+    project = params.find_root()
     for path in project.iterdir():
         if path.name != "params" and not path.name.startswith("."):
             (folder / path.name).symlink_to(path)
@@ -128,7 +128,7 @@ def start(step: Step, folder: Path) -> int:
 
 def find_run(folder: Path) -> Path:
     """The folder of the run among all runs."""
-    return runs.folder(params.merge(GIVEN | {"runs_root": str(folder)}))
+    return runs.find_folder(params.merge(GIVEN | {"runs_root": str(folder)}))
 
 
 def find_units(step: Step, folder: Path) -> dict[str, int]:

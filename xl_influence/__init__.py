@@ -44,7 +44,7 @@ inputs     what fine-tuning takes, from the data or from a prepared folder
 dropout    dropout and attention for fine-tuning on a CPU
 trainer    Hugging Face's Trainer as the study uses it
 finetune   fine-tuning (section 4.1)
-blocks     a score cube in blocks, for cubes that exceed the memory
+slabs      a score cube in slabs, for cubes that exceed the memory
 influence  from dot products and norms to influence (equation 2)
 tracin     influence by TracIn (section 4.2)
 cube_contents  what a score cube keeps, and how much disk that takes

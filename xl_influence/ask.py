@@ -2,7 +2,7 @@
 
 Exact influence of all training samples takes minutes to hours. For a single text we take the
 training samples whose gradients over the head are most alike or most opposed to the text's (module
-`head`), and compute the exact influence of these candidates alone. `candidate_recall` measures how
+`head`), and compute the exact influence of these candidates alone. `measure_recall` measures how
 many of the most influential training samples are among the candidates.
 """
 
@@ -31,7 +31,7 @@ from .tracin import gradient_products
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-RECALL_K = 10  # training samples of each sign that `candidate_recall` looks for
+RECALL_K = 10  # training samples of each sign that `measure_recall` looks for
 UID = "your text"
 
 
@@ -81,7 +81,7 @@ def check_run(config: Influence) -> Path:
     HeadError
         Its checkpoints are gone.
     """
-    run = runs.folder(config)
+    run = runs.find_folder(config)
     command = f"`make study STUDY={config['study']} TASK={config['task']}`"
     if runs.is_published(run):
         raise AskError(
@@ -167,7 +167,7 @@ def _compute_influence(
     progress: bool,
 ) -> np.ndarray:
     """Exact influence of some training samples, (rows,): equation 2, over all checkpoints."""
-    inputs = runs.read_inputs(runs.folder(config), "train")
+    inputs = runs.read_inputs(runs.find_folder(config), "train")
     candidates = inputs.iloc[rows].to_dict("records")
     given = runs.select_keys(config, ("max_tokens", "precision", "storage"))
     with tqdm(desc="exact influence", unit="sample", disable=not progress) as bar:
@@ -178,7 +178,7 @@ def _compute_influence(
     return influence(xr.concat(products, "checkpoint")).to_numpy()[0]
 
 
-def most_influential(found: Answer, n: int) -> pd.DataFrame:
+def find_most_influential(found: Answer, n: int) -> pd.DataFrame:
     """Return the question and its most influential training samples, for `charts.show_samples`.
 
     Parameters
@@ -199,7 +199,7 @@ def most_influential(found: Answer, n: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def by_language(found: Answer, config: Analysis) -> pd.DataFrame:
+def count_languages(found: Answer, config: Analysis) -> pd.DataFrame:
     """Count the languages of the `top_k` most influential training samples.
 
     Parameters
@@ -217,7 +217,7 @@ def by_language(found: Answer, config: Analysis) -> pd.DataFrame:
         NaN because one text has no interval, `test_samples` and `items`, both 1.
     """
     train = runs.read_samples(config, "train")["lang"].value_counts(normalize=True)
-    rows = most_influential(found, config["top_k"])
+    rows = find_most_influential(found, config["top_k"])
     counted = {sign: part["lang"].value_counts() for sign, part in rows.groupby("sign")}
     table = pd.DataFrame(
         [
@@ -262,9 +262,7 @@ def describe(found: Answer, config: FineTuning) -> str:
     return text
 
 
-def candidate_recall(
-    config: Analysis, counts: Sequence[int], progress: bool = True
-) -> pd.DataFrame:
+def measure_recall(config: Analysis, counts: Sequence[int], progress: bool = True) -> pd.DataFrame:
     """Measure how many of the most influential training samples are among the candidates.
 
     For each test sample of the run, the score cube has the exact influence of all training samples.
@@ -286,15 +284,15 @@ def candidate_recall(
         `ci_high`, `chance` (candidates drawn at random), `test_samples`, `items`.
     """
     run, device = check_run(config), pick_device(config["device"])
-    cube, _, test, _ = scores.read(config)
-    inputs = runs.read_inputs(run, "test", test["uid"]).to_dict("records")
+    scored = scores.read(config)
+    inputs = runs.read_inputs(run, "test", scored.test["uid"]).to_dict("records")
     models = (head.load_model(folder, device) for folder in head.find_checkpoints(run))
     of_test = [head.compute(model, inputs) for model in models]
     of_train = head.read(config, device, progress)
     cheap = _rank(head.compare(of_test, of_train))  # (test, train)
     states = _rank(head.compare_states(of_test, of_train))  # (test, train)
     n, parts = cheap.shape[1], []
-    tops = top.most_influential(cube, min(RECALL_K, n))
+    tops = top.most_influential(scored.cube, min(RECALL_K, n))
     for count in [count for count in counts if count <= n]:
         chosen = {
             "gradients of the head": _is_candidate(cheap, count),
@@ -303,7 +301,8 @@ def candidate_recall(
         for (score, inside), sign in itertools.product(chosen.items(), sharing.SIGNS):
             share = np.take_along_axis(inside, tops[sign].rows, 1).mean(1)  # (test,)
             keys = {"score": score, "candidates": count, "sign": sign}
-            parts.append(samples_of(test).assign(**keys, share=share, chance=count / n))
+            samples = samples_of(scored.test)
+            parts.append(samples.assign(**keys, share=share, chance=count / n))
     return sharing.summary(
         pd.concat(parts), ["score", "candidates", "sign"], sharing.Bootstrap.of(config)
     )

@@ -37,7 +37,7 @@ SHOWN = 8  # how many lines we show of the log of a run that failed
 
 @dataclass
 class Settings:
-    """The settings that all runs of a batch share."""
+    """The settings that all runs share."""
 
     given: dict[str, Any]  # parameters given, task and variant aside
     workers: int = 1  # runs at a time
@@ -155,7 +155,7 @@ def _find_base(task: str, test_from: str) -> str | None:
 
 def _run(params: Influence, settings: Settings) -> Outcome:
     """Compute a run in its own process, and publish it if `publish_to` is set."""
-    start, folder = time.time(), runs.folder(params)
+    start, folder = time.time(), runs.find_folder(params)
     steps: list[tuple[str, dict[str, Any]]] = []
     if not scores.is_done(params):
         steps += [("finetune", {}), ("scores", {})]
@@ -197,7 +197,7 @@ def _make_environment(workers: int) -> dict[str, str]:
 
 def _describe(params: Run, outcome: Outcome) -> str:
     """Say how a run ended."""
-    folder = runs.folder(params)
+    folder = runs.find_folder(params)
     if outcome.status:
         log = folder / "log.txt"
         text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
@@ -231,7 +231,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read_command_line(arguments: Sequence[str]) -> tuple[Settings, dict[str, Parameters]]:
-    """Return the settings of the batch and the parameters of its runs, by name."""
+    """Return the settings of the command and the parameters of its runs, by name."""
     given = parse(arguments)
     names, publish_to = given.pop("runs", None), given.pop("publish", None)
     workers, passes = (_pop_number(given, key) for key in ("workers", "passes"))

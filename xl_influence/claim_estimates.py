@@ -72,7 +72,7 @@ def mean_of_independent(estimates: list[Estimate]) -> Estimate:
 
 
 @dataclass
-class Run:
+class RunTables:
     """The tables of a run, in the form that `quantities` reads.
 
     Parameters
@@ -97,12 +97,12 @@ class Run:
         manifest = self.tables.get("manifests", {}).get(variant)
         return bool(manifest) and lang in languages_at_chance(manifest)
 
-    def of_task(self, task: str) -> Run:
+    def of_task(self, task: str) -> RunTables:
         """Return the run of another task, from the tables named `<task>/…`."""
         start = f"{task}/"
         names = [name for name in self.tables if name.startswith(start)]
         tables = {name.removeprefix(start): self.tables[name] for name in names}
-        return Run(tables, self.bootstrap)
+        return RunTables(tables, self.bootstrap)
 
     def find_rows(self, name: str, **where: Any) -> pd.DataFrame | None:
         """Find the rows of the table `name` with the values in `where`.

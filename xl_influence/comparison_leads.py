@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from .leads import for_each_k, helpful_rows, listed, share_with_range
+from .leads import say_for_each_k, select_helpful
 from .manifest import AT_CHANCE
-from .prose import interval, percent, points
+from .prose import interval, join_phrases, percent, points, say_share
 from .tasks import name_language
 
 FEW_LANGUAGES = 2  # for more, ranges instead of a sentence each
 
 
-def zero_shot(table: pd.DataFrame, at_chance: Collection[str] = ()) -> str:
+def say_zero_shot(table: pd.DataFrame, at_chance: Collection[str] = ()) -> str:
     """Say what replaces a language that was left out: a sentence per language, or for all.
 
     Parameters
@@ -72,7 +72,7 @@ def _name_those_at_chance(rows: pd.DataFrame) -> str:
     """Name the languages whose share's interval covers chance, if there are any."""
     same = (rows["ci_low"] <= rows["chance"]) & (rows["chance"] <= rows["ci_high"])
     names = [name_language(lang) for lang in rows.loc[same, "language"]]
-    return f"; in {listed(names)}, the share is not distinguishable from it" if names else ""
+    return f"; in {join_phrases(names)}, the share is not distinguishable from it" if names else ""
 
 
 def _lowest_to_highest(values: pd.Series) -> str:
@@ -104,7 +104,7 @@ def _chance_note(row: pd.Series) -> str:
     return ""
 
 
-def against_seeds(table: pd.DataFrame) -> str:
+def say_against_seeds(table: pd.DataFrame) -> str:
     """Say whether leaving a language out changes more than another seed does.
 
     Parameters
@@ -135,7 +135,7 @@ def against_seeds(table: pd.DataFrame) -> str:
     return f"{text} We cannot tell the two apart."
 
 
-def other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
+def say_other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
     """Say how far the shares depend on the seed, and how many influential samples stay the same.
 
     Parameters
@@ -147,38 +147,40 @@ def other_seeds(by_k: pd.DataFrame, shared: pd.DataFrame, top_k: int) -> str:
     top_k : int
         The study's k.
     """
-    rows = helpful_rows(by_k)
-    found = for_each_k(rows, top_k, lambda row: interval(row["lowest"], row["highest"]))
+    rows = select_helpful(by_k)
+    found = say_for_each_k(rows, top_k, lambda row: interval(row["lowest"], row["highest"]))
     same = shared[shared["test_lang"] == "all"].set_index("sign")
     helpful, harmful = same.loc["positive"], same.loc["negative"]
     return (
         f"In {rows['seeds'].iloc[0]} models that differ in their seed only, other languages "
         f"account for {found} (lowest to highest). But the samples differ: "
-        f"{share_with_range(helpful)} of the {top_k} most helpful and {share_with_range(harmful)} "
+        f"{say_share(helpful)} of the {top_k} most helpful and {say_share(harmful)} "
         f"of the {top_k} most harmful are the same with another seed. "
         f"Chance is {percent(helpful['chance'])}."
     )
 
 
-def seeds_across_tasks(by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], top_k: int) -> str:
+def say_seeds_across_tasks(
+    by_task: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], top_k: int
+) -> str:
     """Say for all tasks what another seed changes: the share of other languages, and the samples.
 
     Parameters
     ----------
     by_task : mapping
-        A task's title → its two tables, as `other_seeds` takes them.
+        A task's title → its two tables, as `say_other_seeds` takes them.
     top_k : int
         The study's k.
     """
     shares, same = [], []
     for title, (by_k, shared) in by_task.items():
-        row = helpful_rows(by_k).loc[top_k]
+        row = select_helpful(by_k).loc[top_k]
         shares.append(f"{interval(row['lowest'], row['highest'])} ({title})")
         found = shared[(shared["test_lang"] == "all") & (shared["sign"] == "positive")].iloc[0]
         same.append(f"{percent(found['share'])} ({title})")
     return (
         f"In models that differ in their seed only, the share of other languages in the top "
-        f"{top_k} is {listed(shares)}, lowest to highest. Of the {top_k} most helpful samples "
-        f"themselves, {listed(same)} are the same with another seed; chance is "
+        f"{top_k} is {join_phrases(shares)}, lowest to highest. Of the {top_k} most helpful "
+        f"samples themselves, {join_phrases(same)} are the same with another seed; chance is "
         f"{percent(found['chance'])}."
     )

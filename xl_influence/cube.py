@@ -24,9 +24,9 @@ import xarray as xr
 import zarr
 
 from . import cube_contents, locks, runs
-from .blocks import PROGRAM_ERRORS
 from .cube_contents import DIMS
-from .influence import ALL, sample_coords
+from .influence import ALL, make_coords
+from .slabs import PROGRAM_ERRORS
 
 WAIT = 0.2  # seconds between looks at what other processes do
 REPORT_AFTER = 60.0  # seconds after which we report the process that we are waiting for
@@ -121,7 +121,7 @@ class Cube:
         epochs : sequence of int
             The coordinate `checkpoint`.
         test, train : sequence of dict
-            The samples, see `influence.sample_coords`.
+            The samples, see `influence.make_coords`.
         test_tile, train_tile : int
             See `engine.layout.Layout`.
         shard_size : int
@@ -148,7 +148,7 @@ class Cube:
             "checkpoint": list(epochs),
             "group": np.array(groups, dtype=object),
         }
-        coords |= sample_coords(test, "test") | sample_coords(train, "train")
+        coords |= make_coords(test, "test") | make_coords(train, "train")
         shard = {"checkpoint": 1, "test": test_tile, "train": min(shard_size, sizes["train"])}
         chunks = sizes | shard
         encoding = {name: {"chunks": [chunks[dim] for dim in dims]} for name, dims in DIMS.items()}
@@ -162,7 +162,7 @@ class Cube:
             path.write_text(json.dumps(sizes | tiles | {"keep": keep}))
         return Cube(work)
 
-    def shards(self) -> list[Shard]:
+    def list_shards(self) -> list[Shard]:
         """Return every shard of the cube, checkpoint by checkpoint, tile by tile."""
         checkpoints = range(self.layout["checkpoint"])
         tests = _ranges(self.layout["test"], self.layout["test_tile"])
@@ -185,7 +185,7 @@ class Cube:
             Which of `parts` equal parts of the cube to write; `part` counts from 0. A part is a
             range of training samples at one checkpoint, or several in a row.
         """
-        wanted = self.shards()
+        wanted = self.list_shards()
         wanted = wanted[part * len(wanted) // parts : (part + 1) * len(wanted) // parts]
         waiting = [shard for shard in wanted if not self.is_written(shard)]
         last = time.monotonic()
@@ -224,7 +224,7 @@ class Cube:
             flush=True,
         )
 
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether another process has locked a shard."""
         for path in self.locks.glob("*.lock"):
             lock = locks.make(path)

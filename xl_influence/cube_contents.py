@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 
 from . import runs
-from .blocks import blocks, open_lazily
 from .influence import influence
+from .slabs import open_lazily, read_slabs
 
 DIMS = {
     "dot": ("checkpoint", "group", "test", "train"),
@@ -26,7 +26,9 @@ DIMS = {
 NUMBER = 4  # bytes, float32
 
 
-def cube_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: int) -> tuple[int, int]:
+def count_cube_bytes(
+    keep: str, *, checkpoint: int, group: int, test: int, train: int
+) -> tuple[int, int]:
     """Return the bytes that a cube's dot products take on disk; random digits hardly compress.
 
     Parameters
@@ -51,9 +53,9 @@ def describe_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: 
     Parameters
     ----------
     keep, checkpoint, group, test, train
-        As for `cube_bytes`.
+        As for `count_cube_bytes`.
     """
-    computed, finished = cube_bytes(
+    computed, finished = count_cube_bytes(
         keep, checkpoint=checkpoint, group=group, test=test, train=train
     )
     words = f"{computed / 2**30:.1f} GB of disk"
@@ -63,10 +65,10 @@ def describe_bytes(keep: str, *, checkpoint: int, group: int, test: int, train: 
 
 
 def count_bad(path: Path) -> dict[str, int]:
-    """Count the values of each array of a cube that are not numbers, block by block."""
+    """Count the values of each array of a cube that are not numbers, slab by slab."""
     with open_lazily(path, consolidated=False) as cube:
         norms = {name: int(cube[name].isnull().sum()) for name in DIMS if name != "dot"}
-        bad = (int(block.scores["dot"].isnull().sum()) for block in blocks(cube))
+        bad = (int(slab.scores["dot"].isnull().sum()) for slab in read_slabs(cube))
         return {"dot": sum(bad)} | norms
 
 
@@ -95,9 +97,9 @@ def sum_checkpoints(path: Path, target: Path) -> Path:
         encoding = {"dot": {"chunks": [1, *chunks[1:]]}}
         whole = empty.assign(arrays).drop_encoding()
         whole.to_zarr(target, mode="w", encoding=encoding, consolidated=False)
-        for block in blocks(cube):
-            values = influence(block.scores).to_numpy().astype(np.float32)
-            place = {"group": slice(None), "test": block.test, "train": block.train}
+        for slab in read_slabs(cube):
+            values = influence(slab.scores).to_numpy().astype(np.float32)
+            place = {"group": slice(None), "test": slab.test, "train": slab.train}
             part = xr.Dataset({"dot": (dims, values[None])})
             part.to_zarr(target, region=place, consolidated=False)
     return target

@@ -219,16 +219,16 @@ def plant(params: Data, task: Task, samples: dict[str, pd.DataFrame]) -> dict[st
     }
 
 
-def fingerprint(samples: dict[str, pd.DataFrame]) -> str:
+def hash_samples(samples: dict[str, pd.DataFrame]) -> str:
     """Hash all drawn samples, their texts included.
 
     Samples from a prepared folder have no texts, but their hashes, and give the same fingerprint.
     """
-    hashes = [int(row_hashes(samples[split]).sum()) for split in SPLITS]
-    return runs.fingerprint(hashes, [len(samples[split]) for split in SPLITS])
+    hashes = [int(hash_rows(samples[split]).sum()) for split in SPLITS]
+    return runs.hash_parts(hashes, [len(samples[split]) for split in SPLITS])
 
 
-def row_hashes(frame: pd.DataFrame) -> np.ndarray:
+def hash_rows(frame: pd.DataFrame) -> np.ndarray:
     """Hash each sample, its texts included: (samples,) uint64."""
     if "hash" in frame:
         return frame["hash"].to_numpy()
@@ -236,7 +236,7 @@ def row_hashes(frame: pd.DataFrame) -> np.ndarray:
     return pd.util.hash_pandas_object(columns, index=False).to_numpy()
 
 
-def class_counts(samples: dict[str, pd.DataFrame]) -> dict[str, dict[str, dict[str, int]]]:
+def count_classes(samples: dict[str, pd.DataFrame]) -> dict[str, dict[str, dict[str, int]]]:
     """Count the samples: split → language → class number (as a string, for JSON) → samples."""
     return {split: _count_by_language(frame) for split, frame in samples.items()}
 

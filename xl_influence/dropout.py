@@ -105,7 +105,7 @@ def attention(
 
 
 @contextlib.contextmanager
-def fast(model: PreTrainedModel) -> Iterator[None]:
+def use_fast(model: PreTrainedModel) -> Iterator[None]:
     """Let a model use this dropout and attention inside the block.
 
     Its `nn.Dropout` modules are replaced, and its attention if it is PyTorch's own ('sdpa').

@@ -48,7 +48,7 @@ def announce(wanted: Iterable[Parameters], retrained: Iterable[Parameters] = ())
     for params in wanted:
         if not scores.is_done(params):
             groups[params["study"], params["task"]].append(params)
-    again = [(params, count) for params in retrained if (count := retrainings(params)) > 0]
+    again = [(params, count) for params in retrained if (count := count_retrainings(params)) > 0]
     if not groups and not again:
         return ""
     rates, lines, total = Rates(), [], 0.0
@@ -57,7 +57,7 @@ def announce(wanted: Iterable[Parameters], retrained: Iterable[Parameters] = ())
         lines.append(f"  {study}/{task}: {words}")
         total += seconds
     for params, count in again:
-        each = training_seconds(params, rates) * _count_checkpoints(params)
+        each = estimate_training(params, rates) * _count_checkpoints(params)
         what = f"at most {_count(count, 'training')} without influential samples"
         lines.append(f"  {params['study']}/{params['task']}: {what}, {_format_time(each)} each")
         total += count * each
@@ -72,29 +72,29 @@ def _describe_runs(members: Sequence[Parameters], rates: Rates) -> tuple[str, fl
     """Return what the runs of one task still need, in words, and its seconds."""
     words = []
     untrained = [params for params in members if not _is_finetuned(params)]
-    training = [training_seconds(params, rates) * params["epochs"] for params in untrained]
+    training = [estimate_training(params, rates) * params["epochs"] for params in untrained]
     if training:
         epochs = _count(untrained[0]["epochs"], "epoch")
         mean = _format_time(sum(training) / len(training))
         words.append(f"{_count(len(training), 'training')} of {epochs}, {mean} each")
-    passes = [(_count_checkpoints(params), pass_seconds(params, rates)) for params in members]
+    passes = [(_count_checkpoints(params), estimate_pass(params, rates)) for params in members]
     count = sum(number for number, _ in passes)
     seconds = sum(number * each for number, each in passes)
     mean = _format_time(seconds / count)
     words.append(f"{_count(count, 'influence pass', 'influence passes')}, {mean} each")
-    disk = sum(cube_bytes(params)[0] for params in members) / 2**30
+    disk = sum(count_cube_bytes(params)[0] for params in members) / 2**30
     words.append(f"score cubes of {disk:,.1f} GB (keep={members[0]['keep']})")
     memory = max(test_gradient_bytes(params) for params in members) / 2**30
     words.append(f"test gradients of {memory:,.1f} GB, in tiles where memory is short")
     return "; ".join(words), sum(training) + seconds
 
 
-def retrainings(params: Analysis) -> int:
+def count_retrainings(params: Analysis) -> int:
     """Return how many models `retraining.retrain` trains, at most; 0 if it is finished."""
     return 0 if steps.is_finished(params, "retraining") else steps.count_retrainings(params)
 
 
-def training_seconds(params: FineTuning, rates: Rates) -> float:
+def estimate_training(params: FineTuning, rates: Rates) -> float:
     """Return the seconds of one epoch.
 
     For each weight and token we count three products in training (one forward, two backward) and
@@ -109,12 +109,12 @@ def training_seconds(params: FineTuning, rates: Rates) -> float:
     """
     train = sum(data.train_sizes(params).values())
     dev = params["dev_size"] * len(params["languages"])
-    products = (3 * train + dev) * mean_tokens(params)
+    products = (3 * train + dev) * find_mean_tokens(params)
     rate = rates.measure(params, "bf16" if params["bf16"] else "float32")
     return 2 * count_weights(params) * products / (TRAINING * rate)
 
 
-def pass_seconds(params: Influence, rates: Rates) -> float:
+def estimate_pass(params: Influence, rates: Rates) -> float:
     """Return the seconds of one influence pass, at one checkpoint.
 
     For each weight and token we count three products (forward, backward, gradients), and for each
@@ -129,12 +129,12 @@ def pass_seconds(params: Influence, rates: Rates) -> float:
     """
     train = sum(data.train_sizes(params).values())
     test = params["test_size"] * len(params["languages"])
-    products = 3 * (train + test) * mean_tokens(params) + train * test
+    products = 3 * (train + test) * find_mean_tokens(params) + train * test
     rate = rates.measure(params, "float32" if params["precision"] == "float32" else "tf32")
     return 2 * count_weights(params) * products / (INFLUENCE * rate)
 
 
-def cube_bytes(params: Influence) -> tuple[int, int]:
+def count_cube_bytes(params: Influence) -> tuple[int, int]:
     """Return the bytes that a run's score cube takes on disk, at most.
 
     Parameters
@@ -145,10 +145,10 @@ def cube_bytes(params: Influence) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        While it is computed, and when it is finished; see `cube_contents.cube_bytes`.
+        While it is computed, and when it is finished; see `cube_contents.count_cube_bytes`.
     """
     layers = params["encoder_layers"] or _find_encoder_sizes(params)["layers"]
-    return cube_contents.cube_bytes(
+    return cube_contents.count_cube_bytes(
         params["keep"],
         checkpoint=_count_checkpoints(params),
         group=layers + 2,  # the word embeddings and the head
@@ -168,10 +168,10 @@ def test_gradient_bytes(params: Influence) -> int:
     sizes = dict(_find_encoder_sizes(params))
     sizes["layers"] = params["encoder_layers"] or sizes["layers"]
     test = params["test_size"] * len(params["languages"])
-    return test * gradient_bytes(sizes, round(mean_tokens(params)))
+    return test * count_gradient_bytes(sizes, round(find_mean_tokens(params)))
 
 
-def gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
+def count_gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
     """Return the bytes of the factors of one sample's gradient in float32.
 
     We count all Linear layers of the encoder, each with its factors or in full, whichever is
@@ -190,7 +190,7 @@ def gradient_bytes(sizes: Mapping[str, int], length: int) -> int:
     return 4 * (sizes["layers"] * sum(numbers) + length * hidden)
 
 
-def mean_tokens(params: FineTuning) -> float:
+def find_mean_tokens(params: FineTuning) -> float:
     """Return the mean length of a sample, as the prepared folder has it or as `TOKENS` does."""
     if params["prepared"]:
         return prepared.read(params)["mean_tokens"]
@@ -228,13 +228,15 @@ def _find_encoder_sizes(params: FineTuning) -> dict[str, Any]:
 
 
 def _is_finetuned(params: FineTuning) -> bool:
-    return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
+    return fingerprints.is_finetuned(
+        runs.find_folder(params), fingerprints.hash_finetuning(params), params
+    )
 
 
 def _count_checkpoints(params: FineTuning) -> int:
     """Return the checkpoints of a run: as many as it has, or can have at most."""
     if _is_finetuned(params):
-        return read_manifest(runs.folder(params))["chosen_epoch"]
+        return read_manifest(runs.find_folder(params))["chosen_epoch"]
     return params["epochs"]
 
 

@@ -1,9 +1,9 @@
 """Experiments in a notebook: runs with other parameter values never replace a run of the study.
 
 An analysis with other values, such as another `top_k`, already has its own folder for tables
-(`tables.output_dir`). But another value of something that a model or a score cube depends on, such
-as `epochs`, would replace the model itself. So a notebook that you run by hand computes such a run
-in `<runs_root>/other/<hash>/`.
+(`tables.find_output_dir`). But another value of something that a model or a score cube depends on,
+such as `epochs`, would replace the model itself. So a notebook that you run by hand computes such a
+run in `<runs_root>/other/<hash>/`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read(namespace: Mapping[str, Any]) -> tuple[Parameters, Source]:
     merged, source = params.from_notebook(namespace)
     changed = find_changes(merged, source)
     if changed:
-        folder = Path(merged["runs_root"]) / FOLDER / runs.fingerprint(changed)
+        folder = Path(merged["runs_root"]) / FOLDER / runs.hash_parts(changed)
         merged, source["runs_root"] = merged | {"runs_root": str(folder)}, "an experiment"
     return merged, source
 
@@ -61,11 +61,11 @@ def find_changes(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any
     if (
         source["runs_root"] == "given"
         or merged["task"] == "own"
-        or runs.is_published(runs.folder(merged))
+        or runs.is_published(runs.find_folder(merged))
         or os.environ.get("XL_INFLUENCE_BOOK")
     ):
         return {}
-    own = params.study_defaults(merged)
+    own = params.read_study_defaults(merged)
     own |= runs.select_keys(
         params.merge({key: merged[key] for key in ("task", "study")}), ("languages",)
     )

@@ -21,7 +21,7 @@ import torch
 
 from . import data, encoders, fingerprints, inputs, runs
 from .inputs import Inputs
-from .manifest import Stopwatch, check_data, environment, write_manifest
+from .manifest import Stopwatch, check_data, describe_environment, write_manifest
 from .sections import FineTuning, Influence
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Training:
         return [self.params[key] for key in ("test_pool", "test_seed")]
 
     @property
-    def mark(self) -> str:
+    def work_fingerprint(self) -> str:
         """Everything that unfinished checkpoints depend on, as a string."""
         pool = "-".join(map(str, self.tokenized)) if self.params["test_pool"] else ""
         return f"{self.fingerprint} {pool}".strip()
@@ -84,10 +84,11 @@ def finetune(params: Influence, progress: bool = True) -> Path:
     pathlib.Path
         The run's folder.
     """
-    run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    run = runs.find_folder(params)
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return run
-    training = _Training(params, run, fingerprints.finetuned(params), progress)
+    training = _Training(params, run, fingerprints.hash_finetuning(params), progress)
     if fingerprints.is_finetuned(run, training.fingerprint, params):
         return run
     if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun: these processes work together
@@ -138,14 +139,14 @@ def _prepare(training: _Training) -> list[int]:
 
     We empty the folder if it belongs to other parameters, and remove incomplete checkpoints.
     """
-    from .trainer import complete_steps
+    from .trainer import find_complete_steps
 
     work = training.work
-    if not runs.has_fingerprint(work, training.mark):
+    if not runs.has_fingerprint(work, training.work_fingerprint):
         runs.remove(work)
         work.mkdir(parents=True)
-        runs.write_fingerprint(work, training.mark)
-    steps = complete_steps(work)
+        runs.write_fingerprint(work, training.work_fingerprint)
+    steps = find_complete_steps(work)
     for checkpoint in work.glob("checkpoint-*"):
         if int(checkpoint.name.split("-")[1]) not in steps:
             runs.remove(checkpoint)
@@ -171,7 +172,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def history(log: Sequence[dict[str, Any]], languages: Sequence[str]) -> list[dict[str, Any]]:
+def read_history(log: Sequence[dict[str, Any]], languages: Sequence[str]) -> list[dict[str, Any]]:
     """Return the development accuracy after each epoch.
 
     Parameters
@@ -208,7 +209,7 @@ def _publish(training: _Training, trained: _Trained) -> None:
     The manifest comes last: without it nothing counts as done.
     """
     run, samples = training.run, trained.inputs.samples
-    log = history(trained.trainer.state.log_history, training.params["languages"])
+    log = read_history(trained.trainer.state.log_history, training.params["languages"])
     chosen = max(log, key=lambda row: (row["accuracy"], -row["epoch"]))["epoch"]
     for name in ("manifest.json", "scores.zarr", "test.parquet", "tables"):  # of an earlier run
         runs.remove(run / name)
@@ -227,7 +228,7 @@ def _publish(training: _Training, trained: _Trained) -> None:
         data_fingerprint=trained.inputs.data_fingerprint,
         encoder={"source": training.params["encoder"], "revision": trained.inputs.revision},
         rows={split: len(frame) for split, frame in samples.items()},
-        class_counts=data.class_counts(samples),
+        class_counts=data.count_classes(samples),
         majority_share=majority,
         inputs_cut_to_max_length=trained.inputs.n_cut,
         untranslated=trained.inputs.untranslated,
@@ -236,7 +237,8 @@ def _publish(training: _Training, trained: _Trained) -> None:
         vocabulary_size=len(trained.inputs.kept),
         dev_accuracy=log,
         chosen_epoch=chosen,
-        finetune_environment=environment(trained.device) | {"bf16": trained.trainer.args.bf16},
+        finetune_environment=describe_environment(trained.device)
+        | {"bf16": trained.trainer.args.bf16},
         finetune_cost=trained.watch.read(),
     )
     runs.remove(training.work)

@@ -50,16 +50,16 @@ SHOWN = 3  # how many differing parameters an error names
 FORMATS = {"finetune": 1, "scores": 3}  # versions of the artefacts' formats
 
 
-def finetuned(params: FineTuning) -> str:
+def hash_finetuning(params: FineTuning) -> str:
     """Hash everything that fine-tuning depends on: parameters and the source of the data."""
     changes = {key: value for key, value in runs.select_keys(params, data.CHANGES).items() if value}
     if params["planted"]:
         changes["test_seed"] = params["test_seed"]
     keys = runs.select_keys(params, FINETUNE) | changes
-    return runs.fingerprint("finetune", FORMATS["finetune"], keys, sources.fingerprint(params))
+    return runs.hash_parts("finetune", FORMATS["finetune"], keys, sources.hash_source(params))
 
 
-def scored(params: Influence, borrowed: Sequence[str] | None = None) -> str:
+def hash_scores(params: Influence, borrowed: Sequence[str] | None = None) -> str:
     """Hash everything that the score cube depends on.
 
     Parameters
@@ -69,12 +69,12 @@ def scored(params: Influence, borrowed: Sequence[str] | None = None) -> str:
     borrowed
         The uids of the test samples if another run chose them, otherwise None.
     """
-    parts: list[Any] = [finetuned(params), runs.select_keys(params, SCORES)]
+    parts: list[Any] = [hash_finetuning(params), runs.select_keys(params, SCORES)]
     if params["keep"] != KEEP:
         parts.append({"keep": params["keep"]})
     if borrowed:
         parts.append(borrowed)
-    return runs.fingerprint("scores", FORMATS["scores"], *parts)
+    return runs.hash_parts("scores", FORMATS["scores"], *parts)
 
 
 def is_finetuned(run: Path, fingerprint: str, params: Data) -> bool:
@@ -88,7 +88,7 @@ def is_finetuned(run: Path, fingerprint: str, params: Data) -> bool:
     run
         The run's folder.
     fingerprint
-        What `finetuned` gives for the parameters wanted.
+        What `hash_finetuning` gives for the parameters wanted.
     params
         The parameters wanted.
     """
@@ -106,14 +106,14 @@ def is_scored(run: Path, fingerprint: str) -> bool:
     run
         The run's folder.
     fingerprint
-        What `scored` gives for the parameters wanted.
+        What `hash_scores` gives for the parameters wanted.
     """
     found = read_manifest(run).get("scores_fingerprint")
     return found == fingerprint and (run / "scores.zarr").is_dir()
 
 
-def is_published(run: Path, params: Influence) -> bool:
-    """Whether the run is a published one, which we read but never compute.
+def check_published(run: Path, params: Influence) -> None:
+    """Raise `RunError` if this is a published run with other parameters; we cannot compute it.
 
     Parameters
     ----------
@@ -121,24 +121,20 @@ def is_published(run: Path, params: Influence) -> bool:
         The run's folder.
     params
         The parameters wanted.
-
-    Raises
-    ------
-    RunError
-        The run is a published one with other parameters.
     """
     if not runs.is_published(run):
-        return False
-    differing = differences(read_manifest(run)["parameters"], runs.select_keys(params, PUBLISHED))
+        return
+    differing = describe_differences(
+        read_manifest(run)["parameters"], runs.select_keys(params, PUBLISHED)
+    )
     if differing:
         raise runs.RunError(
             f"{run} is a published run with other parameters: {differing}. "
             "Set runs_root to compute your own"
         )
-    return True
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def describe_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Say in words which values differ; empty if none does.
 
     Parameters

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from . import encoders, runs
 from .engine.arithmetic import arithmetic
 from .engine.batches import (
     Sample,
-    default_max_tokens,
+    choose_max_tokens,
     find_pad_token_id,
     make_batches,
     pad_batch,
@@ -153,15 +153,13 @@ def compute(
     order: list[int] = []
     parts: list[Head] = []
     with _recording(model) as calls, arithmetic(device):
-        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+        for rows in make_batches(samples, max_tokens or choose_max_tokens(device)):
             batch = pad_batch([samples[row] for row in rows], find_pad_token_id(model), device)
             labels = batch.pop("labels")
             calls.clear()
             loss = functional.cross_entropy(model(**batch).logits, labels, reduction="sum")
-            grads = torch.autograd.grad(loss, [output for _, output, _ in calls])
-            parts.append(
-                [_make_layer(*call, grad) for call, grad in zip(calls, grads, strict=True)]
-            )
+            grads = torch.autograd.grad(loss, [call.output for call in calls])
+            parts.append([_make_layer(*pair) for pair in zip(calls, grads, strict=True)])
             order += rows
             if progress:
                 progress(len(rows))
@@ -169,9 +167,17 @@ def compute(
     return _normalized([_join(layers, back) for layers in zip(*parts, strict=True)])
 
 
+class _Call(NamedTuple):
+    """What a Linear layer of the head was given and returned, and whether it has a bias."""
+
+    inputs: torch.Tensor
+    output: torch.Tensor
+    bias: bool
+
+
 @contextmanager
-def _recording(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, torch.Tensor, bool]]]:
-    """Record (input, output, whether there is a bias) of each Linear layer of the head.
+def _recording(model: PreTrainedModel) -> Iterator[list[_Call]]:
+    """Record each call of a Linear layer of the head.
 
     Meanwhile no other parameter requires a gradient, so the encoder keeps no graph.
     """
@@ -182,10 +188,10 @@ def _recording(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, torc
     ]
     if not modules:
         raise HeadError(f"{type(model).__name__}: its head has no Linear layer to compare")
-    calls: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
+    calls: list[_Call] = []
 
     def record(module: nn.Linear, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        calls.append((inputs[0].detach(), output, module.bias is not None))
+        calls.append(_Call(inputs[0].detach(), output, module.bias is not None))
 
     wanted = {id(parameter) for module in modules for parameter in module.parameters()}
     before = {parameter: parameter.requires_grad for parameter in model.parameters()}
@@ -201,15 +207,14 @@ def _recording(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, torc
             parameter.requires_grad_(required)
 
 
-def _make_layer(
-    inputs: torch.Tensor, _output: torch.Tensor, bias: bool, grad: torch.Tensor
-) -> Layer:
+def _make_layer(call: _Call, grad: torch.Tensor) -> Layer:
     """A layer of one batch, at the position that the answer depends on."""
+    inputs = call.inputs
     if grad.dim() == 3:  # a layer that runs over all tokens: (batch, tokens, dim)
         rows = torch.arange(len(grad), device=grad.device)
         position = grad.abs().sum(-1).argmax(1)
         inputs, grad = inputs[rows, position], grad[rows, position]
-    return Layer(inputs.float().cpu().numpy(), grad.float().cpu().numpy(), bias)
+    return Layer(inputs.float().cpu().numpy(), grad.float().cpu().numpy(), call.bias)
 
 
 def _join(parts: Sequence[Layer], order: np.ndarray) -> Layer:
@@ -285,11 +290,11 @@ def read(params: Influence, device: torch.device, progress: bool = True) -> list
     list of Head
         One for each checkpoint; samples in the cube's order.
     """
-    run = runs.folder(params)
-    path, mark = run / FILE, read_manifest(run)["finetune_fingerprint"]
+    run = runs.find_folder(params)
+    path, fingerprint = run / FILE, read_manifest(run)["finetune_fingerprint"]
     if path.exists():
         with np.load(path) as stored:
-            if str(stored["mark"]) == mark:
+            if str(stored["mark"]) == fingerprint:
                 return _unpack(stored)
     train, folders = runs.read_inputs(run, "train").to_dict("records"), find_checkpoints(run)
     total = len(train) * len(folders)
@@ -304,7 +309,7 @@ def read(params: Influence, device: torch.device, progress: bool = True) -> list
             for folder in folders
         ]
     with runs.write_atomically(path) as partial, open(partial, "wb") as opened:
-        arrays: dict[str, Any] = {"mark": np.array(mark), **_pack(heads)}
+        arrays: dict[str, Any] = {"mark": np.array(fingerprint), **_pack(heads)}
         np.savez(opened, **arrays)
     return heads
 

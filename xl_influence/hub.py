@@ -89,8 +89,10 @@ def _find_cache(source: str) -> str | None:
     if not clone.is_absolute():
         return None
     states = [(str(path), path.stat()) for path in sorted(clone.rglob("*")) if path.is_file()]
-    mark = runs.fingerprint([(name, state.st_size, state.st_mtime_ns) for name, state in states])
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / "clones" / mark)
+    fingerprint = runs.hash_parts(
+        [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+    )
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "clones" / fingerprint)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .blocks import blocks
+from .slabs import read_slabs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,8 @@ def influence(
     """
     part = scores if groups is None else scores.sel(group=_known_groups(scores, groups))
     values = np.empty((part.sizes["test"], part.sizes["train"]))  # (test, train)
-    for block in blocks(part):
-        values[block.test, block.train] = _influence(block.scores, normalize)
+    for slab in read_slabs(part):
+        values[slab.test, slab.train] = _influence(slab.scores, normalize)
     if np.isnan(values).any():
         raise ValueError(
             "the scores hold values that are not numbers: the cube is incomplete or training "
@@ -144,8 +144,8 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
     coords: dict[str, Any] = {"group": np.array([ALL], dtype=object)}
     if first:
         coords["checkpoint"] = np.arange(1, len(values) + 1)
-    coords |= sample_coords(test.to_dict("records"), "test")
-    coords |= sample_coords(train.to_dict("records"), "train")
+    coords |= make_coords(test.to_dict("records"), "test")
+    coords |= make_coords(train.to_dict("records"), "train")
     return xr.Dataset(
         {
             "dot": ((*first, "group", "test", "train"), values[..., None, :, :]),
@@ -156,7 +156,7 @@ def from_values(values: ArrayLike, train: pd.DataFrame, test: pd.DataFrame) -> x
     )
 
 
-def terms(scores: xr.Dataset) -> xr.DataArray:
+def compute_terms(scores: xr.Dataset) -> xr.DataArray:
     """Return what each parameter group adds to the influence, at each checkpoint if there are any.
 
     Returns
@@ -175,7 +175,7 @@ def _lengths(scores: xr.Dataset) -> xr.DataArray:
     return np.sqrt(xr.where(square == 0, np.inf, square))
 
 
-def sample_coords(
+def make_coords(
     samples: Sequence[Mapping[str, Any]], dim: str
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Return the coordinates of a dimension, from its samples.

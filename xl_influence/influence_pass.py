@@ -14,9 +14,9 @@ from tqdm import tqdm
 from . import encoders, finetune, fingerprints, runs, selection
 from .cube import Cube, CubeError
 from .engine import memory
-from .engine.batches import Sample, token_counts
+from .engine.batches import Sample, find_lengths
 from .engine.engine import Engine
-from .manifest import Stopwatch, environment, read_manifest, write_manifest
+from .manifest import Stopwatch, describe_environment, read_manifest, write_manifest
 from .sections import Analysis, Influence
 from .tracin import rounding
 
@@ -40,7 +40,7 @@ def compute(
     params : dict
         The run's parameters.
     fingerprint : str
-        Of the scores, from `fingerprints.scored`.
+        Of the scores, from `fingerprints.hash_scores`.
     borrowed : sequence of str, optional
         Uids of another run's test samples, see `selection.choose_test`.
     progress : bool
@@ -60,7 +60,7 @@ def compute(
                 scores_fingerprint=fingerprint,
                 score_parameters=runs.select_keys(params, fingerprints.SCORED),
                 cube=runs.select_keys(cube.layout, ("checkpoint", "test", "train")),
-                scores_environment=environment(device),
+                scores_environment=describe_environment(device),
                 scores_cost=watch.read(),
             )
         runs.remove(cube.work)
@@ -119,7 +119,7 @@ def _prepare(
         cube = Cube(work)
         if runs.has_fingerprint(work, fingerprint):
             return cube
-        if cube.busy():
+        if cube.is_busy():
             raise CubeError(
                 f"{work}: another process is computing this cube with other parameters; wait for "
                 f"it or stop it"
@@ -240,7 +240,7 @@ def _fill(
 
 def _progress_bar(task: str, cube: Cube, progress: bool) -> tqdm:
     """A bar over the training samples of all shards; those that were written count as done."""
-    shards = cube.shards()
+    shards = cube.list_shards()
     return tqdm(
         total=sum(shard.n_train for shard in shards),
         initial=sum(shard.n_train for shard in shards if cube.is_written(shard)),
@@ -253,7 +253,7 @@ def _progress_bar(task: str, cube: Cube, progress: bool) -> tqdm:
 
 def _describe(cube: Cube, engine: Engine, train: Sequence[Sample], test: Sequence[Sample]) -> str:
     """One sentence on the work ahead and the memory it takes."""
-    lengths, layout = token_counts((*test, *train)), cube.layout
+    lengths, layout = find_lengths((*test, *train)), cube.layout
     test_bytes = engine.bytes_per_sample(max(lengths), engine.storage)
     train_bytes = engine.bytes_per_sample(int(np.mean(lengths)))
     total = layout["test_tile"] * test_bytes + layout["train_tile"] * train_bytes

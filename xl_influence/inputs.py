@@ -122,7 +122,7 @@ def _load_data(params: FineTuning) -> Inputs:
         untranslated=untranslated,
         pad=tokenizer.pad_token_id,
         class_names=tasks.find(params).class_names,
-        data_fingerprint=data.fingerprint(samples),
+        data_fingerprint=data.hash_samples(samples),
         revision=encoders.find_revision(params["encoder"]),
     )
 
@@ -147,7 +147,7 @@ def _load_prepared(params: FineTuning) -> Inputs:
         untranslated=about.get("untranslated", {}),
         pad=about["pad_id"],
         class_names=task.class_names,
-        data_fingerprint=data.fingerprint(drawn),
+        data_fingerprint=data.hash_samples(drawn),
         revision=about["revision"],
     )
 
@@ -185,7 +185,7 @@ def _share_unknown(
 def _find_kept(ids: dict[str, list[list[int]]], special: list[int], pad: int) -> np.ndarray:
     """Return the token ids that any split uses, sorted."""
     sequences = [sequence for part in ids.values() for sequence in part]
-    return vocabulary.tokens_in_use(sequences, special, pad)
+    return vocabulary.find_tokens_in_use(sequences, special, pad)
 
 
 def _renumber(ids: dict[str, list[list[int]]], kept: np.ndarray) -> dict[str, list[list[int]]]:

@@ -13,12 +13,12 @@ import pandas as pd
 
 from .claim_estimates import Estimate
 from .manifest import AT_CHANCE
-from .prose import interval, percent, points
+from .prose import interval, join_phrases, percent, points, say_share
 
 FEW_EPOCHS = 2  # too few to show a trend
 
 
-def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
+def say_accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     """Say how accurate a model is beside the most frequent class.
 
     Parameters
@@ -37,7 +37,7 @@ def accuracy(reached: float, majority: float, at_chance: Sequence[str]) -> str:
     return f"{text} In {', '.join(at_chance)}, it is {AT_CHANCE}." if at_chance else text
 
 
-def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
+def say_cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     """Say how many of the most helpful samples come from other languages: the top 1, 10 and k.
 
     Parameters
@@ -47,13 +47,13 @@ def cross_language(by_k: pd.DataFrame, top_k: int) -> str:
     top_k : int
         The study's k.
     """
-    rows = helpful_rows(by_k)
-    found = for_each_k(rows, top_k, share_with_range)
+    rows = select_helpful(by_k)
+    found = say_for_each_k(rows, top_k, say_share)
     account = f"Languages other than the test sample's account for {found}."
     return f"{account} Chance is {_chance(rows)}; {_count(rows.iloc[:1])}."
 
 
-def helpful_rows(by_k: pd.DataFrame) -> pd.DataFrame:
+def select_helpful(by_k: pd.DataFrame) -> pd.DataFrame:
     """Return the rows on helpful samples for all test languages together, by k.
 
     Parameters
@@ -64,13 +64,13 @@ def helpful_rows(by_k: pd.DataFrame) -> pd.DataFrame:
     return by_k[(by_k["test_lang"] == "all") & (by_k["sign"] == "positive")].set_index("k")
 
 
-def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]) -> str:
+def say_for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]) -> str:
     """Say something of the single most helpful samples, of the top ten and of the top k.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        From `helpful_rows`.
+        From `select_helpful`.
     top_k : int
         The study's k.
     write : callable
@@ -78,19 +78,21 @@ def for_each_k(rows: pd.DataFrame, top_k: int, write: Callable[[pd.Series], str]
     """
     names = {1: "of the single most helpful training samples", 10: "of the top ten"}
     names[top_k] = f"of the top {top_k}"
-    return listed([f"{write(rows.loc[k])} {name}" for k, name in names.items() if k in rows.index])
+    return join_phrases(
+        [f"{write(rows.loc[k])} {name}" for k, name in names.items() if k in rows.index]
+    )
 
 
-def of_top(k: int) -> str:
+def name_top(k: int) -> str:
     """Name the k most helpful samples, as the end of 'a share ...'.
 
-    >>> of_top(1)
+    >>> name_top(1)
     'of the single most helpful training samples are'
     """
     return f"of the {'single' if k == 1 else k} most helpful training samples are"
 
 
-def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
+def say_across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
     """Say for all tasks how many of the k most helpful samples are in another language.
 
     Parameters
@@ -101,7 +103,7 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
         The number of most helpful samples.
     """
     chances = sorted({percent(row["chance"]) for row in rows.values()})
-    shares = listed([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
+    shares = join_phrases([f"{percent(row['share'])} ({title})" for title, row in rows.items()])
     found = (
         f"Of the {k} training samples that help a prediction most, {shares} are in another language"
     )
@@ -110,10 +112,10 @@ def across_tasks(rows: Mapping[str, Mapping[str, float]], k: int) -> str:
             "The training sample that helps a prediction most is in another language for "
             f"{shares} of the test samples"
         )
-    return f"{found}. Chance is {listed(chances)}."
+    return f"{found}. Chance is {join_phrases(chances)}."
 
 
-def against_chance(row: Mapping[str, float]) -> str:
+def say_against_chance(row: Mapping[str, float]) -> str:
     """Say whether a share differs from chance, with its interval and the chance level.
 
     Parameters
@@ -139,7 +141,7 @@ def against_chance(row: Mapping[str, float]) -> str:
     return f"{ends}: the share is not distinguishable from chance."
 
 
-def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
+def say_reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     """Say how many helpful samples from other languages repeat the test language's own.
 
     Parameters
@@ -147,7 +149,7 @@ def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     table : pandas.DataFrame
         From `sharing.reinforcement`.
     mean : Estimate or None
-        From `paper.reinforcing`, which has the interval of the mean.
+        From `paper.estimate_reinforcing`, which has the interval of the mean.
     """
     rows = table[table["sign"] == "positive"]
     lowest_to_highest = interval(rows["share"].min(), rows["share"].max())
@@ -160,7 +162,7 @@ def reinforcement(table: pd.DataFrame, mean: Estimate | None) -> str:
     )
 
 
-def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
+def say_trend(composition: pd.DataFrame, change: Estimate | None) -> str:
     """Say how the test language's own share changes from the first epoch to the last.
 
     Parameters
@@ -168,7 +170,7 @@ def trend(composition: pd.DataFrame, change: Estimate | None) -> str:
     composition : pandas.DataFrame
         From `sharing.composition`.
     change : Estimate or None
-        From `paper.own_change`; needed for more than `FEW_EPOCHS` epochs.
+        From `paper.estimate_own_change`; needed for more than `FEW_EPOCHS` epochs.
     """
     own = composition[
         (composition["test_lang"] == composition["train_lang"])
@@ -206,7 +208,7 @@ def _direction(change: Estimate) -> str:
     return "no clear change"
 
 
-def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
+def say_imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
     """Say how a language's share of its own helpful samples follows its share of the data.
 
     Parameters
@@ -214,7 +216,7 @@ def imbalance(table: pd.DataFrame, change: Estimate | None) -> str:
     table : pandas.DataFrame
         From `sharing.imbalance`. Languages without the largest addition are left out.
     change : Estimate or None
-        From `paper.imbalance_change`; None if the study adds nothing.
+        From `paper.estimate_imbalance_change`; None if the study adds nothing.
     """
     rows = table[table["sign"] == "positive"]
     most = rows["percent"].max()
@@ -240,10 +242,10 @@ def _against_data(change: Estimate | None, by_chance: float) -> str:
     return f"This is {'more' if change.low > by_chance else 'less'} than by chance."
 
 
-def removal(controls: pd.DataFrame) -> str:
+def say_removal(controls: pd.DataFrame) -> str:
     """Say whether the most helpful samples matter more than random ones with the same labels.
 
-    `controls` comes from `removal.against_controls`.
+    `controls` comes from `removal.compare_with_controls`.
     """
     rows = controls[(controls["sign"] == "positive") & (controls["strategy"] == "random_labels")]
     row = rows.loc[rows["k"].idxmax()]
@@ -271,7 +273,7 @@ def _verdict(row: pd.Series) -> str:
     return "We cannot tell whether the top samples matter."
 
 
-def groups(table: pd.DataFrame) -> str:
+def say_groups(table: pd.DataFrame) -> str:
     """Name the parameter group that shares least, beside the others.
 
     `table` comes from `sharing.by_group`.
@@ -283,7 +285,7 @@ def groups(table: pd.DataFrame) -> str:
     stands_out = least["ci_high"] < rows["ci_low"].drop(name).min()
     return (
         "When samples are ranked by one parameter group at a time, the share of other languages is "
-        f"lowest in {_name_group(name)}: {share_with_range(least)}, against "
+        f"lowest in {_name_group(name)}: {say_share(least)}, against "
         f"{interval(rest.min(), rest.max())} in the other groups. Chance is {_chance(rows)}; "
         f"{_count(rows.iloc[:1])}."
         f"{'' if stands_out else ' We cannot tell whether this group differs from the others.'}"
@@ -295,19 +297,6 @@ def _name_group(group: str) -> str:
     return {"layer-00": "the first layer (layer-00)", "embeddings": "the word embeddings"}.get(
         group, f"the {group}" if group == "head" else group
     )
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Join parts as in 'a, b and c'."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def share_with_range(row: pd.Series) -> str:
-    """Return a share with its interval in brackets, if it has one."""
-    if pd.isna(row["ci_low"]):  # too few test samples
-        return percent(row["share"])
-    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
 
 
 def _count(rows: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from .params import root
+from .params import find_root
 
 PREFIX = "xl-influence"  # of the names of our jobs, see profiles/slurm
 
@@ -27,7 +27,7 @@ def cancel() -> str:
     found = []
     for line in listed.splitlines():
         job, folder, name = line.split("|", 2)
-        if name.startswith(f"{PREFIX}_") and folder == str(root()):
+        if name.startswith(f"{PREFIX}_") and folder == str(find_root()):
             found.append(job)
     if not found:
         return ""

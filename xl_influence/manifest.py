@@ -170,7 +170,7 @@ def write_manifest(run: str | Path, **entries: Any) -> None:
         path.write_text(json.dumps(changed, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return what a result was made with.
 
     Returns
@@ -206,7 +206,7 @@ def _git_commit() -> str | None:
     return None
 
 
-def processor_name() -> str:
+def read_processor_name() -> str:
     """Return the CPU's model name, from Linux where it is known there."""
     path = Path("/proc/cpuinfo")
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -232,12 +232,12 @@ class Stopwatch:
         """
         return {
             "wall_seconds": round(time.time() - self.start, 1),
-            "peak_memory_gb": round(peak_memory() / 2**30, 2),
+            "peak_memory_gb": round(measure_peak_memory() / 2**30, 2),
             "finished": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         }
 
 
-def peak_memory() -> int:
+def measure_peak_memory() -> int:
     """Return the most bytes of memory that this process has used at once since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # bytes on macOS, else kilobytes

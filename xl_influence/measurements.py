@@ -101,18 +101,18 @@ def read_finetuning(path: Path | None = None) -> tuple[dict[str, Any], pd.DataFr
     return found["machine"], table.rename(columns={"batch_size": "batch size"})
 
 
-def methods_of_kind(kind: str) -> list[str]:
+def list_methods(kind: str) -> list[str]:
     """Return the keys in `ways` of a kind: 'this library', 'peer', 'modified peer', 'reference'."""
     return [method for method, entry in read_cases()["ways"].items() if entry["kind"] == kind]
 
 
-def method_name(method: str) -> str:
+def name_method(method: str) -> str:
     """Return the name in tables and charts of a method, given as its key in `ways`."""
     return read_cases()["ways"][method]["name"]
 
 
 def _folder() -> Path:
-    return params.root() / "benchmarks"
+    return params.find_root() / "benchmarks"
 
 
 def _current_name(method: str) -> str:

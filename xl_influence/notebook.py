@@ -2,9 +2,10 @@
 
     python -m xl_influence.notebook 02 study=cpu task=pawsx train_size=500
 
-The executed notebook goes to `notebooks/` beside its tables (`tables.output_dir`), with the merged
-parameters in a YAML file. A notebook that fails is kept as `<name>.failed.ipynb`. You can also run
-`papermill notebooks/…` yourself; this command checks the parameters before it starts a kernel.
+The executed notebook goes to `notebooks/` beside its tables (`tables.find_output_dir`), with the
+merged parameters in a YAML file. A notebook that fails is kept as `<name>.failed.ipynb`. You can
+also run `papermill notebooks/…` yourself; this command checks the parameters before it starts a
+kernel.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ STARTS = 3  # attempts to start a kernel
 
 def find(name: str) -> Path:
     """Find the source notebook whose file name starts with `name` ('02', or all of it)."""
-    folder = params.root() / "notebooks"
+    folder = params.find_root() / "notebooks"
     found = sorted(folder.glob(f"{name}*.ipynb"))
     if len(found) != 1:
         allowed = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
@@ -54,7 +55,7 @@ def run(name: str, given: dict[str, Any]) -> Path:
     source = find(name)
     merged, where = params.merge_with_source(given)
     workflow.check(merged, where, [source.stem])
-    target = tables.output_dir(merged) / "notebooks" / source.name
+    target = tables.find_output_dir(merged) / "notebooks" / source.name
     failed = target.with_suffix(".failed.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     parameters = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
@@ -94,7 +95,7 @@ def _run_all_cells(source: Path, target: Path, given: dict[str, Any]) -> None:
             source,
             target,
             parameters=given,
-            cwd=params.root(),
+            cwd=params.find_root(),
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars
             extra_arguments=["--IPKernelApp.log_level=ERROR"],

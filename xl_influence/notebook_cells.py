@@ -34,13 +34,13 @@ WIDTH = 100  # of a line
 
 def read_comments() -> dict[str, str]:
     """The comment of every parameter in `params/base.yaml`."""
-    text = (params.root() / "params" / "base.yaml").read_text(encoding="utf-8")
+    text = (params.find_root() / "params" / "base.yaml").read_text(encoding="utf-8")
     return dict(re.findall(r"^(\w+):.*?\s# (.+)$", text, re.M))
 
 
 def read_defaults() -> dict[str, Any]:
     """The value of every parameter in `params/base.yaml`."""
-    text = (params.root() / "params" / "base.yaml").read_text(encoding="utf-8")
+    text = (params.find_root() / "params" / "base.yaml").read_text(encoding="utf-8")
     return cast(dict[str, Any], yaml.safe_load(text))
 
 
@@ -119,7 +119,7 @@ def rewrite(path: Path) -> str:
 
 def main() -> int:
     """Rewrite all notebooks; name those that changed."""
-    for path in sorted((params.root() / "notebooks").glob("*.ipynb")):
+    for path in sorted((params.find_root() / "notebooks").glob("*.ipynb")):
         text = rewrite(path)
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")

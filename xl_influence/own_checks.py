@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .languages import normalize
@@ -33,15 +33,7 @@ def check_languages(frames: Mapping[str, pd.DataFrame], languages: Sequence[str]
     seen: dict[str, tuple[str, str]] = {}
     for lang in languages:
         seen.setdefault(normalize(lang), (lang, "languages"))
-    for frame in frames.values():
-        for lang, part in frame.groupby("lang", sort=False):
-            here = (str(lang), place(part))
-            other, where = seen.setdefault(normalize(here[0]), here)
-            if other != lang:
-                raise TaskError(
-                    f"{here[1]}: lang {lang!r} is {other!r} in another spelling ({where}; "
-                    f"{len(part)} such rows). Use one spelling"
-                )
+    _check_column(frames, "lang", normalize, seen)
 
 
 def check_spelling(frames: Mapping[str, pd.DataFrame]) -> None:
@@ -52,17 +44,29 @@ def check_spelling(frames: Mapping[str, pd.DataFrame]) -> None:
     frames
         Split → its rows, as `own_task.read_own` returns them.
     """
-    seen: dict[str, tuple[str, str]] = {}
+    _check_column(frames, "label", _normalize, {})
     for frame in frames.values():
-        for label, part in frame.groupby("label", sort=False):
-            here = (str(label), place(part))
-            other, where = seen.setdefault(_normalize(here[0]), here)
-            if other != label:
+        _check_items(frame)
+
+
+def _check_column(
+    frames: Mapping[str, pd.DataFrame],
+    column: str,
+    normalize: Callable[[str], str],
+    seen: dict[str, tuple[str, str]],
+) -> None:
+    """Raise `TaskError` if a column has the same value in two spellings.
+
+    `seen` maps a normalized value to its first spelling and where that is.
+    """
+    for frame in frames.values():
+        for value, part in frame.groupby(column, sort=False):
+            first, where = seen.setdefault(normalize(str(value)), (str(value), place(part)))
+            if first != value:
                 raise TaskError(
-                    f"{here[1]}: label {label!r} is {other!r} in another spelling ({where}; "
+                    f"{place(part)}: {column} {value!r} is {first!r} in another spelling ({where}; "
                     f"{len(part)} such rows). Use one spelling"
                 )
-        _check_items(frame)
 
 
 def _check_items(frame: pd.DataFrame) -> None:

@@ -282,7 +282,7 @@ def _sort_numbers_first(name: str) -> tuple[int, float, str]:
     return (0, float(name), name) if name.lstrip("-").isdecimal() else (1, 0.0, name)
 
 
-def left_out(params: Data, parallel: bool) -> pd.DataFrame:
+def list_left_out(params: Data, parallel: bool) -> pd.DataFrame:
     """List the rows that the study cannot draw.
 
     Parameters
@@ -323,7 +323,7 @@ def _find_incomplete(frame: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
 
 
 def count_left_out(rows: pd.DataFrame) -> pd.DataFrame:
-    """Count the rows of `left_out` by file, reason and language, with the first lines of each."""
+    """Count rows of `list_left_out` by file, reason and language, with the first lines of each."""
     keys = ["file", "reason", "lang"]
     lines = rows.groupby(keys, sort=False)["line"]
     return lines.agg(rows="size", lines=_list_lines).reset_index()

@@ -29,14 +29,14 @@ def share_by_k(merged: Parameters) -> dict[str, Any]:
     columns = ["k", "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
     return {
         "task": merged["task"],
-        "title": tasks.title(merged),
+        "title": tasks.find_title(merged),
         "top_k": merged["top_k"],
         "languages": len(set(table["test_lang"]) - {"all"}),
         "rows": json.loads(rows[columns].to_json(orient="records")),  # NaN becomes null
     }
 
 
-def taken_out(merged: Parameters) -> dict[str, Any] | None:
+def read_taken_out(merged: Parameters) -> dict[str, Any] | None:
     """The share of other languages before and after label and language are taken out.
 
     Parameters
@@ -63,7 +63,7 @@ def taken_out(merged: Parameters) -> dict[str, Any] | None:
     if not without:  # a language has a single test sample
         return None
     return {
-        "title": tasks.title(merged),
+        "title": tasks.find_title(merged),
         "k": int(ways.loc[PAPER, "k"]),
         "chance": ways.loc[PAPER, "chance"],
         "label": [pools["all samples"], pools["same label"]],

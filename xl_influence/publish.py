@@ -25,11 +25,11 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from . import data, influence, runs, scores, sharing, tables, tasks, texts
-from .blocks import blocks
 from .manifest import read_manifest, write_manifest
 from .own_files import name_folder
-from .params import merge, parse, root
+from .params import find_root, merge, parse
 from .sections import FineTuning, Parameters
+from .slabs import read_slabs
 from .tasks import Task
 
 # Parameters that name folders of one machine, with their published values.
@@ -76,7 +76,7 @@ def publish(params: Parameters, target: str | Path = "results") -> Path:
         train = _describe_samples(params, train, "train")
         test = _describe_samples(params, test, "test")
         if "class_counts" not in manifest:  # an older run
-            manifest["class_counts"] = data.class_counts(data.load(params))
+            manifest["class_counts"] = data.count_classes(data.load(params))
     manifest["parameters"] |= LOCAL
     place = _find_place(target, params["study"], name_folder(params), params["variant"])
     with runs.write_atomically(place) as folder:
@@ -88,7 +88,7 @@ def publish(params: Parameters, target: str | Path = "results") -> Path:
             values = coarsen_middle(values)
         write_influence(folder / "influence.zarr", values, train, test)
         write_manifest(folder, **manifest)
-        copy_tables(params, tables.output_dir(params) / "tables", folder / "tables")
+        copy_tables(params, tables.find_output_dir(params) / "tables", folder / "tables")
     return place
 
 
@@ -124,7 +124,7 @@ def describe(params: FineTuning, target: str | Path = "results") -> Path:
 
 
 def _find_place(target: str | Path, *parts: str) -> Path:
-    base = Path(target) if Path(target).is_absolute() else root() / target
+    base = Path(target) if Path(target).is_absolute() else find_root() / target
     return base.joinpath(*parts)
 
 
@@ -158,7 +158,7 @@ def _select_changed(
 def _describe_samples(params: FineTuning, frame: pd.DataFrame, split: str) -> pd.DataFrame:
     """Add `official` (the row in the official release) and `wholly_in_script` to the samples."""
     if "text_a" not in frame:
-        manifest = read_manifest(runs.folder(params))
+        manifest = read_manifest(runs.find_folder(params))
         frame = texts.insert(frame, texts.redraw(params, manifest)[split])
     return frame.assign(
         official=_find_official(params, frame, split),
@@ -217,7 +217,7 @@ def _drop_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
-    """Compute the influence to publish, block by block.
+    """Compute the influence to publish, slab by slab.
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ def compute_influence(cube: xr.Dataset, *, by_checkpoint: bool) -> xr.DataArray:
         return influence.influence(cube).astype(np.float32)
     dims = ("checkpoint", "test", "train")
     values = np.empty([cube.sizes[dim] for dim in dims], np.float32)
-    for block in blocks(cube):
-        part = influence.terms(block.scores).sum("group", skipna=False)
-        values[..., block.test, block.train] = part.transpose(*dims)
+    for slab in read_slabs(cube):
+        part = influence.compute_terms(slab.scores).sum("group", skipna=False)
+        values[..., slab.test, slab.train] = part.transpose(*dims)
     return xr.DataArray(values, {"checkpoint": cube["checkpoint"].to_numpy()}, dims)
 
 
@@ -295,7 +295,7 @@ def write_influence(
         coords["checkpoint"] = values["checkpoint"].to_numpy()
         chunks = [1, *chunks]
     for dim, frame in (("test", test), ("train", train)):
-        coords |= influence.sample_coords(frame.to_dict("records"), dim)
+        coords |= influence.make_coords(frame.to_dict("records"), dim)
     dataset = xr.Dataset({"influence": (values.dims, values.to_numpy())}, coords=coords)
     packed = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle", typesize=4)
     encoding = {"influence": {"chunks": chunks, "compressors": [packed], **STORED}}

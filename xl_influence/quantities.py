@@ -1,9 +1,9 @@
 """The quantities that the paper's claims are about, computed from the tables of a run.
 
-Each takes a `Run` and returns an `Estimate` (module `claim_estimates`), or None if the run lacks
-what it needs. `sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are the k
-training samples of strongest influence of that sign on a test sample. Shares and differences of
-shares are fractions: 0.01 is one percentage point. A count of languages or tests is a share of
+Each takes `RunTables` and returns an `Estimate` (module `claim_estimates`), or None if the run
+lacks what it needs. `sign` is the sign of the influence, 'positive' or 'negative'. *The top k* are
+the k training samples of strongest influence of that sign on a test sample. Shares and differences
+of shares are fractions: 0.01 is one percentage point. A count of languages or tests is a share of
 their number. Means over languages give every language the same weight.
 """
 
@@ -18,7 +18,7 @@ import xarray as xr
 from . import removal
 from .claim_estimates import (
     Estimate,
-    Run,
+    RunTables,
     change_between,
     count_of_languages,
     mean_chance,
@@ -30,7 +30,7 @@ from .manifest import development_accuracy, majority_share
 SMALL = 0.1  # by convention the least rank-biserial correlation that counts as a difference
 
 
-def dev_accuracy(run: Run) -> Estimate | None:
+def dev_accuracy(run: RunTables) -> Estimate | None:
     """Development accuracy at the chosen epoch, a share, with Wilson's interval (section 4.1).
 
     Chance is the share of the most frequent class.
@@ -46,37 +46,37 @@ def dev_accuracy(run: Run) -> Estimate | None:
     return Estimate(reached, float(low), float(high), majority_share(manifest))
 
 
-def removal_change(run: Run, sign: str) -> Estimate | None:
+def removal_change(run: RunTables, sign: str) -> Estimate | None:
     """Change of the gold class's probability in `run` without the top k of `sign` (section 6).
 
     In probability: −0.01 is one point less. For the largest k.
     """
-    rows = _removed(run, "removal_change", removal.change, sign, "top")
+    rows = _removed(run, "removal_change", removal.measure_change, sign, "top")
     return read_row(rows, "change")
 
 
-def removal_control(run: Run, sign: str, strategy: str) -> Estimate | None:
+def removal_control(run: RunTables, sign: str, strategy: str) -> Estimate | None:
     """Change from removing the top k of `sign`, minus that from a control (beyond section 6).
 
     In probability, for the largest k of `run`; `strategy` names the control. Negative: the top k
     lowers confidence more than the control.
     """
-    rows = _removed(run, "removal_controls", removal.against_controls, sign, strategy)
+    rows = _removed(run, "removal_controls", removal.compare_with_controls, sign, strategy)
     return read_row(rows, "difference")
 
 
 def _removed(
-    run: Run, name: str, average: Callable[..., pd.DataFrame], sign: str, strategy: str
+    run: RunTables, name: str, average: Callable[..., pd.DataFrame], sign: str, strategy: str
 ) -> pd.DataFrame | None:
     """Find the row of the largest k; averaged again if test languages are left out."""
     if run.at_chance:
         each = run.find_rows("removal")
-        run = Run({} if each is None else {name: average(each, bootstrap=run.bootstrap)})
+        run = RunTables({} if each is None else {name: average(each, bootstrap=run.bootstrap)})
     rows = run.find_rows(name, sign=sign, strategy=strategy)
     return None if rows is None else rows[rows["k"] == rows["k"].max()]
 
 
-def cross_share(run: Run, sign: str) -> Estimate | None:
+def cross_share(run: RunTables, sign: str) -> Estimate | None:
     """Share of the top k of `sign` in other languages, over all of `run` (section 7)."""
     rows = run.find_rows("cross_language", test_lang="all", sign=sign)
     if rows is not None and not run.at_chance:
@@ -88,7 +88,7 @@ def cross_share(run: Run, sign: str) -> Estimate | None:
     return found._replace(chance=1 - mean_chance(rows[rows["test_lang"] == rows["train_lang"]]))
 
 
-def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
+def own_beyond_chance(run: RunTables, sign: str) -> Estimate | None:
     """Share of the test language in its own top k of `sign`, minus its share of the data (7.1).
 
     Positive: a language of `run` relies on its own data more than random scores would.
@@ -97,7 +97,7 @@ def own_beyond_chance(run: Run, sign: str) -> Estimate | None:
     return None if found is None else found.complement().beyond_chance()
 
 
-def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
+def cross_difference(run: RunTables, language: str, sign: str) -> Estimate | None:
     """Share of other languages in the top k of `language`, minus the rest's mean (section 7.1).
 
     For one `sign`, in `run`. Negative: the language relies on others less than the rest do.
@@ -112,18 +112,18 @@ def cross_difference(run: Run, language: str, sign: str) -> Estimate | None:
     return None if rows is None else run.estimate(rows, beyond_rest)
 
 
-def first_is_own(run: Run, sign: str) -> Estimate | None:
+def first_is_own(run: RunTables, sign: str) -> Estimate | None:
     """How many test languages of `run` come first in their own top k of `sign` (section 7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == share["test_lang"])
 
 
-def first_is(run: Run, language: str, sign: str) -> Estimate | None:
+def first_is(run: RunTables, language: str, sign: str) -> Estimate | None:
     """For how many test languages of `run` the top k of `sign` is mostly `language` (7.1)."""
     return _count_first(run, sign, lambda share: _largest(share) == language)
 
 
 def _count_first(
-    run: Run, sign: str, is_so: Callable[[xr.DataArray], xr.DataArray]
+    run: RunTables, sign: str, is_so: Callable[[xr.DataArray], xr.DataArray]
 ) -> Estimate | None:
     """Count, as a share of the test languages, those whose largest source is the right one."""
     rows = run.find_shares(sign)
@@ -133,7 +133,7 @@ def _count_first(
     return count_of_languages(found, rows)
 
 
-def given_to_others(run: Run, language: str, sign: str) -> Estimate | None:
+def given_to_others(run: RunTables, language: str, sign: str) -> Estimate | None:
     """Mean share of `language` in the top k of `sign` of the others in `run` (section 7.1)."""
     rows = run.find_shares(sign, language)
     if rows is None:
@@ -147,7 +147,7 @@ def given_to_others(run: Run, language: str, sign: str) -> Estimate | None:
     return found._replace(chance=mean_chance(rows[rows["train_lang"] == language]))
 
 
-def given_beyond_rest(run: Run, language: str, sign: str) -> Estimate | None:
+def given_beyond_rest(run: RunTables, language: str, sign: str) -> Estimate | None:
     """What `language` gives to the others' top k, minus what the rest give each (section 7.2).
 
     A difference of shares in `run`, for one `sign`; positive: the language gives more than the rest
@@ -164,7 +164,7 @@ def given_beyond_rest(run: Run, language: str, sign: str) -> Estimate | None:
     return None if rows is None else run.estimate(rows, beyond)
 
 
-def rely_on_each_other(run: Run, languages: Sequence[str], sign: str) -> Estimate | None:
+def rely_on_each_other(run: RunTables, languages: Sequence[str], sign: str) -> Estimate | None:
     """How many of two `languages` take more from each other than from any third (section 7.2).
 
     By the top k of `sign` in `run`. What they take from themselves does not count.
@@ -182,7 +182,7 @@ def rely_on_each_other(run: Run, languages: Sequence[str], sign: str) -> Estimat
     return found._replace(total=2, chance=1 / (rows["train_lang"].nunique() - 1))
 
 
-def script_share(run: Run, language: str, sign: str) -> Estimate | None:
+def script_share(run: RunTables, language: str, sign: str) -> Estimate | None:
     """Share of the samples of `language` in the others' top k wholly in its script (section 7.1).
 
     The top k of `sign`, in `run`.
@@ -190,7 +190,7 @@ def script_share(run: Run, language: str, sign: str) -> Estimate | None:
     return read_row(run.find_rows("scripts", train_lang=language, sign=sign))
 
 
-def highest_mean(run: Run, language: str) -> Estimate | None:
+def highest_mean(run: RunTables, language: str) -> Estimate | None:
     """For how many test languages of `run` `language` has the highest mean influence (7)."""
     rows = run.find_first("mean_influence_by_sample", "mean_influence")
     if rows is None:
@@ -199,7 +199,7 @@ def highest_mean(run: Run, language: str) -> Estimate | None:
     return count_of_languages(found, rows)
 
 
-def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
+def own_beyond_other_tasks(run: RunTables, sign: str) -> Estimate | None:
     """Own share of the top k of `sign` in `run`, minus its mean over parallel tasks (section 7.2).
 
     A difference of shares; positive: languages rely on their own data more than in XNLI and PAWS-X.
@@ -213,7 +213,7 @@ def own_beyond_other_tasks(run: Run, sign: str) -> Estimate | None:
     return own[0].minus(mean_of_independent(own[1:]))
 
 
-def reinforcing(run: Run, sign: str) -> Estimate | None:
+def reinforcing(run: RunTables, sign: str) -> Estimate | None:
     """Share of other languages' samples in the top k of `sign` that are reinforcing (section 8.1).
 
     Reinforcing samples translate a sample of `run` in the test language that is in the top k, too.
@@ -227,7 +227,7 @@ def reinforcing(run: Run, sign: str) -> Estimate | None:
     return found._replace(chance=rows.groupby("test_lang")["chance"].mean().mean())
 
 
-def own_change(run: Run, first: int) -> Estimate | None:
+def own_change(run: RunTables, first: int) -> Estimate | None:
     """Own share of the positive top k after the last epoch, minus after `first` (section 8.2).
 
     A difference of shares, paired by test sample of `run`; negative: sharing grows.
@@ -240,7 +240,7 @@ def own_change(run: Run, first: int) -> Estimate | None:
     return None if change is None else run.estimate(change, _mean)
 
 
-def epochs_that_differ(run: Run) -> Estimate | None:
+def epochs_that_differ(run: RunTables) -> Estimate | None:
     """In how many pairs of epochs influence differs, over all test languages (section 8.2).
 
     Two epochs differ if the rank-biserial correlation is at least `SMALL`. The ends of the interval
@@ -258,7 +258,7 @@ def epochs_that_differ(run: Run) -> Estimate | None:
     return found._replace(low=(nearest >= SMALL).mean(), high=(farthest >= SMALL).mean())
 
 
-def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
+def zero_shot(run: RunTables, language: str, what: str, sign: str) -> Estimate | None:
     """One share of `sharing.zero_shot`, `what`: 'translations' or 'same_samples' (section 8.3).
 
     For the top k of `sign`, without `language`; None if the model of `run` with or without the
@@ -269,7 +269,7 @@ def zero_shot(run: Run, language: str, what: str, sign: str) -> Estimate | None:
     return read_row(run.find_rows("zero_shot", language=language, what=what, sign=sign))
 
 
-def imbalance_change(run: Run, sign: str) -> Estimate | None:
+def imbalance_change(run: RunTables, sign: str) -> Estimate | None:
     """Own share of the top k of `sign` with the most added data, minus without (section 8.4).
 
     A difference of shares, the mean over languages of `run`; positive: a language with more data
@@ -282,7 +282,7 @@ def imbalance_change(run: Run, sign: str) -> Estimate | None:
     return None if change is None else run.estimate(change, _mean)
 
 
-def imbalance_others(run: Run, sign: str, but: str) -> Estimate | None:
+def imbalance_others(run: RunTables, sign: str, but: str) -> Estimate | None:
     """Share of other languages in the top k of a language with twice the data (section 8.4).
 
     The top k of `sign`; the mean over languages of `run`, without `but`.

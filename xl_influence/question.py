@@ -91,12 +91,12 @@ def read_question(config: Parameters) -> Question:
         raise AskError("ask_text_a is empty: type a text")
     if task.columns[1] and not text_b:
         raise AskError(
-            f"ask_text_b is empty: {tasks.title(config)} is about pairs of texts, "
+            f"ask_text_b is empty: {tasks.find_title(config)} is about pairs of texts, "
             f"{task.columns[0]} and {task.columns[1]}"
         )
     if text_b and not task.columns[1]:
         raise AskError(
-            f"ask_text_b={text_b!r}: {tasks.title(config)} has one text per sample; "
+            f"ask_text_b={text_b!r}: {tasks.find_title(config)} has one text per sample; "
             "leave ask_text_b empty"
         )
     if lang and not is_tag(lang):

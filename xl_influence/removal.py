@@ -24,12 +24,12 @@ def find(params: Parameters, progress: bool = True) -> pd.DataFrame | None:
     progress : bool
         Whether to show a progress bar.
     """
-    if not runs.is_published(runs.folder(params)):
+    if not runs.is_published(runs.find_folder(params)):
         return retrain(params, progress)
     return tables.read_all(params).get("removal")
 
 
-def change(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
+def measure_change(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
     """Average the change of confidence by what was removed (Figures 1, 6 to 8).
 
     We average over seeds, then over test samples, whose items are resampled.
@@ -47,14 +47,14 @@ def change(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.Dat
         `sign`, `strategy`, `k`, `change` (of probability, −1 to 1), `ci_low`, `ci_high` (NaN for
         fewer than `sharing.FEWEST` items), `test_samples`, `items`.
     """
-    each = by_sample(removal)
+    each = measure_change_by_sample(removal)
     return summary(each, ["sign", "strategy", "k"], bootstrap, value="change")
 
 
-def by_sample(removal: pd.DataFrame) -> pd.DataFrame:
+def measure_change_by_sample(removal: pd.DataFrame) -> pd.DataFrame:
     """Average the change of confidence over seeds, for each test sample.
 
-    `change` is the mean of this table.
+    `measure_change` is the mean of this table.
 
     Parameters
     ----------
@@ -71,13 +71,15 @@ def by_sample(removal: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(keys, sort=False)["change"].mean().reset_index()
 
 
-def against_controls(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFrame:
+def compare_with_controls(
+    removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP
+) -> pd.DataFrame:
     """Compare removing the top k with each control, for the same test samples.
 
     Parameters
     ----------
     removal, bootstrap
-        As for `change`.
+        As for `measure_change`.
 
     Returns
     -------
@@ -86,35 +88,35 @@ def against_controls(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP)
         control), `ci_low`, `ci_high`, `test_samples`, `items`, `beyond` (whether there is an
         interval and it lies on the expected side of zero: below for positive samples).
     """
-    each = against_controls_by_sample(removal)
+    each = compare_with_controls_by_sample(removal)
     table = summary(each, ["sign", "strategy", "k"], bootstrap, value="difference")
     below, above = table["ci_high"] < 0, table["ci_low"] > 0
     return table.assign(beyond=np.where(table["sign"] == "positive", below, above))
 
 
-def against_controls_by_sample(removal: pd.DataFrame) -> pd.DataFrame:
+def compare_with_controls_by_sample(removal: pd.DataFrame) -> pd.DataFrame:
     """Compare removing the top k with each control, test sample by test sample.
 
-    `against_controls` is the mean of this table.
+    `compare_with_controls` is the mean of this table.
 
     Parameters
     ----------
     removal
-        As for `change`.
+        As for `measure_change`.
 
     Returns
     -------
     pandas.DataFrame
         `sign`, `strategy`, `k`, `test_uid`, `item`, `change`, `difference`.
     """
-    each, keys = by_sample(removal), ["sign", "k", "test_uid"]
+    each, keys = measure_change_by_sample(removal), ["sign", "k", "test_uid"]
     top = each[each["strategy"] == "top"].set_index(keys)["change"]
     rest = each[each["strategy"] != "top"]
     pairs = list(rest[keys].itertuples(index=False, name=None))
     return rest.assign(difference=top.loc[pairs].to_numpy() - rest["change"])
 
 
-def levels_off(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, int | None]:
+def find_level(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, int | None]:
     """Find the k at which the curve levels off: no larger k changes confidence further.
 
     A larger k changes confidence further if the interval of the paired difference between the two
@@ -124,7 +126,7 @@ def levels_off(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> di
     Parameters
     ----------
     removal, bootstrap
-        As for `change`.
+        As for `measure_change`.
 
     Returns
     -------
@@ -133,7 +135,7 @@ def levels_off(removal: pd.DataFrame, *, bootstrap: Bootstrap = BOOTSTRAP) -> di
         items for an interval.
     """
     found: dict[str, int | None] = {}
-    each = by_sample(removal)
+    each = measure_change_by_sample(removal)
     for sign, direction in SIGNS.items():
         part = each[(each["sign"] == sign) & (each["strategy"] == "top")]
         wide = part.pivot(index=["test_uid", "item"], columns="k", values="change")

@@ -27,7 +27,7 @@ def restore_texts(params: FineTuning) -> bool:
     RunError
         The data are not those that the prepared folder was made from.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     frames = {path: pd.read_parquet(path) for name in FILES if (path := run / name).exists()}
     incomplete = {path: frame for path, frame in frames.items() if "text_a" not in frame}
     if not incomplete:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line: key=value, for all variants of a study and task."""
     try:
         params = merge(parse(arguments))
-        manifests = sorted(runs.folder(params).parent.glob("*/manifest.json"))
+        manifests = sorted(runs.find_folder(params).parent.glob("*/manifest.json"))
         for run in [path.parent for path in manifests]:
             restored = restore_texts(with_variant(params, run.name))
             print(f"{run}: {'texts added' if restored else 'already has its texts'}")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not manifests:
-        print(f"error: no finished run in {runs.folder(params).parent}", file=sys.stderr)
+        print(f"error: no finished run in {runs.find_folder(params).parent}", file=sys.stderr)
         return 2
     return 0
 

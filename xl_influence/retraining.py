@@ -1,9 +1,9 @@
 """Retraining without influential samples (section 6, Appendix A).
 
 If the scores are right, the model's confidence must change. `retrain` repeats the fine-tuning of a
-finished run without some of its training samples, once for every set of `plan`, and records the
-probability of the gold class before and after. Results are kept under the run's `retrainings/`, so
-a notebook that was killed resumes where it stopped, and equal sets are trained once.
+finished run without some of its training samples, once for every set of `plan_removals`, and
+records the probability of the gold class before and after. Results are kept in the run's folder
+`retrainings`: a notebook that was killed resumes, and equal sets are trained once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Removal:
     removed: tuple[int, ...]  # row numbers of training samples, in order
 
 
-def plan(
+def plan_removals(
     cube: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -213,7 +213,7 @@ def _plan_run(
     cube, train, test, manifest = scores.read(params)
     seeds = range(params["seed"], params["seed"] + params["removal_seeds"])
     ks, samples = params["removal_ks"], params["removal_samples"]
-    removals = plan(cube, train, test, ks=ks, samples=samples, seeds=seeds)
+    removals = plan_removals(cube, train, test, ks=ks, samples=samples, seeds=seeds)
     sets = sorted({(seed, ()) for seed in seeds} | {(r.seed, r.removed) for r in removals})
     return removals, sets, Retrainer(params, train, test, manifest["chosen_epoch"])
 
@@ -224,7 +224,7 @@ def _train_all(
     """Map each seed and set of removed rows to the confidences of its model."""
     title = f"{params['task']}: retraining"
     bar = tqdm(sets, desc=title, unit="training", disable=not progress, mininterval=10)
-    return {(seed, removed): trainer.confidence(seed, removed) for seed, removed in bar}
+    return {(seed, removed): trainer.measure_confidence(seed, removed) for seed, removed in bar}
 
 
 class Retrainer:
@@ -244,13 +244,13 @@ class Retrainer:
         self, params: Influence, train: pd.DataFrame, test: pd.DataFrame, epochs: int
     ) -> None:
         self.params, self.train, self.test, self.epochs = params, train, test, epochs
-        self.run, self.mark = runs.folder(params), fingerprints.finetuned(params)
+        self.run, self.fingerprint = runs.find_folder(params), fingerprints.hash_finetuning(params)
         self.ids = runs.read_inputs(self.run, "train")["input_ids"].tolist()
         self.test_ids = runs.read_inputs(self.run, "test", test["uid"])["input_ids"].tolist()
         self.models: dict[int, transformers.PreTrainedModel] = {}  # seed → untrained model
         self.seconds: list[float] = []  # of each training done by this object
 
-    def confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
+    def measure_confidence(self, seed: int, removed: tuple[int, ...]) -> dict[str, float]:
         """Map test uids to the probability of the gold class, trained without rows `removed`.
 
         Parameters
@@ -266,13 +266,13 @@ class Retrainer:
         found: dict[str, float] = self._find("removal", self._train, seed, removed)
         return found
 
-    def probabilities(self, seed: int, removed: tuple[int, ...]) -> dict[str, list[float]]:
+    def measure_probabilities(self, seed: int, removed: tuple[int, ...]) -> dict[str, list[float]]:
         """Map test uids to the probability of each class, trained without rows `removed`.
 
         Parameters
         ----------
         seed, removed
-            As for `confidence`, whose results are kept in other files.
+            As for `measure_confidence`, whose results are kept in other files.
         """
         found: dict[str, list[float]] = self._find("classes", self._predict, seed, removed)
         return found
@@ -281,8 +281,10 @@ class Retrainer:
         self, kind: str, train: Callable[..., np.ndarray], seed: int, removed: tuple[int, ...]
     ) -> Any:
         """Read what was kept of a training, which is done first if there is nothing."""
-        mark = runs.fingerprint(kind, self.mark, self.epochs, seed, removed, list(self.test["uid"]))
-        path = self.run / "retrainings" / f"{mark}.json"
+        fingerprint = runs.hash_parts(
+            kind, self.fingerprint, self.epochs, seed, removed, list(self.test["uid"])
+        )
+        path = self.run / "retrainings" / f"{fingerprint}.json"
         if not path.exists():
             self._keep(path, train, seed, removed)
         try:
@@ -327,7 +329,7 @@ class Retrainer:
         Parameters
         ----------
         seed, removed
-            As for `confidence`.
+            As for `measure_confidence`.
         work : Path
             A folder for the Trainer.
         """

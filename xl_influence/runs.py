@@ -22,7 +22,7 @@ import filelock
 
 from . import locks
 from .own_files import name_folder
-from .params import root
+from .params import find_root
 from .sections import Run
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ class RunError(RuntimeError):
     """An artefact of a run is missing, damaged or belongs to another run."""
 
 
-def folder(params: Run) -> Path:
+def find_folder(params: Run) -> Path:
     """Return the run's folder; a relative `runs_root` is taken from the project's root."""
     base = Path(params["runs_root"]).expanduser()
     if not base.is_absolute():
-        base = root() / base
+        base = find_root() / base
     return base / params["study"] / name_folder(params) / params["variant"]
 
 
-def fingerprint(*parts: Any) -> str:
+def hash_parts(*parts: Any) -> str:
     """Return a short hash of parts that can be written as JSON."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -93,7 +93,7 @@ def is_published(run: str | Path) -> bool:
 
 def can_load(params: Run) -> bool:
     """Whether a run exists or may be computed: in a folder of published runs we compute nothing."""
-    run = folder(params)
+    run = find_folder(params)
     return is_published(run) or not any(is_published(other) for other in run.parents[1].glob("*/*"))
 
 
@@ -208,7 +208,7 @@ def read_samples(params: Run, split: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.read_parquet(folder(params) / f"{split}.parquet")
+    return pd.read_parquet(find_folder(params) / f"{split}.parquet")
 
 
 def read_inputs(run: str | Path, split: str, uids: Iterable[str] | None = None) -> pd.DataFrame:

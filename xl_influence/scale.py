@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from . import cube_contents, measurements, params, runs
-from .estimate import XLMR, gradient_bytes
+from .estimate import XLMR, count_gradient_bytes
 from .measurements import read_cases
 
 GB = 2**30
@@ -76,7 +76,7 @@ def read(path: Path | None = None) -> pd.DataFrame:
     RunError
         If there are no measurements.
     """
-    path = path or params.root() / "benchmarks" / "scale.json"
+    path = path or params.find_root() / "benchmarks" / "scale.json"
     if not path.exists():
         raise runs.RunError(f"{path} is missing: run benchmarks/scale.py first")
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def read(path: Path | None = None) -> pd.DataFrame:
     return table
 
 
-def by_notebook(table: pd.DataFrame) -> pd.DataFrame:
+def sum_by_notebook(table: pd.DataFrame) -> pd.DataFrame:
     """Compute the time and memory of each notebook from those of its steps.
 
     Parameters
@@ -103,7 +103,7 @@ def by_notebook(table: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg({"seconds": "sum", "peak_gb": "max"}).reset_index()
 
 
-def growth(table: pd.DataFrame) -> pd.DataFrame:
+def compute_growth(table: pd.DataFrame) -> pd.DataFrame:
     """Compute how each step's time and memory grow from the smallest to the largest sample count.
 
     Parameters
@@ -124,7 +124,7 @@ def growth(table: pd.DataFrame) -> pd.DataFrame:
     return last.join(ratios).loc[order].reset_index()
 
 
-def plan(
+def plan_study(
     large: Large, card: tuple[dict[str, Any], pd.DataFrame], analyses: pd.DataFrame
 ) -> pd.DataFrame:
     """Estimate the hours, memory and disk that a large study takes.
@@ -175,7 +175,7 @@ def count_tiles(large: Large, card_bytes: float) -> int:
     card_bytes
         Memory of one GPU.
     """
-    most = max(1, int(TEST_SHARE * card_bytes // gradient_bytes(XLMR, large.length)))
+    most = max(1, int(TEST_SHARE * card_bytes // count_gradient_bytes(XLMR, large.length)))
     return -(-large.n_test // most)
 
 
@@ -186,7 +186,7 @@ def _check(large: Large) -> None:
             raise params.ParameterError(f"{name}={value!r}: allowed is a whole number from 1")
     for name, allowed in (
         ("keep", ("groups", "checkpoints", "sum")),
-        ("way", tuple(measurements.methods_of_kind("this library"))),
+        ("way", tuple(measurements.list_methods("this library"))),
     ):
         if getattr(large, name) not in allowed:
             raise params.ParameterError(
@@ -227,7 +227,8 @@ def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
     hours = operations / measured["rate"] / large.devices / 3600
     basis = f"operations, at the engine's rate; {tiles} tiles of test samples; memory per GPU"
     memory = (
-        measured["peak_gb"] + gradient_bytes(XLMR, large.length) * -(-large.n_test // tiles) / GB
+        measured["peak_gb"]
+        + count_gradient_bytes(XLMR, large.length) * -(-large.n_test // tiles) / GB
     )
     return [f"influence, checkpoints: {large.epochs}", hours, memory, 0.0, basis]
 
@@ -235,7 +236,7 @@ def _plan_influence(large: Large, measured: pd.Series, tiles: int) -> list[Any]:
 def _plan_disk(large: Large) -> list[Any]:
     sizes = {"checkpoint": large.epochs, "group": XLMR["layers"] + 2}
     sizes |= {"test": large.n_test, "train": large.n_train}
-    computed, finished = cube_contents.cube_bytes(large.keep, **sizes)
+    computed, finished = cube_contents.count_cube_bytes(large.keep, **sizes)
     basis = "sizes"
     if finished < computed:
         basis = f"sizes; {finished / GB:,.0f} GB once the checkpoints are summed"
@@ -269,7 +270,7 @@ def main(arguments: list[str]) -> str:
             given[key] = int(value.replace(",", "")) if allowed[key] == "int" else value
         except ValueError:
             raise params.ParameterError(f"{pair}: allowed is a whole number from 1") from None
-    table = plan(Large(**given), measurements.read_results(device="cuda"), read())
+    table = plan_study(Large(**given), measurements.read_results(device="cuda"), read())
     return table.to_string(index=False, float_format="{:,.1f}".format)
 
 

@@ -19,12 +19,12 @@ import pandas as pd
 import xarray as xr
 
 from . import fingerprints, runs, tasks, texts
-from .blocks import PROGRAM_ERRORS, blocks, has_nan, load_if_small, open_lazily
 from .cube_contents import DIMS
 from .influence import from_values
 from .manifest import read_manifest
 from .params import with_variant
 from .sections import Analysis, Influence
+from .slabs import PROGRAM_ERRORS, has_nan, load_if_small, open_lazily, read_slabs
 
 # Training samples at either end of a row whose influence a published variant keeps exactly
 TAIL = 500
@@ -83,11 +83,12 @@ def make(params: Analysis, progress: bool = True) -> Path:
     CubeError
         Another process is computing the cube with other parameters, or a shard was lost.
     """
-    run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    run = runs.find_folder(params)
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return run
     borrowed = _borrow(params, progress)
-    fingerprint = fingerprints.scored(params, borrowed)
+    fingerprint = fingerprints.hash_scores(params, borrowed)
     if not fingerprints.is_scored(run, fingerprint):
         from .influence_pass import compute  # imports torch, which takes seconds
 
@@ -131,8 +132,8 @@ def fill(params: Analysis, part: int, parts: int, progress: bool = True) -> None
         Whether to show progress bars.
     """
     borrowed = _borrow(params, progress)
-    fingerprint = fingerprints.scored(params, borrowed)
-    if not fingerprints.is_scored(runs.folder(params), fingerprint):
+    fingerprint = fingerprints.hash_scores(params, borrowed)
+    if not fingerprints.is_scored(runs.find_folder(params), fingerprint):
         from .influence_pass import fill_part  # imports torch, which takes seconds
 
         fill_part(params, fingerprint, (part, parts), borrowed, progress)
@@ -146,17 +147,21 @@ def _borrow(params: Analysis, progress: bool) -> list[str] | None:
 
 
 def is_done(params: Influence) -> bool:
-    """Whether the run's score cube exists, computed with these parameters; computes nothing."""
-    run = runs.folder(params)
-    if fingerprints.is_published(run, params):
+    """Whether the run's score cube exists, computed with these parameters; computes nothing.
+
+    Raises `RunError` if the folder holds a published run with other parameters.
+    """
+    run = runs.find_folder(params)
+    fingerprints.check_published(run, params)
+    if runs.is_published(run):
         return True
     borrowed = None
     if params["test_from"]:
         base = with_variant(params, params["test_from"])
         if not is_done(base):
             return False
-        borrowed = _test_uids(runs.folder(base))
-    return fingerprints.is_scored(run, fingerprints.scored(params, borrowed))
+        borrowed = _test_uids(runs.find_folder(base))
+    return fingerprints.is_scored(run, fingerprints.hash_scores(params, borrowed))
 
 
 def _test_uids(run: Path) -> list[str]:
@@ -188,13 +193,15 @@ def read(params: Influence) -> Scored:
     RunError
         The folder holds a published run with other parameters.
     """
-    run = runs.folder(params)
-    fingerprints.is_published(run, params)  # raises if it has other parameters
+    run = runs.find_folder(params)
+    fingerprints.check_published(run, params)
     if not is_done(params) and (run / "scores.zarr").is_dir():
         made_with = read_manifest(run)
         made_with = made_with.get("parameters", {}) | made_with.get("score_parameters", {})
         wanted = runs.select_keys(params, (*fingerprints.FINETUNE, *fingerprints.SCORED))
-        differing = fingerprints.differences(made_with, wanted) or "the data or the test samples"
+        differing = (
+            fingerprints.describe_differences(made_with, wanted) or "the data or the test samples"
+        )
         raise ScoreError(
             f"{run} was made with other parameters: {differing}. "
             "`scores.make` computes it with these"
@@ -215,7 +222,7 @@ def read(params: Influence) -> Scored:
     return Scored(cube, train, test, manifest)
 
 
-def kept(params: Influence) -> str:
+def find_kept(params: Influence) -> str:
     """Return what a run's cube keeps, or will keep: 'groups', 'checkpoints' or 'sum'.
 
     A published run keeps no groups. Computes nothing.
@@ -225,7 +232,7 @@ def kept(params: Influence) -> str:
     params : dict
         The run's parameters.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     if not runs.is_published(run):
         return params["keep"]
     published = read_manifest(run).get("score_parameters", {}).get("keep", "groups")
@@ -235,7 +242,7 @@ def kept(params: Influence) -> str:
 def read_cube(run: Path) -> xr.Dataset:
     """Read a run's score cube; `ScoreError` if it is missing or incomplete.
 
-    A cube of more than `blocks.IN_MEMORY` bytes stays on disk, and computations read its blocks.
+    A cube of more than `slabs.IN_MEMORY` bytes stays on disk, and computations read its slabs.
     """
     path = run / "scores.zarr"
     if runs.is_published(run):
@@ -250,7 +257,7 @@ def read_cube(run: Path) -> xr.Dataset:
         incomplete = False
         if not missing:
             cube = load_if_small(cube)
-            incomplete = any(has_nan(block.scores) for block in blocks(cube))
+            incomplete = any(has_nan(slab.scores) for slab in read_slabs(cube))
     except PROGRAM_ERRORS:
         raise
     except Exception as error:  # each codec has its own

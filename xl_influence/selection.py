@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from . import encoders, inputs, runs, tasks
 from .engine.arithmetic import arithmetic
-from .engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
+from .engine.batches import choose_max_tokens, find_pad_token_id, make_batches, pad_batch
 from .sections import FineTuning, Influence
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def predict(
     config: Any = model.config  # transformers types `num_labels` as optional
     result = np.zeros((len(samples), config.num_labels))  # (samples, classes)
     with torch.no_grad(), arithmetic(device):
-        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+        for rows in make_batches(samples, max_tokens or choose_max_tokens(device)):
             batch = pad_batch([samples[row] for row in rows], pad_token_id, device)
             batch.pop("labels")
             logits = model(**batch).logits.double()  # (batch, classes)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from . import runs
 from .manifest import development_accuracy, read_manifest
-from .params import merge, parse, root
+from .params import find_root, merge, parse
 from .sections import FineTuning, Run
 
 SETTINGS = ["learning_rate", "batch_size", "epochs", "seed"]
@@ -27,7 +27,7 @@ def find_list(params: Run, target: str | Path = "results") -> Path:
 
     A relative `target` is taken from the project's root.
     """
-    base = Path(target) if Path(target).is_absolute() else root() / target
+    base = Path(target) if Path(target).is_absolute() else find_root() / target
     return base / params["study"] / params["task"] / "settings.csv"
 
 
@@ -72,7 +72,7 @@ def add(params: FineTuning, target: str | Path = "results") -> Path:
     RunError
         The run is not finished, or was made with other settings.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     manifest = read_manifest(run)
     if "dev_accuracy" not in manifest:
         raise runs.RunError(f"{run}: no finished fine-tuning is there")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from . import data, tasks
 from .data import DataError
@@ -24,11 +24,13 @@ def check(params: FineTuning) -> None:
         "test": dict.fromkeys(params["languages"], 1),
     }
     for split, wanted in sizes.items():
-        for lang, (size, there, what) in _count_rows(params, task, split, wanted).items():
-            if max(size, 1) > there:
+        unit = " whose items every language has" if task.parallel else ""
+        for lang, there in _count_rows(params, task, split, list(wanted)).items():
+            size = max(wanted[lang], 1)
+            if size > there:
                 raise DataError(
-                    f"study {params['study']}, variant {params['variant']}: {max(size, 1)} rows "
-                    f"in {lang} asked for, {files[split].name} has {there}{what}. "
+                    f"study {params['study']}, variant {params['variant']}: {size} rows "
+                    f"in {lang} asked for, {files[split].name} has {there}{unit}. "
                     f"{_advise(params, split, lang, there)}"
                 )
 
@@ -46,23 +48,18 @@ def _advise(params: Data, split: str, lang: str, there: int) -> str:
     return f"{advice}, or choose another study"
 
 
-def _count_rows(
-    params: Data, task: Task, split: str, wanted: Mapping[str, int]
-) -> dict[str, tuple[int, int, str]]:
-    """Map each language to the rows asked for, the rows there are, and what counts as one."""
+def _count_rows(params: Data, task: Task, split: str, languages: Sequence[str]) -> dict[str, int]:
+    """Map each language to its rows; in a parallel task, to those whose items every one has."""
     frame = tasks.read_own(params, split)
-    absent = [lang for lang in wanted if lang not in set(frame["lang"])]
+    absent = [lang for lang in languages if lang not in set(frame["lang"])]
     if absent:
         raise DataError(
             f"{tasks.find_files(params)[split].name}: no rows in {', '.join(absent)}; there are "
             f"{', '.join(frame['lang'].unique())}. Set languages"
         )
-    frame = frame[frame["lang"].isin(list(wanted))]
+    frame = frame[frame["lang"].isin(languages)]
     if task.parallel:
-        in_all = frame.groupby("item")["lang"].nunique() == len(wanted)
-        return {
-            lang: (size, int(in_all.sum()), " whose items every language has")
-            for lang, size in wanted.items()
-        }
+        in_all = frame.groupby("item")["lang"].nunique() == len(languages)
+        return dict.fromkeys(languages, int(in_all.sum()))
     rows = frame["lang"].value_counts()
-    return {lang: (size, int(rows.get(lang, 0)), "") for lang, size in wanted.items()}
+    return {lang: int(rows[lang]) for lang in languages}

@@ -1,6 +1,6 @@
 """Where samples come from: the hub, clones of its repositories, demo corpora, or your own files.
 
-`read` gives one language and one split as a checked frame. `fingerprint` identifies the source.
+`read` gives one language and one split as a checked frame. `hash_source` identifies the source.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _read_hub(params: Data, task: Task, lang: str, split: str) -> _Rows:
     return _Rows(frame.set_index(pd.Index(items, name="item")), where, task.classes)
 
 
-def fingerprint(params: FineTuning) -> str:
+def hash_source(params: FineTuning) -> str:
     """Hash where the data come from.
 
     That is the corpus file, your own files, the files under `data_root`, or the hub's name of the
@@ -177,12 +177,12 @@ def fingerprint(params: FineTuning) -> str:
             for split, files in tasks.find_files(params).items()
             for lang, path in files.paths.items()
         }
-        return runs.fingerprint(hashes)
+        return runs.hash_parts(hashes)
     if params["data"] == "demo":
-        return runs.fingerprint(demo.source(task.name))
+        return runs.hash_parts(demo.read_corpus(task.name))
     if not params["data_root"]:
-        return runs.fingerprint("hub", task.hub)
-    return runs.fingerprint(_hash_clones(params, task))
+        return runs.hash_parts("hub", task.hub)
+    return runs.hash_parts(_hash_clones(params, task))
 
 
 def _hash_clones(params: Data, task: Task) -> dict[str, str]:
@@ -200,7 +200,7 @@ def _hash_clones(params: Data, task: Task) -> dict[str, str]:
 def _hash_file(path: Path) -> str:
     if path.is_dir():  # a split saved by `datasets`
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
-        return runs.fingerprint({file.name: _hash_file(file) for file in files})
+        return runs.hash_parts({file.name: _hash_file(file) for file in files})
     state = path.stat()
     return _hash_unchanged_file(path, state.st_mtime_ns, state.st_size)
 

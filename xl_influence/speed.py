@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from .measurements import THIS_LIBRARY, method_name, methods_of_kind, read_cases
+from .measurements import THIS_LIBRARY, list_methods, name_method, read_cases
 from .prose import percent
 
 # This library and its peers ----------------------------------------------------------------------
@@ -43,12 +43,12 @@ def make_comparison(rows: pd.DataFrame) -> pd.DataFrame:
     for case in read_cases()["cases"]:
         of_case = rows[_match(rows, read_cases()["defaults"] | case["spec"]) & first_repeat]
         for method, part in of_case.groupby("what", sort=False):
-            row = {"case": case["title"], "way": method_name(method), "covered": "", "exact": False}
+            row = {"case": case["title"], "way": name_method(method), "covered": "", "exact": False}
             table.append(row | _find_error(part) | _find_cost(method, part, limits))
     comparison = pd.DataFrame(table)
     if "failed" not in comparison:
         comparison["failed"] = None
-    this_library = comparison[comparison["way"] == method_name(THIS_LIBRARY)]
+    this_library = comparison[comparison["way"] == name_method(THIS_LIBRARY)]
     rates = this_library.set_index("case")["rate"]
     comparison.insert(3, "ratio", comparison["case"].map(rates) / comparison["rate"])
     titles = [case["title"] for case in read_cases()["cases"]]
@@ -147,7 +147,7 @@ def find_product_rates(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _less_precise() -> list[str]:
     """Return this library's less precise settings, each bounded by an equally precise product."""
-    return [method for method in methods_of_kind("this library") if method != THIS_LIBRARY]
+    return [method for method in list_methods("this library") if method != THIS_LIBRARY]
 
 
 def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[str, str]:
@@ -168,16 +168,16 @@ def make_headline(comparison: pd.DataFrame, paper_scale: pd.DataFrame) -> dict[s
         every pair (`speed_pairs`); how close it comes to the bound (`speed_of_bound`); and the
         seconds that it takes at the paper's scale (`gpu_seconds`).
     """
-    this_library = method_name(THIS_LIBRARY)
+    this_library = name_method(THIS_LIBRARY)
     first_case = comparison["case"] == comparison["case"].iloc[0]
     case = comparison[first_case & comparison["rate"].notna()].set_index("way")
     exact = case.loc[case["exact"], "ratio"]
-    peers = [method_name(method) for method in methods_of_kind("peer")]
+    peers = [name_method(method) for method in list_methods("peer")]
     seconds = paper_scale.loc[paper_scale["way"] == this_library, "seconds"]
     return {
         "speed_peers": _format_ratio(exact[exact.index.isin(peers)].min()),
-        "speed_same_products": _format_ratio(exact.get(method_name("dattri-llm-fast"))),
-        "speed_pairs": _format_ratio(exact.get(method_name("pairs"))),
+        "speed_same_products": _format_ratio(exact.get(name_method("dattri-llm-fast"))),
+        "speed_pairs": _format_ratio(exact.get(name_method("pairs"))),
         "speed_of_bound": percent(case["of_bound"][this_library]),
         "gpu_seconds": f"{seconds.iloc[0]:.0f}" if len(seconds) else "?",
     }
@@ -214,7 +214,7 @@ def make_paper_scale(rows: pd.DataFrame) -> pd.DataFrame:
     found = rows[_match(rows, paper) & rows["seconds"].notna()]
     operations = _count_operations(found, paper["n_test"]) * paper["n_train"]
     table = found.assign(
-        way=[method_name(method) for method in found["what"]],
+        way=[name_method(method) for method in found["what"]],
         of_bound=operations / found["seconds"] / limits.reindex(found["what"]).to_numpy(),
     )
     return table[["way", "seconds", "peak_gb", "of_bound"]].reset_index(drop=True)

@@ -16,16 +16,16 @@ from .own_task import count_left_out
 from .sections import FineTuning, Parameters
 
 __all__ = [
-    "class_counts",
+    "count_classes",
     "count_left_out",
+    "count_samples",
     "describe_run",
     "describe_samples",
-    "majority",
-    "parameters",
-    "rows_left_out",
-    "sample_counts",
-    "steps",
-    "versions",
+    "find_majority",
+    "list_left_out",
+    "list_parameters",
+    "list_steps",
+    "list_versions",
 ]
 
 LEAST_UNKNOWN = 0.005  # share of unknown tokens that is shown
@@ -33,7 +33,7 @@ STARTED = time.time()  # newer results were computed by this process or one besi
 STEPS = {"finetune": "fine-tuning", "scores": "influence"}
 
 
-def steps(folders: Sequence[Path]) -> pd.DataFrame:
+def list_steps(folders: Sequence[Path]) -> pd.DataFrame:
     """List the finished steps of runs.
 
     Parameters
@@ -73,7 +73,7 @@ def steps(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def versions(folders: Sequence[Path]) -> pd.Series:
+def list_versions(folders: Sequence[Path]) -> pd.Series:
     """Software of the runs in these folders: name → version, or versions where runs differ."""
     found: dict[str, set[str]] = {}
     for folder in folders:
@@ -92,7 +92,7 @@ def versions(folders: Sequence[Path]) -> pd.Series:
     )
 
 
-def parameters(merged: Parameters, source: params.Source) -> pd.DataFrame:
+def list_parameters(merged: Parameters, source: params.Source) -> pd.DataFrame:
     """The parameters that a notebook's cells set.
 
     Parameters
@@ -111,7 +111,7 @@ def parameters(merged: Parameters, source: params.Source) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["parameter", "value", "from"])
 
 
-def sample_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
+def count_samples(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
     """Count the samples per language and split.
 
     Parameters
@@ -172,7 +172,7 @@ def describe_samples(manifest: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def class_counts(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
+def count_classes(manifest: Mapping[str, Any], class_names: Sequence[str]) -> pd.DataFrame:
     """Count the samples of every class in every language.
 
     Parameters
@@ -209,18 +209,18 @@ def _read_counts(
     return counts.set_axis(list(class_names), axis="columns")
 
 
-def rows_left_out(merged: FineTuning) -> pd.DataFrame | None:
-    """List the rows of your own files that the study cannot draw, as `own_task.left_out` does.
+def list_left_out(merged: FineTuning) -> pd.DataFrame | None:
+    """List the rows of your own files that the study cannot draw, as `own_task.list_left_out` does.
 
     None for other tasks, and where the samples come from a prepared folder or a published run.
     """
-    published = runs.is_published(runs.folder(merged))
+    published = runs.is_published(runs.find_folder(merged))
     if merged["task"] != "own" or merged["prepared"] or published:
         return None
-    return own_task.left_out(merged, tasks.find(merged).parallel)
+    return own_task.list_left_out(merged, tasks.find(merged).parallel)
 
 
-def majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str, float]:
+def find_majority(manifest: Mapping[str, Any], split: str = "validation") -> dict[str, float]:
     """The share of the most frequent class in each language.
 
     Parameters
@@ -246,7 +246,7 @@ def describe_run(merged: FineTuning, step: str = "scores") -> Markdown:
     step
         The step that the notebook needs: 'scores' or 'finetune'.
     """
-    run, manifest = runs.folder(merged), read_manifest(runs.folder(merged))
+    run, manifest = runs.find_folder(merged), read_manifest(runs.find_folder(merged))
     if "rows" not in manifest:
         return Markdown("*This notebook needed no run, and none has been computed.*")
     if runs.is_published(run):
@@ -265,6 +265,6 @@ def describe_run(merged: FineTuning, step: str = "scores") -> Markdown:
     own = " It is an experiment: the book does not read this folder."
     return Markdown(
         f"*{done} {merged['study']} / {merged['task']} / {merged['variant']} "
-        f"({tasks.title(merged)}), finished {finished} (UTC): {', '.join(counts)}. "
+        f"({tasks.find_title(merged)}), finished {finished} (UTC): {', '.join(counts)}. "
         f"Folder: `{place}`.*{own if experiments.is_experiment(merged) else ''}"
     )

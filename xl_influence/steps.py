@@ -54,10 +54,10 @@ def find_hash(params: Analysis, step: str) -> str:
             parts.append(find_hash(with_variant(params, params["test_from"]), "influence"))
     if step == "retraining":
         parts.append(runs.select_keys(params, RETRAINING))
-    return runs.fingerprint(*parts)
+    return runs.hash_parts(*parts)
 
 
-def done_file(params: Analysis, step: str, part: int = 0, parts: int = 1) -> Path:
+def find_done_file(params: Analysis, step: str, part: int = 0, parts: int = 1) -> Path:
     """Return the path of the done file that a finished step leaves, or a part of it.
 
     Parameters
@@ -68,7 +68,7 @@ def done_file(params: Analysis, step: str, part: int = 0, parts: int = 1) -> Pat
         Which of how many parts, counted from 0.
     """
     suffix = f".{part}-of-{parts}" if parts > 1 else ""
-    return runs.folder(params) / "steps" / f"{step}-{find_hash(params, step)}{suffix}"
+    return runs.find_folder(params) / "steps" / f"{step}-{find_hash(params, step)}{suffix}"
 
 
 def is_finished(params: Analysis, step: str) -> bool:
@@ -80,11 +80,13 @@ def is_finished(params: Analysis, step: str) -> bool:
         As in `find_hash`.
     """
     if step == "retraining":  # which models are trained again is known from the cube only
-        path = done_file(params, step)
+        path = find_done_file(params, step)
         return path.exists() and scores.is_done(params) and path.read_text() == _describe(path)
     if step == "influence":
         return scores.is_done(params)
-    return fingerprints.is_finetuned(runs.folder(params), fingerprints.finetuned(params), params)
+    return fingerprints.is_finetuned(
+        runs.find_folder(params), fingerprints.hash_finetuning(params), params
+    )
 
 
 def find_finished(params: Analysis, steps: Sequence[str] = STEPS) -> list[Path]:
@@ -102,14 +104,14 @@ def find_finished(params: Analysis, steps: Sequence[str] = STEPS) -> list[Path]:
     """
     found = []
     for step in steps:
-        path, finished = done_file(params, step), is_finished(params, step)
+        path, finished = find_done_file(params, step), is_finished(params, step)
         with contextlib.suppress(OSError):  # in a folder that is read-only, jobs will say so
             if not finished and path.exists():  # its result was replaced or deleted, ...
                 for old in path.parent.glob(f"{path.name}*"):  # ... and its parts with it
                     runs.remove(old)
             if finished and not path.exists():
                 write_done_file(path)
-                made = (runs.folder(params) / "manifest.json").stat().st_mtime
+                made = (runs.find_folder(params) / "manifest.json").stat().st_mtime
                 os.utime(path, (made, made))
         if finished and path.exists():
             found.append(path)
@@ -122,7 +124,7 @@ def write_done_file(path: Path) -> None:
     Parameters
     ----------
     path
-        As `done_file` returns it.
+        As `find_done_file` returns it.
     """
     with runs.write_atomically(path) as partial:
         partial.write_text(_describe(path), encoding="utf-8")
@@ -199,7 +201,7 @@ def compute(params: Analysis, step: str, part: int = 0, parts: int = 1) -> None:
         raise ParameterError(
             f"part={part} parts={parts}: allowed are part=0 to parts - 1; fine-tuning has one part"
         )
-    path = done_file(params, step, part, parts)
+    path = find_done_file(params, step, part, parts)
     if step == "finetuning":
         from .finetune import finetune  # imports torch, which takes seconds
 

@@ -15,7 +15,7 @@ import yaml
 from IPython.display import Markdown
 
 from . import sharing, tasks
-from .prose import interval, percent
+from .prose import join_phrases, percent, say_share
 from .sections import FineTuning
 
 N_SHOWN = 3  # training samples that notebook 02 shows
@@ -39,12 +39,12 @@ def show(merged: FineTuning, notebook: str, found: str) -> Markdown:
     found
         What the run found, as sentences; see `leads`.
     """
-    run = f"**This run** ({tasks.title(merged)}, study `{merged['study']}`). {found}"
-    paper = said(notebook, merged["task"])
+    run = f"**This run** ({tasks.find_title(merged)}, study `{merged['study']}`). {found}"
+    paper = quote_paper(notebook, merged["task"])
     return Markdown(f"{run}\n\n**The paper.** {paper}" if paper else run)
 
 
-def said(notebook: str, task: str) -> str:
+def quote_paper(notebook: str, task: str) -> str:
     """What the paper says about the question of a notebook; empty if it says nothing.
 
     Parameters
@@ -64,7 +64,7 @@ def _read() -> dict[str, dict[str, str]]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def most_influential_samples(
+def say_most_influential(
     cube: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -83,19 +83,19 @@ def most_influential_samples(
     table = sharing.summary(each, ["sign"], bootstrap).set_index("sign")
     helpful, harmful = table.loc["positive"], table.loc["negative"]
     return (
-        f"{_with_range(helpful)} of the {N_SHOWN} most helpful training samples and "
-        f"{_with_range(harmful)} of the {N_SHOWN} most harmful ones have the test sample's "
+        f"{say_share(helpful)} of the {N_SHOWN} most helpful training samples and "
+        f"{say_share(harmful)} of the {N_SHOWN} most harmful ones have the test sample's "
         f"label; chance is {percent(helpful['chance'])} ({helpful['test_samples']} test samples)."
     )
 
 
-def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
+def say_candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     """Say how many of the most influential training samples are among the candidates.
 
     Parameters
     ----------
     table
-        From `ask.candidate_recall`.
+        From `ask.measure_recall`.
     count
         The number of candidates that was used.
     n_train
@@ -106,17 +106,17 @@ def candidates(table: pd.DataFrame, count: int, n_train: int) -> str:
     rows = table[chosen].set_index("sign")
     helpful, harmful = rows.loc["positive"], rows.loc["negative"]
     return (
-        f"{count} candidates of {n_train} training samples hold {_with_range(helpful)} of the ten "
-        f"most helpful training samples and {_with_range(harmful)} of the ten most harmful ones; "
+        f"{count} candidates of {n_train} training samples hold {say_share(helpful)} of the ten "
+        f"most helpful training samples and {say_share(harmful)} of the ten most harmful ones; "
         f"candidates drawn at random would hold {percent(helpful['chance'])} "
         f"({helpful['test_samples']} test samples)."
     )
 
 
-def verdicts(claims: pd.DataFrame) -> str:
+def say_verdicts(claims: pd.DataFrame) -> str:
     """Count the verdicts on the paper's claims.
 
-    `claims` comes from `paper.claims`.
+    `claims` comes from `paper.compare_claims`.
     """
     counts = claims["holds"].value_counts() if len(claims) else {}
     words = [
@@ -126,12 +126,4 @@ def verdicts(claims: pd.DataFrame) -> str:
     ]
     if not words:
         return "No claim gets a verdict: the corpus is synthetic, or the paper has no such data."
-    *first, last = words
-    return f"Of {len(claims)} claims, {', '.join(first)}{' and ' * bool(first)}{last}."
-
-
-def _with_range(row: pd.Series) -> str:
-    """A share with its interval in brackets, if it has one."""
-    if pd.isna(row["ci_low"]):
-        return percent(row["share"])
-    return f"{percent(row['share'])} (interval {interval(row['ci_low'], row['ci_high'])})"
+    return f"Of {len(claims)} claims, {join_phrases(words)}."

@@ -25,15 +25,15 @@ class TableError(runs.RunError):
     """A table is missing, or was made with other parameters."""
 
 
-def output_dir(merged: Parameters) -> Path:
+def find_output_dir(merged: Parameters) -> Path:
     """The folder for the results of an analysis: the run's, or `other/<hash>/` in it."""
-    own = params.study_defaults(merged)
+    own = params.read_study_defaults(merged)
     changed = runs.select_changed(merged, (*ANALYSIS, *ASKED), own)
-    run = runs.folder(merged)
-    return run / "other" / runs.fingerprint(changed) if changed else run
+    run = runs.find_folder(merged)
+    return run / "other" / runs.hash_parts(changed) if changed else run
 
 
-def table_parameters(merged: Analysis) -> dict[str, Any]:
+def select_parameters(merged: Analysis) -> dict[str, Any]:
     """The parameters that a table depends on."""
     return runs.select_keys(merged, (*fingerprints.PUBLISHED, *ANALYSIS))
 
@@ -51,9 +51,9 @@ def write(merged: Parameters, **frames: pd.DataFrame) -> None:
         The tables, by name.
     """
     for name, frame in frames.items():
-        path = output_dir(merged) / "tables" / f"{name}.parquet"
+        path = find_output_dir(merged) / "tables" / f"{name}.parquet"
         frame = frame.reset_index(drop=True)
-        frame.attrs = {"parameters": table_parameters(merged)}
+        frame.attrs = {"parameters": select_parameters(merged)}
         existing = find(merged, name)
         if existing is not None and _same(existing, frame):
             os.utime(path)  # it is up to date
@@ -77,7 +77,7 @@ def read(merged: Parameters, name: str) -> pd.DataFrame:
     TableError
         There is no such table, or it was made with other parameters, which the message names.
     """
-    path = output_dir(merged) / "tables" / f"{name}.parquet"
+    path = find_output_dir(merged) / "tables" / f"{name}.parquet"
     if not path.exists():
         raise TableError(f"{path} does not exist: run the notebook that writes it, or `make study`")
     try:
@@ -86,7 +86,7 @@ def read(merged: Parameters, name: str) -> pd.DataFrame:
         raise TableError(
             f"{path} cannot be read ({error}): run the notebook that writes it again"
         ) from None
-    _check(table, table_parameters(merged), path)
+    _check(table, select_parameters(merged), path)
     return table
 
 
@@ -108,13 +108,15 @@ def read_all(merged: Parameters) -> dict[str, pd.DataFrame]:
     """Read all tables of a run, as `read` does: name → table."""
     return {
         path.stem: read(merged, path.stem)
-        for path in sorted((output_dir(merged) / "tables").glob("*.parquet"))
+        for path in sorted((find_output_dir(merged) / "tables").glob("*.parquet"))
     }
 
 
 def _check(table: pd.DataFrame, wanted: dict[str, Any], path: Path) -> None:
     found = table.attrs.get("parameters")
-    differing = fingerprints.differences(found, wanted) if found else "it does not say which"
+    differing = (
+        fingerprints.describe_differences(found, wanted) if found else "it does not say which"
+    )
     if differing:
         raise TableError(
             f"{path} was made with other parameters: {differing}. "

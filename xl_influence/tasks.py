@@ -23,11 +23,11 @@ __all__ = [
     "TaskError",
     "find",
     "find_files",
+    "find_title",
     "name_language",
     "place",
     "read_own",
     "separate_items",
-    "title",
 ]
 
 
@@ -154,7 +154,7 @@ def separate_items(params: FineTuning, samples: pd.DataFrame) -> pd.DataFrame:
     return samples if find(params).parallel else samples.assign(item=samples["uid"])
 
 
-def title(params: FineTuning) -> str:
+def find_title(params: FineTuning) -> str:
     """The name of a run's data: 'XNLI', or 'demo-NLI' for the corpus written for this project."""
     task = find(params)
     return task.demo_title if params["data"] == "demo" and task.demo_title else task.title

@@ -36,7 +36,7 @@ def redraw(params: FineTuning, manifest: dict[str, Any]) -> dict[str, pd.DataFra
         The run was made from other samples: the fingerprints differ.
     """
     samples = data.load({**params, "prepared": ""})
-    found, wanted = data.fingerprint(samples), manifest["data_fingerprint"]
+    found, wanted = data.hash_samples(samples), manifest["data_fingerprint"]
     if found != wanted:
         raise runs.RunError(
             f"data_root {params['data_root'] or '(the hub)'}: the run was made from other data "

@@ -12,7 +12,7 @@ from . import encoders, runs, sharing
 from .sections import FineTuning
 
 
-def shared(
+def count_shared(
     params: FineTuning,
     cube: xr.Dataset,
     train: pd.DataFrame,
@@ -30,7 +30,7 @@ def shared(
     **choice
         Further arguments of `sharing.shared_tokens`.
     """
-    run = runs.folder(params)
+    run = runs.find_folder(params)
     tokenizer = encoders.load_tokenizer(params["encoder"])
     kept = np.load(run / "checkpoints" / "vocabulary.npy")  # rows of the cut vocabulary → token ids
     pieces = dict(enumerate(tokenizer.convert_ids_to_tokens(kept.tolist())))

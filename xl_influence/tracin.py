@@ -20,7 +20,7 @@ from .engine.batches import Sample
 from .engine.engine import Engine
 from .engine.samples import read_samples
 from .engine.timing import Timer
-from .influence import influence, sample_coords
+from .influence import influence, make_coords
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +127,7 @@ def gradient_products(
     for side, samples in (("test", test), ("train", train)):
         sides[side] = read_samples(samples, model, side)
         pairs = zip(samples, sides[side], strict=True)
-        coords |= sample_coords([{**given, **read} for given, read in pairs], side)
+        coords |= make_coords([{**given, **read} for given, read in pairs], side)
     with memory.keep_freed_memory() if keep_memory else nullcontext(), _moving_back(model, before):
         engine = Engine(
             model,

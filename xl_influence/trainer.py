@@ -72,7 +72,7 @@ def restore(trainer: Trainer, checkpoint: Path) -> None:
     trainer.state.is_world_process_zero = trainer.is_world_process_zero()
 
 
-def complete_steps(work: str | Path) -> list[int]:
+def find_complete_steps(work: str | Path) -> list[int]:
     """Return the steps of the Trainer's complete checkpoints in a folder, in order."""
     done = Path(work).glob(f"checkpoint-*/{DONE}")
     return sorted(int(path.parent.name.split("-")[1]) for path in done)
@@ -116,7 +116,7 @@ class _Trainer(Trainer):
         with (
             memory.keep_freed_memory(),
             arithmetic(self.args.device),
-            dropout.fast(cast(PreTrainedModel, self.model)) if on_cpu else nullcontext(),
+            dropout.use_fast(cast(PreTrainedModel, self.model)) if on_cpu else nullcontext(),
         ):
             return super().train(*args, **kwargs)
 
@@ -137,7 +137,7 @@ class _Keeper(TrainerCallback):
             return
         work = Path(cast(str, args.output_dir))
         (work / f"checkpoint-{state.global_step}" / DONE).touch()
-        for step in complete_steps(work)[:-1]:
+        for step in find_complete_steps(work)[:-1]:
             runs.remove(work / f"checkpoint-{step}" / "optimizer.pt")
 
 

@@ -179,13 +179,13 @@ def _find_shift(places: _Places) -> _Fault | None:
     """Find rows whose translations are some rows further on."""
     rows = np.arange(places.size)
     home = places.fit(rows, rows)
-    runs = [_find_run(places, home, shift) for shift in SHIFTS if abs(shift) < places.size]
-    evidence, start, end, shift = max(runs, default=(0.0, 0, 0, 0))
-    return _Fault(start, end, shift) if evidence >= ENOUGH_SHIFT else None
+    shifted = [_try_shift(places, home, shift) for shift in SHIFTS if abs(shift) < places.size]
+    evidence, fault = max(shifted, default=(0.0, None))
+    return fault if evidence >= ENOUGH_SHIFT else None
 
 
-def _find_run(places: _Places, home: np.ndarray, shift: int) -> tuple[float, int, int, int]:
-    """Find rows whose translations fit better `shift` rows on: evidence, first, last, shift.
+def _try_shift(places: _Places, home: np.ndarray, shift: int) -> tuple[float, _Fault]:
+    """Find successive rows whose translations fit best `shift` rows on, and the evidence for it.
 
     Parameters
     ----------
@@ -199,12 +199,12 @@ def _find_run(places: _Places, home: np.ndarray, shift: int) -> tuple[float, int
     rows = np.arange(max(0, -shift), places.size - max(0, shift))
     gain = places.fit(rows, rows + shift) - home[rows]
     sums = np.concatenate([[0.0], np.cumsum(gain)])
-    above = sums - np.minimum.accumulate(sums)  # of the best run that ends before each row
+    above = sums - np.minimum.accumulate(sums)  # of the best rows that end before each row
     end = int(above.argmax())
     if end == 0:
-        return 0.0, 0, 0, shift
+        return 0.0, _Fault(0, 0, shift)
     start = int(sums[:end].argmin())
-    return float(above[end]), int(rows[start]), int(rows[end - 1]), shift
+    return float(above[end]), _Fault(int(rows[start]), int(rows[end - 1]), shift)
 
 
 def _find_swap(places: _Places) -> _Fault | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def tokens_in_use(
+def find_tokens_in_use(
     sequences: Iterable[Sequence[int]], special: Iterable[int], pad: int
 ) -> np.ndarray:
     """Return the sorted token ids that a run needs.

@@ -55,10 +55,10 @@ def is_asked(merged: Data) -> bool:
         The run's parameters.
     """
     is_first = merged["task"] == "xnli" and merged["variant"] == "base"
-    return is_first and merged["data"] == "demo" and not runs.is_published(runs.folder(merged))
+    return is_first and merged["data"] == "demo" and not runs.is_published(runs.find_folder(merged))
 
 
-def compared(merged: Parameters, source: Mapping[str, str]) -> dict[str, list[Parameters]]:
+def find_compared(merged: Parameters, source: Mapping[str, str]) -> dict[str, list[Parameters]]:
     """The runs whose influence each notebook compares, in this study or a smaller one.
 
     Parameters
@@ -107,7 +107,7 @@ def find_seeds(merged: Parameters) -> list[Parameters]:
     return [params.with_variant(merged, f"seed-{seed}") for seed in merged["other_seeds"]]
 
 
-def notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
+def list_notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
     """The notebooks in `PER_TASK` that a run has.
 
     A published run has those whose runs are published too.
@@ -119,7 +119,7 @@ def notebooks(merged: Parameters, source: Mapping[str, str]) -> list[str]:
     """
     if not runs.can_load(merged):
         return []
-    needed = compared(merged, source)
+    needed = find_compared(merged, source)
 
     def has_other_models(name: str) -> bool:
         others = [run for run in needed[name] if run["left_out"] or run["extra_language"]]
@@ -156,10 +156,10 @@ def check(merged: Parameters, source: Mapping[str, str], names: Iterable[str]) -
         )
     if merged["task"] != "own":
         return
-    needed = compared(merged, source)
+    needed = find_compared(merged, source)
     try:
         for run in [merged, *(run for name in names for run in needed.get(name, []))]:
-            check_data(run, runs.folder(run))
+            check_data(run, runs.find_folder(run))
             sizes.check(run)
     except (own_files.TaskError, sizes.DataError, runs.RunError) as error:
         raise params.ParameterError(str(error)) from error

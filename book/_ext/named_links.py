@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from xl_influence.pages import chapter_of
+from xl_influence.pages import find_chapter
 from xl_influence.tasks import TASKS
 from xl_influence.workflow import PER_TASK
 
@@ -117,7 +117,7 @@ class ComputedTable(SphinxDirective):
                 f"[{title}](runs/{prefix}{task}/{name}.ipynb)"
                 for task, title in zip(TASKS, titles, strict=True)
             ]
-            chapter = f"{name.partition('-')[0]}: [](/book/{chapter_of(name)}.md)"
+            chapter = f"{name.partition('-')[0]}: [](/book/{find_chapter(name)}.md)"
             lines.append(f"| {chapter} | {' | '.join(links)} |")
         return self.parse_text_to_nodes("\n".join(lines))
 

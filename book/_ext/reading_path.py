@@ -10,7 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from xl_influence.pages import chapter_of
+from xl_influence.pages import find_chapter
 
 APPENDIX = "book/computed-pages"
 RUNS = "book/runs/"
@@ -25,7 +25,7 @@ def is_computed(docname: str) -> bool:
 def chapter(docname: str) -> str:
     """The page of the book that sums up a computed page."""
     folder, _, name = docname.removeprefix(RUNS).rpartition("/")
-    return "book/run-it-yourself" if folder.startswith("demo/") else f"book/{chapter_of(name)}"
+    return "book/run-it-yourself" if folder.startswith("demo/") else f"book/{find_chapter(name)}"
 
 
 def turn_pages(

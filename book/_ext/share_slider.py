@@ -69,8 +69,8 @@ def slots(row: dict[str, Any]) -> dict[str, str]:
         marks["low"] = marks["high"] = row["share"]
     return {
         "share": percent(row["share"]),
-        "of": leads.of_top(row["k"]),
-        "reading": leads.against_chance(row),
+        "of": leads.name_top(row["k"]),
+        "reading": leads.say_against_chance(row),
         "style": ";".join(f"--{name}:{100 * value:.1f}%" for name, value in marks.items()),
     }
 
@@ -99,7 +99,7 @@ class ShareSentence(SphinxDirective):
 def sentence(shares: list[dict[str, Any]], k: int) -> str:
     """The landing page's sentence for one k, as HTML."""
     rows = {task["title"]: at(task, k) for task in shares}
-    return html.escape(leads.across_tasks(rows, k), quote=False)
+    return html.escape(leads.say_across_tasks(rows, k), quote=False)
 
 
 class ShareCards(SphinxDirective):

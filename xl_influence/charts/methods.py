@@ -101,7 +101,7 @@ def plot_pools(table: pd.DataFrame) -> alt.FacetChart:
 def plot_leakage(table: pd.DataFrame) -> alt.FacetChart:
     """Own translations and same-language samples at the top, by parameter group.
 
-    `table`: that of `methods.leakage`; the rows of summed checkpoints are drawn.
+    `table`: that of `methods.measure_leakage`; the rows of summed checkpoints are drawn.
     """
     part = table[table["checkpoint"] == 0].rename(columns={"share": "value"})
     part = part.assign(panel=[f"top {k}" for k in part["k"]])
@@ -122,7 +122,7 @@ def plot_leakage(table: pd.DataFrame) -> alt.FacetChart:
 def plot_nearest(table: pd.DataFrame) -> alt.FacetChart:
     """Share of the helpful samples that the nearest training samples hold, by source.
 
-    `table`: that of `methods.nearest_first`.
+    `table`: that of `methods.measure_nearest`.
     """
     part = table[(table["sign"] == "positive") & table["what"].str.startswith("found")]
     part = part.assign(source=part["what"].str.removeprefix("found, "))

@@ -18,7 +18,7 @@ def plot_scale(table: pd.DataFrame) -> alt.FacetChart:
     Parameters
     ----------
     table
-        From `scale.by_notebook`.
+        From `scale.sum_by_notebook`.
     """
     names = list(dict.fromkeys(table["notebook"]))
     colors = list(COLORS.values())

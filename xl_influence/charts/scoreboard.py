@@ -40,7 +40,7 @@ def show_scoreboards(board: pd.DataFrame) -> HTML:
     Parameters
     ----------
     board
-        The table of `paper.scoreboard`.
+        The table of `paper.make_scoreboard`.
     """
     limit = _find_limit(board)
     # a study without any number has no line; the real one says why, by its verdicts

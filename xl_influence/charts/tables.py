@@ -216,7 +216,7 @@ def show_side_by_side(table: pd.DataFrame, row: str, column: str) -> Styler:
     Parameters
     ----------
     table
-        The table of `paper.side_by_side`.
+        The table of `paper.compare_table`.
     row, column
         The columns of `table` that name the rows and the columns.
     """

@@ -94,10 +94,10 @@ def plot_removal(table: pd.DataFrame, each: pd.DataFrame | None = None) -> alt.F
     Parameters
     ----------
     table
-        From `removal.against_controls`.
+        From `removal.compare_with_controls`.
     each
-        From `removal.against_controls_by_sample`. The differences of single test samples are drawn
-        as small dots where a mean has no interval.
+        From `removal.compare_with_controls_by_sample`. The differences of single test samples are
+        drawn as small dots where a mean has no interval.
     """
     single_values = find_single_values(table, each, ("sign", "strategy", "k"))
     table = describe_rows(table, lambda value: f"{100 * value:+.1f} points")

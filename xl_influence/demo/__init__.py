@@ -44,11 +44,11 @@ def load(task: str) -> list[Row]:
         parallel corpus), `template`, `phenomenon`, `label` (as in the real data set: 0–2, 0–1,
         stars 1–5), `text_a`, `text_b` (None for reviews).
     """
-    corpus = yaml.safe_load(source(task))
+    corpus = yaml.safe_load(read_corpus(task))
     return expand_reviews(corpus) if "languages" in corpus else expand_parallel(corpus)
 
 
-def source(task: str) -> str:
+def read_corpus(task: str) -> str:
     """Return the text of the corpus file of a task."""
     return resources.files(__name__).joinpath(FILES[task]).read_text(encoding="utf-8")
 

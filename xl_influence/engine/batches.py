@@ -21,7 +21,7 @@ MAX_TOKENS = {"cpu": 1024, "cuda": 65_536}  # in a batch; on a CPU, about what f
 MULTIPLE = 32  # sizes that are a multiple of it are read fastest, and tensor cores need them
 
 
-def default_max_tokens(device: torch.device) -> int:
+def choose_max_tokens(device: torch.device) -> int:
     """Return the number of tokens in a batch, padding included, that suits a device."""
     return MAX_TOKENS.get(device.type, MAX_TOKENS["cuda"])
 
@@ -32,7 +32,7 @@ def find_pad_token_id(model: PreTrainedModel) -> int:
     return 0 if own is None else own
 
 
-def token_counts(samples: Iterable[Sample]) -> list[int]:
+def find_lengths(samples: Iterable[Sample]) -> list[int]:
     """Count the tokens in each sample."""
     return [len(sample["input_ids"]) for sample in samples]
 
@@ -67,7 +67,7 @@ def make_batches(
     list of int
         Row numbers of one batch, from the shortest sample to the longest. Every row comes once.
     """
-    lengths = token_counts(samples)
+    lengths = find_lengths(samples)
 
     def is_full(count: int, width: int) -> bool:
         return count == max_samples or (count + 1) * width > max_tokens
@@ -132,7 +132,7 @@ def pad_batch(
         `input_ids`, `attention_mask` and, where given, `token_type_ids`, each of shape
         (batch, tokens), and `labels` (batch,): int64.
     """
-    counts = np.array(token_counts(samples))  # (batch,)
+    counts = np.array(find_lengths(samples))  # (batch,)
     shape = (len(counts), counts.max())
     tensors = {
         "input_ids": _padded([sample["input_ids"] for sample in samples], shape, pad_token_id),

@@ -23,7 +23,7 @@ import torch
 from .batches import Sample, pad_batch
 from .factors import Factor, Outer, dense, join
 from .gradients import Recorder, RuleError, evaluating, trainable
-from .losses import UncoveredError, read_logits, sample_losses
+from .losses import UncoveredError, compute_losses, read_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -102,13 +102,13 @@ def probe(
         The model gives different outputs or gradients for the same sample, or one that is no
         number, or none for each class, or it fails on a sample.
     """
-    marks = [plan.first_position] if plan else []
+    first = [plan.first_position] if plan else []
     plan = plan or Plan()
     for group in groups:
         plan = _examine(model, pad_token_id, group, plan)
         if len(group[0]["input_ids"]) > 1:
-            marks.append(plan.first_position)
-    return replace(plan, first_position=frozenset.intersection(*marks or [frozenset()]))
+            first.append(plan.first_position)
+    return replace(plan, first_position=frozenset.intersection(*first or [frozenset()]))
 
 
 class _Probe(NamedTuple):
@@ -207,7 +207,7 @@ def _find_uncovered(
     while True:
         try:
             plan = Plan(uncovered, single_sample=True)
-            found, first_position, _ = _by_rule(model, plan, alone.batch)
+            found = _take_by_rule(model, plan, alone.batch)
         except RuleError as error:
             wrong = error.names
             if not wrong - uncovered:
@@ -218,7 +218,7 @@ def _find_uncovered(
                 raise
             wrong = everything
         else:
-            wrong = _find_wrong(found, [alone.gradients])
+            wrong = _find_wrong(found.gradients, [alone.gradients])
             if random := sorted(wrong & uncovered):
                 raise UncoveredError(
                     f"{type(model).__name__} gives different gradients for the same sample, of "
@@ -226,7 +226,7 @@ def _find_uncovered(
                     "backward pass draws nothing at random in eval mode"
                 )
             if not wrong:
-                return uncovered, first_position
+                return uncovered, found.first_position
         uncovered |= wrong
 
 
@@ -243,16 +243,23 @@ def _holds_in_batches(
     device = next(model.parameters()).device
     batch = pad_batch([each.sample for each in pair], pad_token_id, device)
     try:
-        found, _, seen = _by_rule(model, Plan(split=split), batch)
+        found = _take_by_rule(model, Plan(split=split), batch)
     except (RuleError, RuntimeError, ValueError, LookupError):  # it may take no batches at all
         return None
-    return None if _find_wrong(found, [each.gradients for each in pair]) else seen
+    wrong = _find_wrong(found.gradients, [each.gradients for each in pair])
+    return None if wrong else found.split
 
 
-def _by_rule(
-    model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]
-) -> tuple[list[dict[str, torch.Tensor]], frozenset[str], dict[str, tuple[int, ...]]]:
-    """Each sample's gradients as the plan gives them, its `first_position` and its `split`."""
+class _ByRule(NamedTuple):
+    """Each sample's gradients by parameter, and two attributes of the `Plan` that fits them."""
+
+    gradients: list[dict[str, torch.Tensor]]
+    first_position: frozenset[str]
+    split: dict[str, tuple[int, ...]]
+
+
+def _take_by_rule(model: PreTrainedModel, plan: Plan, batch: dict[str, torch.Tensor]) -> _ByRule:
+    """Compute the gradients of a batch as the plan says."""
     parameters = trainable(model)
     size = len(batch["labels"])
     found = [
@@ -284,7 +291,7 @@ def _by_rule(
 
     with Recorder(model, plan.by_autograd, plan.single_sample, plan.split) as recorder:
         recorder.run(batch, receive)
-    return found, frozenset(first_position), recorder.split
+    return _ByRule(found, frozenset(first_position), recorder.split)
 
 
 def _find_wrong(
@@ -307,7 +314,7 @@ def _gradients(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[s
     """Each parameter's gradient by plain autograd, flattened to (weights,)."""
     parameters = trainable(model)
     with evaluating(model), torch.enable_grad():
-        loss = sample_losses(model, batch).sum()  # ()
+        loss = compute_losses(model, batch).sum()  # ()
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return {
         name: torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten()

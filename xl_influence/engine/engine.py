@@ -18,18 +18,18 @@ import xarray as xr
 from .arithmetic import PRECISIONS, arithmetic
 from .batches import (
     Sample,
-    default_max_tokens,
+    choose_max_tokens,
+    find_lengths,
     find_pad_token_id,
     group_batches,
     make_batches,
     pad_batch,
-    token_counts,
 )
 from .coverage import Plan, group_of
 from .gradients import Recorder, trainable
 from .layout import Layout, bytes_per_sample, choose_layout
 from .probing import find_plan
-from .products import multiply, squares
+from .products import compute_squares, multiply
 from .samples import check_model, count_tokens, find_longest_input
 from .store import Store
 from .timing import MULTIPLYING, PASSES, Timer, untimed
@@ -111,7 +111,7 @@ class Engine:
         first = next(model.parameters())
         self.device, self.dtype = first.device, first.dtype
         self.pad_token_id = find_pad_token_id(model) if pad_token_id is None else pad_token_id
-        self.max_tokens = max_tokens or default_max_tokens(self.device)
+        self.max_tokens = max_tokens or choose_max_tokens(self.device)
         self.precision, self.storage = precision, STORAGE[storage]
         self.timer = timer or untimed
         parameters = trainable(model)
@@ -197,7 +197,7 @@ class Engine:
         memory : float, optional
             GB for gradients; default: half of the memory that is free.
         """
-        lengths = token_counts((*test, *train))
+        lengths = find_lengths((*test, *train))
         longest, mean = max(lengths), int(np.mean(lengths))
         return choose_layout(
             len(test),
@@ -214,7 +214,7 @@ class Engine:
         square = self._zeros(len(test))  # (group, test)
         with arithmetic(self.device, self.precision):
             for name, group in self.group_index.items():
-                square[group] += squares(name, store, self.timer)
+                square[group] += compute_squares(name, store, self.timer)
         return TestGradients(store, order, square.cpu().numpy()[:, np.argsort(order)])
 
     def products(

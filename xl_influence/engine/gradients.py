@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .factors import Factor, Vector
-from .losses import UncoveredError, sample_losses
+from .losses import UncoveredError, compute_losses
 from .rules import Call, Rule, by_vjp, find_rule
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class Recorder:
         if self.single_sample and self.batch_size > 1:
             raise ValueError("a batch of this model must be one sample")
         with torch.enable_grad():
-            sample_losses(self.model, batch).sum().backward()
+            compute_losses(self.model, batch).sum().backward()
         for key, factors in self.found.items():  # some uses do not reach the loss: they add zero
             receive(self.names[key], factors)
         for name in self.by_autograd:

@@ -139,14 +139,14 @@ def free_bytes(device: torch.device) -> int:
     """
     processes = int(os.environ.get("XL_INFLUENCE_WORKERS", 1))
     if device.type != "cuda":
-        return min(psutil.virtual_memory().available, granted_bytes()) // processes
+        return min(psutil.virtual_memory().available, read_granted_bytes()) // processes
     free = torch.cuda.mem_get_info(device)[0]
     reserved = torch.cuda.memory_reserved(device)  # PyTorch keeps what it has freed
     unused = reserved - torch.cuda.memory_allocated(device)
     return free // processes + unused
 
 
-def granted_bytes(root: Path = Path("/")) -> int:
+def read_granted_bytes(root: Path = Path("/")) -> int:
     """Return the bytes that this process's control groups (cgroups) allow, as for a cluster's job.
 
     Slurm's variables are of no use here: Snakemake's jobs do not pass them on. `root` is the folder

@@ -15,7 +15,7 @@ class UncoveredError(NotImplementedError):
     """The engine cannot give the per-sample gradients of a model."""
 
 
-def sample_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def compute_losses(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Cross-entropy of `model` on each sample of `batch`, (batch,)."""
     logits = read_logits(model, batch)  # (batch, classes)
     return functional.cross_entropy(logits, batch["labels"], reduction="none")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .batches import Sample, pad_batch, token_counts
+from .batches import Sample, find_lengths, pad_batch
 from .coverage import REPEATED, Plan, explaining, probe
 from .gradients import evaluating
 from .losses import UncoveredError, read_logits
@@ -133,7 +133,7 @@ def choose_probes(samples: Sequence[Sample]) -> list[list[Sample]]:
     """
     chosen = []
     for kind in _by_kind(samples):
-        order = np.argsort(token_counts(kind), kind="stable").tolist()
+        order = np.argsort(find_lengths(kind), kind="stable").tolist()
         long, short = kind[order[-1]], kind[order[0]]
         next_long = kind[order[-2]] if len(order) > 1 else short
         is_alone = next_long is long or len(next_long["input_ids"]) < len(long["input_ids"])

@@ -78,7 +78,7 @@ def multiply(
     kinds = {type(part.factor) for part in (*test_parts, *train_parts)}
     outer = kinds == {Outer}
     if not test_parts or not train_parts:  # the model does not use it: a gradient of zero
-        square = squares(name, train, timer)  # (train,)
+        square = compute_squares(name, train, timer)  # (train,)
     elif kinds == {Rows}:
         test_sparse, train_sparse = _sparse(test_parts), _sparse(train_parts)
         with timer(EMBEDDINGS):
@@ -87,11 +87,11 @@ def multiply(
             square = train_sparse.square(train.count)  # (train,)
     elif outer and ghost_is_cheaper(machine, shape, work):
         _add_ghost(test_parts, train_parts, product)
-        square = squares(name, train, timer)  # (train,)
+        square = compute_squares(name, train, timer)  # (train,)
     else:
         positions = work.train_positions / train.count  # per sample
         ghost_norms = outer and ghost_norms_are_cheaper(machine, shape, positions)
-        square = squares(name, train, timer) if ghost_norms else train.zeros(train.count)
+        square = compute_squares(name, train, timer) if ghost_norms else train.zeros(train.count)
         _add_blocks(
             _without_rows(test_parts, shape),
             _without_rows(train_parts, shape),
@@ -108,7 +108,7 @@ def multiply(
     return product, square
 
 
-def squares(name: str, store: Store, timer: Timer = untimed) -> torch.Tensor:
+def compute_squares(name: str, store: Store, timer: Timer = untimed) -> torch.Tensor:
     """Compute the squared norms of one parameter's gradients.
 
     Parameters

@@ -150,7 +150,7 @@ def read_pool(params: Run) -> pd.DataFrame | None:
     params
         The parameters of the run.
     """
-    path = runs.folder(params) / "pool.parquet"
+    path = runs.find_folder(params) / "pool.parquet"
     return pd.read_parquet(path) if path.is_file() else None
 
 

@@ -124,7 +124,7 @@ def cosines(test: np.ndarray, train: np.ndarray) -> np.ndarray:
     return units[0] @ units[1].T
 
 
-def range_of_items(values: np.ndarray | pd.Series, items: pd.Series) -> tuple[float, float]:
+def find_range_of_items(values: np.ndarray | pd.Series, items: pd.Series) -> tuple[float, float]:
     """Return the lowest and the highest mean of an item, shown where items are few.
 
     Parameters
@@ -136,7 +136,7 @@ def range_of_items(values: np.ndarray | pd.Series, items: pd.Series) -> tuple[fl
 
     Examples
     --------
-    >>> range_of_items(np.array([0.0, 0.5, 0.75]), pd.Series(["a", "a", "b"]))
+    >>> find_range_of_items(np.array([0.0, 0.5, 0.75]), pd.Series(["a", "a", "b"]))
     (0.25, 0.75)
     """
     means = pd.Series(np.asarray(values, dtype=float)).groupby(np.asarray(items)).mean()

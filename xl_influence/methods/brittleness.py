@@ -25,7 +25,7 @@ from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of
 from . import commands, evidence
-from .base import MethodInput, range_of_items
+from .base import MethodInput, find_range_of_items
 from .catalogue import PAPER, compute_all
 from .study import read_given
 from .subsets import make_trainer
@@ -46,7 +46,7 @@ class Removal(NamedTuple):
     removed: tuple[int, ...]  # rows of training samples, in order
 
 
-def plan(
+def plan_removals(
     values: Mapping[str, np.ndarray],
     given: MethodInput,
     *,
@@ -121,7 +121,7 @@ def flip(removals: Sequence[Removal], trainer: Retrainer, progress: bool = True)
     Parameters
     ----------
     removals : sequence of Removal
-        From `plan`.
+        From `plan_removals`.
     trainer : Retrainer
         Who trains, with the run's own seed.
     progress : bool
@@ -138,7 +138,7 @@ def flip(removals: Sequence[Removal], trainer: Retrainer, progress: bool = True)
     bar = tqdm(removals, "brittleness", unit="training", disable=not progress, mininterval=10)
     for removal in bar:
         uid = samples["test"].iloc[removal.row]
-        probability = trainer.probabilities(seed, removal.removed)[uid]  # (class,)
+        probability = trainer.measure_probabilities(seed, removal.removed)[uid]  # (class,)
         flipped = float(int(np.argmax(probability)) != gold[removal.row])
         rows.append([*samples.iloc[removal.row], removal.method, removal.k, flipped])
     return pd.DataFrame(rows, columns=[*samples, *KEYS, "flipped"])
@@ -162,7 +162,7 @@ def count_flipped(each: pd.DataFrame, bootstrap: Bootstrap = BOOTSTRAP) -> pd.Da
     """
     table = summary(each, KEYS, bootstrap, value="flipped")
     parts = [part for _, part in each.groupby(KEYS, sort=False)]
-    ends = np.array([range_of_items(part["flipped"], part["item"]) for part in parts])
+    ends = np.array([find_range_of_items(part["flipped"], part["item"]) for part in parts])
     return table.assign(least=ends[:, 0], most=ends[:, 1])
 
 
@@ -203,7 +203,7 @@ def compute(config: Analysis, options: dict[str, Any]) -> evidence.Found:
     given, trainer = read_given(config), make_trainer(config)
     values, _ = compute_all(given, METHODS)
     samples = options["samples"] or min(SAMPLES, len(given.test))
-    removals = plan(values, given, ks=options["ks"], samples=samples)
+    removals = plan_removals(values, given, ks=options["ks"], samples=samples)
     each = flip(removals, trainer)
     tables = {"flipped": count_flipped(each, Bootstrap.of(config)), "smallest": find_smallest(each)}
     settings = {"ks": options["ks"], "samples": samples, "seed": config["seed"]}

@@ -106,7 +106,7 @@ METHODS = {
 AVERAGED = ("random scores", "shuffled samples")  # over `controls.DRAWS` draws
 
 
-def methods_of(given: MethodInput) -> dict[str, Method]:
+def list_methods(given: MethodInput) -> dict[str, Method]:
     """List the methods for a run: `METHODS`, and the cosine over each layer of its model.
 
     Parameters
@@ -134,7 +134,7 @@ def methods_of(given: MethodInput) -> dict[str, Method]:
     return first | layers | {name: METHODS[name] for name in names[place:]}
 
 
-def kind_of(name: str) -> str:
+def find_kind(name: str) -> str:
     """Return a method's kind; what is not in `METHODS`, such as a single layer, uses gradients.
 
     Parameters
@@ -144,7 +144,7 @@ def kind_of(name: str) -> str:
 
     Examples
     --------
-    >>> kind_of("BM25"), kind_of("layer-05")
+    >>> find_kind("BM25"), find_kind("layer-05")
     ('words', 'gradients')
     """
     return METHODS[name].kind if name in METHODS else "gradients"
@@ -161,7 +161,7 @@ def compute(name: str, given: MethodInput, *, draw: int = 0) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `methods_of(given)`.
+        One of `list_methods(given)`.
     given : MethodInput
         The run.
     draw : int
@@ -179,7 +179,7 @@ def compute(name: str, given: MethodInput, *, draw: int = 0) -> np.ndarray:
     NotAvailableError
         The run lacks what the method needs.
     """
-    known = methods_of(given)
+    known = list_methods(given)
     if name not in known:
         raise ValueError(f"unknown method {name!r}; allowed are {', '.join(known)}")
     if not 0 <= draw < count_draws(name):
@@ -209,7 +209,7 @@ def compute_all(
         Name → why it is not available, for all others.
     """
     values, reasons = {}, {}
-    for name in methods_of(given) if names is None else names:
+    for name in list_methods(given) if names is None else names:
         try:
             draws = [compute(name, given, draw=draw) for draw in range(count_draws(name))]
         except NotAvailableError as error:
@@ -236,6 +236,6 @@ def describe(given: MethodInput, reasons: dict[str, str]) -> pd.DataFrame:
     """
     rows = [
         [name, method.kind, method.what, method.cost, reasons.get(name, "")]
-        for name, method in methods_of(given).items()
+        for name, method in list_methods(given).items()
     ]
     return pd.DataFrame(rows, columns=["method", "kind", "what", "cost", "not_available"])

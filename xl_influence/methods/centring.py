@@ -71,7 +71,7 @@ def _centre_last(values: np.ndarray, blocks: pd.Series, side: str) -> np.ndarray
     return values - means[..., codes]
 
 
-def without_language(
+def compute_without_language(
     given: MethodInput, by: str, side: str, *, normalize: bool = True
 ) -> np.ndarray:
     """Compute influence with the language, or language and label, taken out of the gradients.
@@ -108,7 +108,7 @@ def without_language(
 
 
 def _centred(values: np.ndarray, given: MethodInput, by: str, side: str) -> np.ndarray:
-    """Centre the influence of a run (test, train), see `without_language`."""
+    """Centre the influence of a run (test, train), see `compute_without_language`."""
     blocks = [
         frame[list(BY[by])].astype(str).agg(" ".join, axis=1) for frame in (given.train, given.test)
     ]

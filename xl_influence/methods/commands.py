@@ -72,7 +72,7 @@ def _find_changes(config: Parameters) -> list[str]:
     """List what makes a run another than the study's own, as key=value."""
     if config["task"] == "own":  # which no study has
         return ["task=own"]
-    own = params.study_defaults(config) | {"variant": "base"}
+    own = params.read_study_defaults(config) | {"variant": "base"}
     own["languages"] = params.merge({key: config[key] for key in ("task", "study")})["languages"]
     changed = runs.select_changed(config, (*experiments.KEYS, *tables.ANALYSIS), own)
     return [f"{key}={value}" for key, value in changed.items()]

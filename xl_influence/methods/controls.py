@@ -93,7 +93,7 @@ def _pass(config: Influence, seed: int) -> np.ndarray:
     from ..tracin import gradient_products
 
     architecture = transformers.AutoConfig.from_pretrained(
-        runs.folder(config) / "checkpoints" / "epoch-1", **SAFE
+        runs.find_folder(config) / "checkpoints" / "epoch-1", **SAFE
     )
     transformers.set_seed(seed)
     model = transformers.AutoModelForSequenceClassification.from_config(architecture)

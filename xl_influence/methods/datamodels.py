@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
-from .base import range_of_items
-from .catalogue import kind_of
+from .base import find_range_of_items
+from .catalogue import find_kind
 from .equal_sizes import (
     SHUFFLES,
     compare_with_luck,
@@ -255,12 +255,12 @@ def lds(
     orders = draw_orders(sizes, groups, n=shuffles)
     for name, found in values.items():
         each = lds_by_sample(found, masks, mean)
-        ends = [*interval_of_mean(each, bootstrap, items), *range_of_items(each, items)]
+        ends = [*interval_of_mean(each, bootstrap, items), *find_range_of_items(each, items)]
         rows.append([name, each.mean(), *ends])
     table = pd.DataFrame(rows, columns=["method", "lds", "ci_low", "ci_high", "least", "most"])
     predicted = [_predict(found, masks) for found in values.values()]
     lucky = np.stack([correlate_shuffled(each, mean.T, sizes, orders) for each in predicted])
-    tested = np.array([kind_of(name) != "control" for name in values])
+    tested = np.array([find_kind(name) != "control" for name in values])
     luck = compare_with_luck(table["lds"].to_numpy(), lucky, tested)
     return pd.concat([table, luck], axis=1).assign(
         ceiling=ceiling,

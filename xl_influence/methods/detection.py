@@ -163,7 +163,7 @@ def _compare(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return wins / len(above)
 
 
-def squared_lengths(cube: xr.Dataset) -> np.ndarray:
+def sum_squared_lengths(cube: xr.Dataset) -> np.ndarray:
     """Sum the squared gradient lengths over groups and checkpoints: (train,).
 
     This is TracIn's self-influence. That of the cosine is the number of checkpoints for every

@@ -23,7 +23,7 @@ from torch.utils.data import TensorDataset
 
 from .. import runs, scores
 from ..engine.batches import find_pad_token_id, pad_batch
-from ..engine.losses import read_logits, sample_losses
+from ..engine.losses import compute_losses, read_logits
 from ..finetune import pick_device
 from ..head import load_model
 from ..sections import Influence
@@ -62,7 +62,7 @@ def compute_ekfac(config: Influence) -> Path:
 def _compute(config: Influence) -> np.ndarray:
     """Compute the influence at the last checkpoint: (test, train)."""
     epoch = scores.read(config).manifest["chosen_epoch"]
-    folder = runs.folder(config) / "checkpoints" / f"epoch-{epoch}"
+    folder = runs.find_folder(config) / "checkpoints" / f"epoch-{epoch}"
     model = load_model(folder, pick_device(config["device"]))
     train, test = stored.read_inputs(config)
     torch.manual_seed(config["seed"])  # labels are drawn, see `compute_train_loss`
@@ -134,7 +134,7 @@ def _make_task() -> Any:
             """Sum the losses; `sample`: of labels drawn from the model, as the Fisher matrix is."""
             named = dict(zip(PARTS, batch, strict=True))
             if not sample:
-                return sample_losses(model, named).sum()
+                return compute_losses(model, named).sum()
             logits = read_logits(model, named)  # (batch, classes)
             drawn = torch.multinomial(logits.detach().softmax(-1), 1).flatten()  # (batch,)
             return functional.cross_entropy(logits, drawn, reduction="sum")

@@ -16,12 +16,12 @@ import pandas as pd
 
 from .. import fingerprints, params, runs, tasks
 from ..manifest import (
+    describe_environment,
     development_accuracy,
-    environment,
     is_at_chance,
     majority_share,
-    processor_name,
     read_manifest,
+    read_processor_name,
 )
 from ..sections import FineTuning, Parameters
 from . import commands, outcomes
@@ -98,7 +98,7 @@ def find_path(part: str, study: str, task: str, folder: Path | str | None = None
     folder : Path or str, optional
         The folder; default: `FOLDER` of the project.
     """
-    return Path(folder or params.root() / FOLDER) / f"{study}-{task}-{part}.json"
+    return Path(folder or params.find_root() / FOLDER) / f"{study}-{task}-{part}.json"
 
 
 def read(
@@ -125,17 +125,17 @@ def read(
         named = [about[key] for key in ("part", "study", "task")]
     except (ValueError, KeyError, TypeError) as error:
         raise runs.RunError(
-            f"{path} is damaged ({error!r}). Restore it with git, or run {command_of(part)} again"
+            f"{path} is damaged ({error!r}). Restore it with git, or run {find_command(part)} again"
         ) from error
     if named != [part, study, task]:
         raise runs.RunError(f"{path} holds {named}; allowed are {[part, study, task]}")
     return Evidence({key: value for key, value in about.items() if key != "tables"}, found)
 
 
-def command_of(part: str) -> str:
+def find_command(part: str) -> str:
     """Return how the command of a `part` begins.
 
-    >>> command_of("tail-patch")
+    >>> find_command("tail-patch")
     'python -m xl_influence.methods.tail_patch'
     """
     return f"python -m xl_influence.methods.{PARTS[part][0]}"
@@ -176,16 +176,16 @@ def _describe(part: str, config: FineTuning, found: Found) -> dict[str, Any]:
         "part": part,
         "study": config["study"],
         "task": config["task"],
-        "title": tasks.title(config),
+        "title": tasks.find_title(config),
         "settings": found.settings,
         "samples": {name: len(runs.read_samples(config, name)) for name in names},
-        "run": {"finetuning": fingerprints.finetuned(config)},
-        "model": _describe_model(read_manifest(runs.folder(config))),
+        "run": {"finetuning": fingerprints.hash_finetuning(config)},
+        "model": _describe_model(read_manifest(runs.find_folder(config))),
         "trainings": found.trainings,
         "trained": len(found.seconds),
         "minutes": round(sum(found.seconds) / 60, 1) if found.seconds else None,
         "environment": describe_machine(config),
-        "tables": {name: to_rows(table) for name, table in found.tables.items()},
+        "tables": {name: make_rows(table) for name, table in found.tables.items()},
     }
 
 
@@ -198,7 +198,7 @@ def _describe_model(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def to_rows(table: pd.DataFrame, digits: int = DIGITS) -> list[dict[str, Any]]:
+def make_rows(table: pd.DataFrame, digits: int = DIGITS) -> list[dict[str, Any]]:
     """Return a table's rows as JSON has them: rounded, and null for a missing value.
 
     Parameters
@@ -233,7 +233,9 @@ def describe_machine(config: FineTuning) -> dict[str, Any]:
     """
     from ..finetune import pick_device  # imports torch, which takes seconds
 
-    return {"processor": processor_name()} | environment(pick_device(config["device"]))
+    return {"processor": read_processor_name()} | describe_environment(
+        pick_device(config["device"])
+    )
 
 
 def run(

@@ -1,7 +1,7 @@
 """The paper's five questions (section 1), put to every method, to see which answers hold.
 
 Each question becomes one number with an interval, judged as the paper's claims are
-(`paper.verdict`): what random scores would show as well is no evidence.
+(`paper.judge`): what random scores would show as well is no evidence.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import xarray as xr
 from ..claim_estimates import Estimate
 from ..influence import from_values
 from ..manifest import AT_CHANCE
-from ..paper import HOLDS, verdict
+from ..paper import HOLDS, judge
 from ..sharing import BOOTSTRAP, Bootstrap, parallel, summary
 from ..sharing.languages import cross_language_by_sample
 from ..sharing.translations import reinforcement_by_sample
 from ..sharing.variants import zero_shot_by_sample
 from .base import MethodInput, NotAvailableError
-from .catalogue import PAPER, compute, count_draws, kind_of, methods_of
+from .catalogue import PAPER, compute, count_draws, find_kind, list_methods
 
 FEWEST_EPOCHS = 3  # of question 4: the second is neither the first nor the last
 COLUMNS = ["question", "method", "kind", "value", "ci_low", "ci_high", "chance"]
@@ -69,7 +69,7 @@ class Scores:
         self.of = functools.cache(self._compute)
 
     def _compute(self, given: MethodInput, draw: int) -> xr.Dataset:
-        if self.name not in methods_of(given):
+        if self.name not in list_methods(given):
             raise NotAvailableError("the models compared have no such layer")
         return from_values(compute(self.name, given, draw=draw), given.train, given.test)
 
@@ -84,7 +84,7 @@ class Question(NamedTuple):
     statement : str
         The paper's answer, as it is tested.
     expect : str
-        What the statement says of the value, as in `paper.verdict`.
+        What the statement says of the value, as in `paper.judge`.
     measure : callable
         From `Scores`, `Runs` and the number of a draw (see `catalogue.compute`) to a table by
         sample: `test`, `item`, `share`, `chance`.
@@ -96,7 +96,7 @@ class Question(NamedTuple):
     measure: Callable[[Scores, Runs, int], pd.DataFrame]
 
 
-def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
+def list_questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
     """Return the paper's questions by number, with its answers for a task.
 
     Parameters
@@ -144,7 +144,7 @@ def questions(is_parallel: bool, mostly_repeats: bool) -> dict[int, Question]:
     }
 
 
-def answers(
+def answer_questions(
     runs: Runs, *, mostly_repeats: bool = True, bootstrap: Bootstrap = BOOTSTRAP
 ) -> pd.DataFrame:
     """Put the paper's questions to every method.
@@ -154,7 +154,7 @@ def answers(
     runs : Runs
         The runs.
     mostly_repeats : bool
-        See `questions`.
+        See `list_questions`.
     bootstrap : Bootstrap
         How the intervals are computed.
 
@@ -162,15 +162,15 @@ def answers(
     -------
     pandas.DataFrame
         One row per question and method: `question` (its number), `method`, `kind`, `value`,
-        `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.verdict`),
+        `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `verdict` (as `paper.judge`),
         `same` (whether the verdict is that of the paper's method), `why_not` (why a question cannot
         be put to a method; empty if it can). The results of a random control are averaged over its
         draws for each test sample, as in `compare`.
     """
-    rows, asked = [], questions(parallel(runs.base.train), mostly_repeats)
-    for scores in map(Scores, methods_of(runs.base)):
+    rows, asked = [], list_questions(parallel(runs.base.train), mostly_repeats)
+    for scores in map(Scores, list_methods(runs.base)):
         for number, question in asked.items():
-            about = {"question": number, "method": scores.name, "kind": kind_of(scores.name)}
+            about = {"question": number, "method": scores.name, "kind": find_kind(scores.name)}
             rows.append(about | _answer(scores, question, runs, bootstrap))
     table = pd.DataFrame(rows).sort_values("question", kind="stable", ignore_index=True)
     by_cosine = table[table["method"] == PAPER].set_index("question")["verdict"]
@@ -183,9 +183,9 @@ def count_answers(table: pd.DataFrame, asked: Mapping[int, Question]) -> pd.Data
     Parameters
     ----------
     table : pandas.DataFrame
-        From `answers`.
+        From `answer_questions`.
     asked : mapping of int to Question
-        From `questions`.
+        From `list_questions`.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def _answer(scores: Scores, question: Question, runs: Runs, bootstrap: Bootstrap
     means = summary(each.assign(all=""), ["all"], bootstrap).rename(columns={"share": "value"})
     (row,) = means.drop(columns="all").to_dict("records")
     estimate = Estimate(*(row[key] for key in ("value", "ci_low", "ci_high", "chance")))
-    judged = verdict(estimate, question.expect, np.nan)
+    judged = judge(estimate, question.expect, np.nan)
     return {**row, "verdict": judged, "why_not": ""}
 
 
@@ -275,7 +275,7 @@ def _change_of_own(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
         raise NotAvailableError(
             f"the run has {checkpoints}; comparing the second with the last takes three or more"
         )
-    if kind_of(scores.name) in ("words", "control") or scores.name == "last checkpoint":
+    if find_kind(scores.name) in ("words", "control") or scores.name == "last checkpoint":
         raise NotAvailableError("does not depend on the epoch")
     early, late = (
         _from_others(scores, Runs(given.at(epoch)), draw).set_index("test")
@@ -302,7 +302,7 @@ def _coming_back(scores: Scores, runs: Runs, draw: int) -> pd.DataFrame:
     return found
 
 
-def same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
+def say_same_as_paper(counts: pd.DataFrame) -> Sequence[str]:
     """Say for each question what was tested, and how many methods give the cosine's verdict.
 
     Parameters

@@ -34,7 +34,7 @@ class Harmed(NamedTuple):
     marked: np.ndarray
 
 
-def harm_by_sample(draw: Harmed, top_k: int) -> pd.DataFrame:
+def count_harm_by_sample(draw: Harmed, top_k: int) -> pd.DataFrame:
     """Count, for every test sample, the samples made wrong among the `top_k` most harmful ones.
 
     Parameters
@@ -60,7 +60,7 @@ def harm_by_sample(draw: Harmed, top_k: int) -> pd.DataFrame:
     return each.assign(chance=np.tile([part.mean() for part in wrong], len(draw.test)))
 
 
-def harm_matrix(
+def tabulate_harm(
     draws: Sequence[Harmed], top_k: int, *, bootstrap: Bootstrap = BOOTSTRAP
 ) -> pd.DataFrame:
     """Say how much of the harm to each test language comes from the samples made wrong in each.
@@ -81,11 +81,11 @@ def harm_matrix(
         'all'), `share` (of the `top_k` most harmful samples), `ci_low`, `ci_high`, `chance` (share
         of the training samples), `test_samples` (of all draws), `items`.
     """
-    each = pd.concat([harm_by_sample(draw, top_k) for draw in draws], ignore_index=True)
+    each = pd.concat([count_harm_by_sample(draw, top_k) for draw in draws], ignore_index=True)
     return summary(with_all(each), ["train_lang", "test_lang"], bootstrap)
 
 
-def own_and_other(
+def compare_own_and_other(
     draws: Sequence[Harmed], top_k: int, *, bootstrap: Bootstrap = BOOTSTRAP
 ) -> pd.DataFrame:
     """Compare samples made wrong in the test language with those in each other language.
@@ -93,7 +93,7 @@ def own_and_other(
     Parameters
     ----------
     draws, top_k, bootstrap
-        As in `harm_matrix`.
+        As in `tabulate_harm`.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def own_and_other(
         second), `share` (of the `top_k` most harmful; averaged over the other languages),
         `ci_low`, `ci_high`, `chance`, `test_samples`, `items`.
     """
-    each = pd.concat([harm_by_sample(draw, top_k) for draw in draws], keys=range(len(draws)))
+    each = pd.concat([count_harm_by_sample(draw, top_k) for draw in draws], keys=range(len(draws)))
     each = each.rename_axis(["draw", None]).reset_index("draw")
     each = each[each["train_lang"] != ALL]
     where = np.where(each["train_lang"] == each["test_lang"], OWN, OTHER)

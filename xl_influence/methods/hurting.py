@@ -33,10 +33,10 @@ from ..variants import CORRUPTION
 from ..workflow import MEASURED
 from . import commands
 from .detection import Draw, find_marked
-from .evidence import describe_machine, to_rows
-from .harm import Harmed, harm_matrix, own_and_other
+from .evidence import describe_machine, make_rows
+from .harm import Harmed, compare_own_and_other, tabulate_harm
 from .study import as_given
-from .suspicion import suspicion, train_probabilities
+from .suspicion import compute_suspicion, train_probabilities
 
 PERCENT = 10  # of the training samples of each language
 DRAWS = 5
@@ -68,7 +68,7 @@ class Trained(NamedTuple):
     Attributes
     ----------
     scores : dict
-        Name → (train,), from `suspicion`.
+        Name → (train,), from `compute_suspicion`.
     harmed : Harmed
         Influence on the test samples in whose language the model learned the task.
     at_chance : list of str
@@ -101,10 +101,10 @@ def measure(config: Analysis, *, draws: int = DRAWS, progress: bool = True) -> d
     Returns
     -------
     dict
-        `auroc` (rows of `find_marked`, with `corruption`), `harm` (of `harm_matrix`), `pairs` (of
-        `own_and_other`), `runs` (one row per training), `not_computed` (score or corruption →
-        why), `at_chance` (corruption → whether fewer than half of the models learned the task; then
-        nothing can be claimed), and what the result was made with.
+        `auroc` (rows of `find_marked`, with `corruption`), `harm` (of `tabulate_harm`), `pairs` (of
+        `compare_own_and_other`), `runs` (one row per training), `not_computed` (score or corruption
+        → why), `at_chance` (corruption → whether fewer than half of the models learned the task;
+        then nothing can be claimed), and what the result was made with.
 
     Raises
     ------
@@ -119,7 +119,10 @@ def measure(config: Analysis, *, draws: int = DRAWS, progress: bool = True) -> d
         raise ResultError(
             "keep='sum': the lengths of gradients are needed; allowed are groups and checkpoints"
         )
-    found: dict[str, Any] = {"title": tasks.title(config), "synthetic": config["data"] == "demo"}
+    found: dict[str, Any] = {
+        "title": tasks.find_title(config),
+        "synthetic": config["data"] == "demo",
+    }
     found |= {"percent": PERCENT, "draws": draws, "parameters": runs.select_keys(config, SETTINGS)}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     abouts: list[dict[str, Any]] = []
@@ -136,7 +139,7 @@ def measure(config: Analysis, *, draws: int = DRAWS, progress: bool = True) -> d
         abouts += [each.about for each in trained]
         for name, table in make_tables(used, kind, Bootstrap.of(config), config["top_k"]).items():
             tables[name].append(table)
-    joined = {name: to_rows(pd.concat(parts), DIGITS) for name, parts in tables.items()}
+    joined = {name: make_rows(pd.concat(parts), DIGITS) for name, parts in tables.items()}
     found |= {"at_chance": at_chance, "not_computed": not_computed}
     return found | {"made_with": describe_machine(config)} | joined | {"runs": abouts}
 
@@ -160,7 +163,7 @@ def _train(config: Analysis, variant: str, progress: bool) -> Trained:
     found = scores.read(chosen)
     given, manifest = as_given(found, chosen), found.manifest
     probabilities = train_probabilities(given, chosen["max_tokens"])
-    values, reasons = suspicion(given, probabilities, seed=chosen["corruption_seed"])
+    values, reasons = compute_suspicion(given, probabilities, seed=chosen["corruption_seed"])
     at_chance = languages_at_chance(manifest)
     never = is_at_chance(manifest)
     kept = np.ones(len(found.test), bool)
@@ -211,8 +214,8 @@ def make_tables(
     harmed = [each.harmed for each in trained]
     return {
         "auroc": pd.concat(areas),
-        "harm": harm_matrix(harmed, top_k, bootstrap=bootstrap).assign(corruption=kind),
-        "pairs": own_and_other(harmed, top_k, bootstrap=bootstrap).assign(corruption=kind),
+        "harm": tabulate_harm(harmed, top_k, bootstrap=bootstrap).assign(corruption=kind),
+        "pairs": compare_own_and_other(harmed, top_k, bootstrap=bootstrap).assign(corruption=kind),
     }
 
 
@@ -235,7 +238,7 @@ def find_file(study: str, task: str, target: str | Path = FOLDER) -> Path:
     target : str or Path
         The folder of all results.
     """
-    base = Path(target) if Path(target).is_absolute() else params.root() / target
+    base = Path(target) if Path(target).is_absolute() else params.find_root() / target
     return base / f"{study}-{task}.json"
 
 
@@ -315,7 +318,7 @@ def main(arguments: Sequence[str]) -> int:
         config, options, folder = commands.read(arguments, OPTIONS)
         if "test_size" not in params.parse(arguments):
             config["test_size"] = max(config["test_size"], TEST_SIZE)
-        path = find_file(config["study"], runs.folder(config).parent.name, folder or FOLDER)
+        path = find_file(config["study"], runs.find_folder(config).parent.name, folder or FOLDER)
         write(measure(config, draws=options["draws"]), path)
         return str(path)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from .. import corruption
-from ..prose import area, percent, points
+from ..prose import area, percent, points, say_share
 from .detection import ALL
 from .harm import OTHER, OWN
 from .hurting import FLIPPED, RIGHT, WRONG
-from .sentences import NONE, as_share
+from .sentences import NONE
 from .suspicion import CONFIDENCE, COSINE, COSINE_SELF, DOT, LOSS, NORM, RANDOM, RARITY
 
 NOT_COMPUTED = "not computed yet."
@@ -33,7 +33,7 @@ KINDS = {FLIPPED: "flipped", WRONG: "wrong", RIGHT: "right"}
 NOT_CLEAR = "not distinguishable from chance"
 
 
-def detection_lead(result: Mapping[str, Any] | None) -> str:
+def say_detection(result: Mapping[str, Any] | None) -> str:
     """Say which scores find the changed labels; no claim if no model learned the task.
 
     Parameters
@@ -66,7 +66,7 @@ def _why_not(result: Mapping[str, Any] | None, kind: str) -> str:
     return NOT_COMPUTED if result is None else f"{_used(result, kind)} {NO_CLAIM}"
 
 
-def harm_lead(result: Mapping[str, Any] | None) -> str:
+def say_harm(result: Mapping[str, Any] | None) -> str:
     """Say how much of the harm comes from changed labels, and whether language matters.
 
     Parameters
@@ -81,7 +81,7 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
     row, pairs = flipped.loc[(ALL, ALL)], _pairs(result, corruption.FLIPPED)
     top_k = result["parameters"]["top_k"]
     text = (
-        f"Samples with a changed label make up {as_share(row)} of the {top_k} most harmful "
+        f"Samples with a changed label make up {say_share(row)} of the {top_k} most harmful "
         f"training samples; chance is {percent(row['chance'])} ({row['test_samples']:.0f} test "
         f"samples of {row['items']:.0f} items)."
     )
@@ -89,7 +89,7 @@ def harm_lead(result: Mapping[str, Any] | None) -> str:
         return text
     own, other = pairs.loc[OWN], pairs.loc[OTHER]
     return (
-        f"{text} Those in {OWN} make up {as_share(own)}, those in {OTHER} {as_share(other)}, "
+        f"{text} Those in {OWN} make up {say_share(own)}, those in {OTHER} {say_share(other)}, "
         f"where chance is {percent(own['chance'])}. {_verdict(pairs.loc['difference'])}."
     )
 
@@ -108,7 +108,7 @@ def _verdict(difference: pd.Series) -> str:
     return f"By this measure, a wrong label hurts {more} more than {less}: {ends}"
 
 
-def swapped_lead(result: Mapping[str, Any] | None) -> str:
+def say_swapped(result: Mapping[str, Any] | None) -> str:
     """Say whether scores find exchanged texts, with a wrong label and with the right one.
 
     Parameters
@@ -134,7 +134,7 @@ def swapped_lead(result: Mapping[str, Any] | None) -> str:
     return f"{_used(result, corruption.SWAPPED)} {found[:1].upper()}{found[1:]}. Chance is 0.50."
 
 
-def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
+def say_data(results: Mapping[str, Mapping[str, Any] | None]) -> str:
     """Say which data the numbers come from, and what has not been computed.
 
     Parameters
@@ -157,7 +157,7 @@ def data_note(results: Mapping[str, Mapping[str, Any] | None]) -> str:
     return text
 
 
-def page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
+def format_page_numbers(result: Mapping[str, Any] | None) -> dict[str, str]:
     """Write the numbers of the page's tables, by keys such as `flipped_norm`.
 
     A dash stands for a missing number, 'at chance' for one that no claim can be based on.

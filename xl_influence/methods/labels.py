@@ -21,7 +21,7 @@ POOLS = ("all samples", "same label")
 KEYS = ["pool", "what", "test_lang", "sign"]
 
 
-def label_share(
+def measure_label_share(
     scores: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -52,7 +52,7 @@ def label_share(
     return summary(with_all(each), ["test_lang", "sign"], bootstrap)
 
 
-def within_label(
+def analyse_within_label(
     analysis: Callable[..., pd.DataFrame],
     scores: xr.Dataset,
     train: pd.DataFrame,
@@ -95,7 +95,7 @@ def within_label(
     return table.assign(item=table["test"].map(items))
 
 
-def too_few_of_a_label(train: pd.DataFrame, test: pd.DataFrame, top_k: int) -> str:
+def say_too_few(train: pd.DataFrame, test: pd.DataFrame, top_k: int) -> str:
     """Say that a label has fewer than `top_k` training samples; empty if none has.
 
     Then there is no top k within the label.
@@ -126,7 +126,7 @@ def compare_pools(
     Parameters
     ----------
     scores, train, test, top_k, bootstrap
-        As for `label_share`.
+        As for `measure_label_share`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def compare_pools(
     tables = []
     for what, analysis in analyses.items():
         whole = analysis(scores, train, test, top_k=top_k)
-        within = within_label(analysis, scores, train, test, top_k=top_k)
+        within = analyse_within_label(analysis, scores, train, test, top_k=top_k)
         for pool, each in zip(POOLS, (whole, within), strict=True):
             tables.append(with_all(each).assign(pool=pool, what=what))
     return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)

@@ -20,7 +20,7 @@ TRANSLATION, LANGUAGE = "own translation", "same language, wrong item"
 KEYS = ["group", "checkpoint", "k", "what"]
 
 
-def leakage(
+def measure_leakage(
     scores: xr.Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
@@ -63,16 +63,16 @@ def leakage(
     columns = [*KEYS, "share", "ci_low", "ci_high", "chance", "test_samples", "items"]
     if not chosen.any():
         return pd.DataFrame(columns=columns)
-    marks = {TRANSLATION: same_item & ~same_lang, LANGUAGE: same_lang & ~same_item}
-    marks = {what: mark[chosen] for what, mark in marks.items()}
+    masks = {TRANSLATION: same_item & ~same_lang, LANGUAGE: same_lang & ~same_item}
+    masks = {what: mask[chosen] for what, mask in masks.items()}
     samples = pd.DataFrame({"test": test["uid"], "item": test["item"].astype(str)})[chosen]
     tops, tables = most_influential_by(scores.isel(test=chosen), max(ks), _views(scores)), []
     for (group, checkpoint), by_sign in tops.items():
         top = by_sign["positive"].rows  # (test, largest k)
         for k in ks:
             about: dict[str, Any] = {"group": group, "checkpoint": checkpoint, "k": k}
-            for what, mark in marks.items():
-                share, chance = _found(mark, top[:, :k], any_of=what == TRANSLATION)
+            for what, mask in masks.items():
+                share, chance = _found(mask, top[:, :k], any_of=what == TRANSLATION)
                 tables.append(samples.assign(**about, what=what, share=share, chance=chance))
     return summary(pd.concat(tables, ignore_index=True), KEYS, bootstrap)
 
@@ -96,15 +96,15 @@ def _influence_at(scores: xr.Dataset, groups: list[str], epoch: int) -> xr.DataA
     return influence(scores.sel(checkpoint=epoch) if epoch else scores, groups)
 
 
-def _found(mark: np.ndarray, top: np.ndarray, any_of: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each test sample what its top k (test, k) holds of `mark`, and by chance.
+def _found(mask: np.ndarray, top: np.ndarray, any_of: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each test sample what its top k (test, k) holds of `mask`, and by chance.
 
     With `any_of`: whether it holds any; otherwise the share of it that is marked.
     """
-    hits, (n, k) = np.take_along_axis(mark, top, 1), (mark.shape[1], top.shape[1])
+    hits, (n, k) = np.take_along_axis(mask, top, 1), (mask.shape[1], top.shape[1])
     if not any_of:
-        return hits.mean(1), mark.mean(1)
-    marked = mark.sum(1)[:, None]  # (test, 1)
+        return hits.mean(1), mask.mean(1)
+    marked = mask.sum(1)[:, None]  # (test, 1)
     drawn = np.arange(k)  # no hit in any of k draws without replacement
     none = np.clip((n - drawn - marked) / (n - drawn), 0, 1).prod(1)
     return hits.any(1).astype(float), 1 - none

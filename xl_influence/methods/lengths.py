@@ -11,14 +11,14 @@ from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of
 from .base import MethodInput
 from .catalogue import PAPER
-from .detection import squared_lengths
+from .detection import sum_squared_lengths
 
 PLAIN = "dot product"
 FRACTION = 0.1  # of the training samples, those with the longest gradients
 TOP = 10  # the most helpful samples of each test sample
 
 
-def long_first(
+def measure_long_gradients(
     values: Mapping[str, np.ndarray], given: MethodInput, bootstrap: Bootstrap = BOOTSTRAP
 ) -> pd.DataFrame:
     """Measure how many of the most helpful samples are among those with the longest gradients.
@@ -48,7 +48,7 @@ def long_first(
     if PLAIN not in values:
         return pd.DataFrame(columns=["method", "k", "share", "ci_low", "ci_high", "chance"])
     n_long = max(1, round(FRACTION * n_train))
-    longest = np.argsort(-squared_lengths(given.cube), kind="stable")[:n_long]
+    longest = np.argsort(-sum_squared_lengths(given.cube), kind="stable")[:n_long]
     parts = []
     for name in (PLAIN, PAPER):
         is_long = np.isin(top_samples(values[name], k, "positive"), longest)  # (test, k)

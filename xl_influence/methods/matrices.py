@@ -21,7 +21,9 @@ PERMUTATIONS = 5040  # all of them up to seven languages; beyond, as many at ran
 FEWEST_CELLS = 4  # that a rank correlation is computed of
 
 
-def language_matrix(values: np.ndarray, train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+def average_by_language(
+    values: np.ndarray, train: pd.DataFrame, test: pd.DataFrame
+) -> pd.DataFrame:
     """Average values over all samples of each pair of languages (as in Tables 3 and 6).
 
     Parameters
@@ -43,7 +45,7 @@ def language_matrix(values: np.ndarray, train: pd.DataFrame, test: pd.DataFrame)
     return means.loc[order + [lang for lang in means.index if lang not in order], languages]
 
 
-def accuracy_lost(
+def measure_accuracy_lost(
     base: dict[str, Any], without: Mapping[str, dict[str, Any]], languages: list[str]
 ) -> pd.DataFrame:
     """Compute how much development accuracy each language loses if one is left out.
@@ -117,7 +119,7 @@ def correlate(a: pd.DataFrame, b: pd.DataFrame, *, diagonal: bool = False) -> di
     }
 
 
-def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def correlate_matrices(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Correlate the matrix of influence with others of the same run, off the diagonal.
 
     A language that is only tested, since it was left out of training, has a row and no column. It
@@ -126,7 +128,7 @@ def side_by_side(influence: pd.DataFrame, others: Mapping[str, pd.DataFrame]) ->
     Parameters
     ----------
     influence : pandas.DataFrame
-        From `language_matrix`.
+        From `average_by_language`.
     others : mapping of str to pandas.DataFrame
         Name → matrix of the same languages.
 

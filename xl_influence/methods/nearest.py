@@ -21,7 +21,7 @@ FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the training samples that are looke
 KEYS = ["similarity", "fraction", "sign", "what"]
 
 
-def nearest_first(
+def measure_nearest(
     similarities: Mapping[str, np.ndarray],
     given: MethodInput,
     *,
@@ -81,8 +81,8 @@ def _shares(
     fraction = near.mean(1)  # (test,)
     found = [("nearest in other languages", _part(other, near), other.mean(1))]
     if fraction.min() < 1:
-        for source, mark in (("own language", ~other), ("other languages", other)):
-            found.append((f"found, {source}", _part(near, top & mark), fraction))
+        for source, mask in (("own language", ~other), ("other languages", other)):
+            found.append((f"found, {source}", _part(near, top & mask), fraction))
     if kept is not None:
         found.append(("top k in other languages", _part(other, kept), other.mean(1)))
     return found
@@ -94,10 +94,10 @@ def _kept(values: np.ndarray, near: np.ndarray, sign: str, top_k: int) -> np.nda
     return _marked(top_samples(np.where(near, values, lowest), top_k, sign), near.shape)
 
 
-def _part(mark: np.ndarray, of: np.ndarray) -> np.ndarray:
+def _part(mask: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return the share of `of` that is marked, by test sample; NaN where `of` is empty."""
     count = of.sum(1)
-    return (mark & of).sum(1) / np.where(count, count, np.nan)
+    return (mask & of).sum(1) / np.where(count, count, np.nan)
 
 
 def _marked(top: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

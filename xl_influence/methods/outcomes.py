@@ -50,7 +50,7 @@ def find_path(study: str, task: str, folder: Path | str | None = None) -> Path:
     folder : Path or str, optional
         The folder; default: that of the book.
     """
-    return Path(folder or params.root() / FOLDER) / f"{study}-{task}-outcomes.parquet"
+    return Path(folder or params.find_root() / FOLDER) / f"{study}-{task}-outcomes.parquet"
 
 
 def write(path: Path, found: Outcomes) -> None:

@@ -80,12 +80,12 @@ def encode(
     import torch
 
     from ..engine.arithmetic import arithmetic
-    from ..engine.batches import default_max_tokens, find_pad_token_id, make_batches, pad_batch
+    from ..engine.batches import choose_max_tokens, find_pad_token_id, make_batches, pad_batch
 
     encoder: Any = model.base_model
     device, order, first, mean = model.device, [], [], []
     with torch.no_grad(), arithmetic(device):
-        for rows in make_batches(samples, max_tokens or default_max_tokens(device)):
+        for rows in make_batches(samples, max_tokens or choose_max_tokens(device)):
             batch = pad_batch([samples[row] for row in rows], find_pad_token_id(model), device)
             del batch["labels"]
             states = encoder(**batch).last_hidden_state  # (batch, tokens, dim)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..prose import interval, percent
-from .catalogue import EKFAC, PAPER, kind_of
+from .catalogue import EKFAC, PAPER, find_kind
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
@@ -46,10 +46,10 @@ def say(part: str, found: Evidence | None) -> str:
             "says nothing about methods."
         )
     if part == "subsets":
-        return " ".join(lds_lead(found.tables["lds"], kind) for kind in SUBSETS)
+        return " ".join(say_lds(found.tables["lds"], kind) for kind in SUBSETS)
     if part == "tail-patch":
-        return tail_lead(found.tables["change"], found.about["settings"]["k"])
-    return flipped_lead(found.tables["flipped"], found.about["samples"]["train"])
+        return say_tail_patch(found.tables["change"], found.about["settings"]["k"])
+    return say_flipped(found.tables["flipped"], found.about["samples"]["train"])
 
 
 def say_accuracy(model: Mapping[str, Any]) -> str:
@@ -62,7 +62,7 @@ def say_accuracy(model: Mapping[str, Any]) -> str:
     return f"development accuracy {accuracy}, most frequent class {majority}"
 
 
-def lds_lead(table: pd.DataFrame, kind: str) -> str:
+def say_lds(table: pd.DataFrame, kind: str) -> str:
     """Say how well the best method and the paper's predict retraining on subsets.
 
     Parameters
@@ -79,19 +79,19 @@ def lds_lead(table: pd.DataFrame, kind: str) -> str:
         the highest LDS is also above what luck gives the best of all methods.
     """
     rows = table[table["kind"] == kind].set_index("method")
-    compared = rows[[kind_of(name) != "control" for name in rows.index]]
+    compared = rows[[find_kind(name) != "control" for name in rows.index]]
     best, n = compared["lds"].idxmax(), len(compared)
     highest = rows.loc[best]
-    ceiling = f"{of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
+    ceiling = f"{format_of_ceiling(highest)} of the ceiling of {number(highest['ceiling'])}"
     if not highest["ceiling"]:
         ceiling = "and the ceiling is 0, since the seeds do not agree at all"
     text = f"{SUBSETS[kind]}, {_say_better(compared)}. "
-    text += f"The highest LDS is {lds_with_ends(highest)}, by {best}, {ceiling}; "
-    text += f"luck gives the best of {_count(n, 'method')} {luck(highest, 'best')}."
+    text += f"The highest LDS is {format_lds(highest)}, by {best}, {ceiling}; "
+    text += f"luck gives the best of {_count(n, 'method')} {format_luck(highest, 'best')}."
     for name, title in ((PAPER, "The paper's cosine"), (EKFAC, EKFAC)):
         if name in rows.index and name != best:
-            text += f" {title} has {lds_with_ends(rows.loc[name])}; "
-            text += f"luck gives it {luck(rows.loc[name])}."
+            text += f" {title} has {format_lds(rows.loc[name])}; "
+            text += f"luck gives it {format_luck(rows.loc[name])}."
     if highest["ceiling"] <= NOISE:
         text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
     if pd.isna(highest["ci_low"]):
@@ -114,7 +114,7 @@ def _say_better(compared: pd.DataFrame) -> str:
     )
 
 
-def tail_lead(table: pd.DataFrame, k: int) -> str:
+def say_tail_patch(table: pd.DataFrame, k: int) -> str:
     """Say what one step on the most helpful samples changes, beside random ones with that label.
 
     Parameters
@@ -128,7 +128,7 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
     text = f"One step on the {k} most helpful samples"
     digits = count_digits(table)
     parts = [
-        f"{change(rows.loc[source, TOP], digits)} with samples in {name}"
+        f"{format_change(rows.loc[source, TOP], digits)} with samples in {name}"
         for source, name in ((OWN, OWN), (OTHER, "another language"))
         if (source, TOP) in rows.index
     ]
@@ -136,7 +136,7 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
     source = OTHER if (OTHER, BEYOND) in rows.index else OWN
     beyond, where = rows.loc[source, BEYOND], "another" if source == OTHER else "the test"
     counts = count_samples(beyond)
-    text += f" In {where} language, this is {change(beyond, digits)} more than "
+    text += f" In {where} language, this is {format_change(beyond, digits)} more than "
     text += f"{k} random samples of the same label give"
     if pd.isna(beyond["ci_low"]):
         return f"{text}. There are {counts}, {FEW}."
@@ -145,7 +145,7 @@ def tail_lead(table: pd.DataFrame, k: int) -> str:
     return f"{text} ({counts})."
 
 
-def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
+def say_flipped(table: pd.DataFrame, n_train: int) -> str:
     """Say how many predictions flip without the most helpful samples, at the largest k.
 
     Parameters
@@ -157,7 +157,9 @@ def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
     """
     k = table["k"].max()
     rows = table[table["k"] == k].set_index("method")
-    *first, last = [f"for {share(row)} if they are {chosen(name)}" for name, row in rows.iterrows()]
+    *first, last = [
+        f"for {share(row)} if they are {say_removed(name)}" for name, row in rows.iterrows()
+    ]
     counts = count_samples(rows.iloc[0])
     counts += f", {FEW}" if rows["ci_low"].isna().all() else ""
     return (
@@ -166,29 +168,31 @@ def flipped_lead(table: pd.DataFrame, n_train: int) -> str:
     )
 
 
-def ends(row: pd.Series) -> tuple[float, float]:
+def find_ends(row: pd.Series) -> tuple[float, float]:
     """Return a row's interval or, where it has none, its lowest and highest item."""
     names = ("least", "most") if pd.isna(row["ci_low"]) else ("ci_low", "ci_high")
     return float(row[names[0]]), float(row[names[1]])
 
 
-def lds_with_ends(row: pd.Series) -> str:
-    """Write the LDS in a `row` with what `ends` returns in brackets."""
-    low, high = ends(row)
+def format_lds(row: pd.Series) -> str:
+    """Write the LDS in a `row` with what `find_ends` returns in brackets."""
+    low, high = find_ends(row)
     return f"{number(row['lds'])} ({number(low)} to {number(high)})"
 
 
-def luck(row: pd.Series, whose: str = "null") -> str:
-    """Write what luck gives, with the p-value in brackets; `row` and `whose` as for `luck_range`.
+def format_luck(row: pd.Series, whose: str = "null") -> str:
+    """Write what luck gives, with the p-value in brackets.
 
-    >>> luck(pd.Series({"null_low": 0.01, "null_high": 0.26, "p": 0.0123}))
+    `row` and `whose` are as for `format_luck_range`.
+
+    >>> format_luck(pd.Series({"null_low": 0.01, "null_high": 0.26, "p": 0.0123}))
     '0.01 to 0.26 (p = 0.012)'
     """
     p = say_p(row["p" if whose == "null" else "p_best"])
-    return f"{luck_range(row, whose)} (p {p if p.startswith('<') else f'= {p}'})"
+    return f"{format_luck_range(row, whose)} (p {p if p.startswith('<') else f'= {p}'})"
 
 
-def luck_range(row: pd.Series, whose: str = "null") -> str:
+def format_luck_range(row: pd.Series, whose: str = "null") -> str:
     """Write the range that luck gives.
 
     Parameters
@@ -210,18 +214,18 @@ def say_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def of_ceiling(row: pd.Series) -> str:
+def format_of_ceiling(row: pd.Series) -> str:
     """Write a row's share of the ceiling, from column `of_ceiling` of `row`; a dash for none."""
     share = row["of_ceiling"]
     return NONE if share is None or math.isnan(share) else percent(share).replace("-", "\u2212")
 
 
-def change(row: pd.Series, digits: int) -> str:
-    """Write the change of log-odds in a `row` with what `ends` returns in brackets.
+def format_change(row: pd.Series, digits: int) -> str:
+    """Write the change of log-odds in a `row` with what `find_ends` returns in brackets.
 
     `digits` is the number of decimals, see `count_digits`.
     """
-    low, high = ends(row)
+    low, high = find_ends(row)
     return f"{signed(row['change'], digits)} ({signed(low, digits)} to {signed(high, digits)})"
 
 
@@ -253,14 +257,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def share(row: pd.Series) -> str:
-    """Write the share of flipped predictions in a `row` with what `ends` returns in brackets."""
-    return f"{percent(row['flipped'])} ({interval(*ends(row))})"
+    """Write the share of flipped predictions in a `row`, with its `find_ends` in brackets."""
+    return f"{percent(row['flipped'])} ({interval(*find_ends(row))})"
 
 
-def chosen(method: str) -> str:
+def say_removed(method: str) -> str:
     """Say which samples are removed by a `method`.
 
-    >>> chosen("random")
+    >>> say_removed("random")
     'chosen at random'
     """
     return "chosen at random" if method == "random" else f"the most helpful by the {method}"

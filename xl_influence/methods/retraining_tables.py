@@ -10,22 +10,22 @@ from IPython.display import Markdown
 
 from ..prose import percent
 from ..tasks import name_language
-from .catalogue import kind_of
+from .catalogue import find_kind
 from .equal_sizes import MIDDLE
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP, Evidence
 from .retraining_sentences import (
     MISSING,
     SUBSETS,
-    change,
-    chosen,
     count_digits,
     count_samples,
-    lds_with_ends,
-    luck_range,
-    of_ceiling,
+    format_change,
+    format_lds,
+    format_luck_range,
+    format_of_ceiling,
     say,
     say_accuracy,
     say_p,
+    say_removed,
     share,
     signed,
 )
@@ -154,15 +154,23 @@ def _write_kind(rows: pd.DataFrame) -> str:
     """Write the methods, what luck gives the best of them, and the ceiling."""
     cells = [
         [
-            f"{'control: ' if kind_of(row['method']) == 'control' else ''}{row['method']}",
-            *(lds_with_ends(row), luck_range(row), say_p(row["p"]), of_ceiling(row)),
+            f"{'control: ' if find_kind(row['method']) == 'control' else ''}{row['method']}",
+            *(format_lds(row), format_luck_range(row), say_p(row["p"]), format_of_ceiling(row)),
         ]
         for _, row in rows.iterrows()
     ]
-    tested = rows[[kind_of(name) != "control" for name in rows["method"]]]
+    tested = rows[[find_kind(name) != "control" for name in rows["method"]]]
     best = tested.loc[tested["lds"].idxmax()]
     title = f"**best of {len(tested)}**"
-    cells.append([title, number(best["lds"]), luck_range(best, "best"), say_p(best["p_best"]), ""])
+    cells.append(
+        [
+            title,
+            number(best["lds"]),
+            format_luck_range(best, "best"),
+            say_p(best["p_best"]),
+            "",
+        ]
+    )
     cells.append(["**ceiling**", number(best["ceiling"]), "", "", ""])
     return _write_rows(["method", "LDS", "by luck", "*p*", "of ceiling"], cells)
 
@@ -175,7 +183,9 @@ def _write_changes(found: Evidence) -> str:
     sources = [source for source in (OWN, OTHER) if source in set(overall["train_lang"])]
     for kind, title in TITLES.items():
         each = [
-            change(cells.loc[kind, source], digits) if (kind, source) in cells.index else NONE
+            format_change(cells.loc[kind, source], digits)
+            if (kind, source) in cells.index
+            else NONE
             for source in sources
         ]
         rows.append([title, *each])
@@ -208,7 +218,7 @@ def _write_matrix(table: pd.DataFrame, kind: str, digits: int) -> str:
 def _write_cell(row: pd.Series | None, digits: int) -> str:
     if row is None:
         return NONE
-    return signed(row["change"], digits) if pd.isna(row["ci_low"]) else change(row, digits)
+    return signed(row["change"], digits) if pd.isna(row["ci_low"]) else format_change(row, digits)
 
 
 def _say_cells(table: pd.DataFrame) -> str:
@@ -225,10 +235,10 @@ def _write_flipped(found: Evidence) -> str:
     ks = list(dict.fromkeys(table["k"]))
     shares, by_k = table.set_index(["method", "k"]), smallest.set_index(["method", "k"])
     methods = list(dict.fromkeys(table["method"]))
-    first = [[chosen(name), *(share(shares.loc[name, k]) for k in ks)] for name in methods]
+    first = [[say_removed(name), *(share(shares.loc[name, k]) for k in ks)] for name in methods]
     second = [
         [
-            chosen(name),
+            say_removed(name),
             *(percent(by_k.loc[(name, k), "by_k"]) for k in ks),
             str(int(by_k.loc[(name, 0), "samples"])),
         ]

@@ -21,7 +21,7 @@ from transformers import TrainerCallback
 
 from .. import runs, scores
 from ..engine.batches import find_pad_token_id, pad_batch
-from ..engine.losses import sample_losses
+from ..engine.losses import compute_losses
 from ..finetune import pick_device
 from ..head import load_model
 from ..retraining import Retrainer
@@ -56,7 +56,7 @@ def _sum_over_checkpoints(config: Influence) -> np.ndarray:
     device = pick_device(config["device"])
     found = np.zeros((len(test), len(train)))
     for epoch, moments in enumerate(_repeat_training(config), start=1):
-        model = load_model(runs.folder(config) / "checkpoints" / f"epoch-{epoch}", device)
+        model = load_model(runs.find_folder(config) / "checkpoints" / f"epoch-{epoch}", device)
         found += scaled_cosine(model, train, test, find_scales(moments))
     return found
 
@@ -110,7 +110,7 @@ def _iterate_directions(
     """Yield each sample's scaled gradient over all parameters, of length 1: (entry,)."""
     pad, parameters = find_pad_token_id(model), list(model.parameters())
     for sample in samples:
-        loss = sample_losses(model, pad_batch([sample], pad, model.device)).sum()
+        loss = compute_losses(model, pad_batch([sample], pad, model.device)).sum()
         grads = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         scaled = [(grad * scale).flatten() for grad, scale in zip(grads, scales, strict=True)]
         yield torch.nn.functional.normalize(torch.cat(scaled), dim=0)
@@ -160,7 +160,7 @@ def _repeat_training(config: Influence) -> list[list[torch.Tensor]]:
         trainer.add_callback(kept)
         trainer.train()
     for epoch, weights in enumerate(kept.weights, start=1):
-        path = runs.folder(config) / "checkpoints" / f"epoch-{epoch}"
+        path = runs.find_folder(config) / "checkpoints" / f"epoch-{epoch}"
         difference = _compare(weights, load_model(path, weights[0].device))
         if difference > CLOSE:
             raise runs.RunError(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from ..paper import HOLDS
-from ..prose import interval, percent
-from .catalogue import METHODS, PAPER, kind_of
+from ..prose import interval, join_phrases, percent, say_share
+from .catalogue import METHODS, PAPER, find_kind
 from .language_leakage import LANGUAGE, TRANSLATION
 from .lengths import PLAIN
 
@@ -16,10 +14,10 @@ NONE = "–"  # in place of a missing number
 SLUGS = {"other languages": "others", "planted": "planted", "own translation": "own"}
 SLUGS["agreement"] = "agreement"
 ONE_LANGUAGE = "This run has one language, so nothing can come from other languages."
-SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `nearest` and of `leakage_numbers`
+SHOWN_FRACTION, SHOWN_K = 0.1, 1  # of `say_nearest` and of `format_leakage_numbers`
 
 
-def methods_lead(table: pd.DataFrame) -> str:
+def say_methods(table: pd.DataFrame) -> str:
     """Say how much the share from other languages depends on the method.
 
     `table` comes from `compare`.
@@ -28,17 +26,17 @@ def methods_lead(table: pd.DataFrame) -> str:
     rows = table[(table["measure"] == "other languages") & (table["k"] == k)].set_index("method")
     if rows["chance"].max() == 0:
         return ONE_LANGUAGE
-    rows = rows[[kind_of(name) != "control" for name in rows.index]]
+    rows = rows[[find_kind(name) != "control" for name in rows.index]]
     least, most, paper = rows["value"].idxmin(), rows["value"].idxmax(), rows.loc[PAPER]
     text = (
-        f"With the paper's cosine, {as_share(paper)} of the top {k} come from other languages; "
+        f"With the paper's cosine, {say_share(paper)} of the top {k} come from other languages; "
         f"chance is {percent(paper['chance'])}."
     )
     if len(rows) == 1:
         return f"{text} No other method can be computed from this run."
     if len(rows) == 2:
         (other,) = set(rows.index) - {PAPER}
-        return f"{text} One other method, {other}, gives {as_share(rows.loc[other])}."
+        return f"{text} One other method, {other}, gives {say_share(rows.loc[other])}."
     n_layers = len(set(rows.index) - set(METHODS))
     return (
         f"{text} Across {_counted(len(rows) - n_layers, n_layers)}, the share lies between "
@@ -47,7 +45,7 @@ def methods_lead(table: pd.DataFrame) -> str:
     )
 
 
-def agreement(counts: pd.DataFrame) -> str:
+def say_agreement(counts: pd.DataFrame) -> str:
     """Say on how many of the paper's answers all methods agree, and how many methods these are.
 
     `counts` comes from `count_answers`.
@@ -70,10 +68,10 @@ def agreement(counts: pd.DataFrame) -> str:
     )
 
 
-def long_gradients(table: pd.DataFrame) -> str:
+def say_long_gradients(table: pd.DataFrame) -> str:
     """Say how many of the most helpful samples have the longest gradients, by two methods.
 
-    `table` comes from `long_first`.
+    `table` comes from `measure_long_gradients`.
     """
     if table.empty:
         return "This run cannot compute the dot product, so we cannot tell."
@@ -81,15 +79,15 @@ def long_gradients(table: pd.DataFrame) -> str:
     plain, cosine = rows.loc[PLAIN], rows.loc[PAPER]
     apart = plain["ci_low"] > cosine["ci_high"] or plain["ci_high"] < cosine["ci_low"]
     return (
-        f"Of the {plain['k']:.0f} most helpful training samples, {as_share(plain)} by the dot "
-        f"product and {as_share(cosine)} by the cosine are among the {percent(plain['chance'])} "
+        f"Of the {plain['k']:.0f} most helpful training samples, {say_share(plain)} by the dot "
+        f"product and {say_share(cosine)} by the cosine are among the {percent(plain['chance'])} "
         f"with the longest gradients. Chance is {percent(plain['chance'])}; "
         f"{plain['test_samples']:.0f} test samples."
         f"{'' if apart else ' We cannot tell whether the two differ.'}"
     )
 
 
-def method_numbers(table: pd.DataFrame) -> dict[str, str]:
+def format_method_numbers(table: pd.DataFrame) -> dict[str, str]:
     """Write every method's values, by keys such as `others_10_token_overlap`.
 
     Methods are those of `METHODS` and 'chance'; a dash stands for a missing value.
@@ -116,20 +114,20 @@ def method_numbers(table: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
+def say_same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     """Say how much of the top k has the test sample's label, and what is left within it.
 
     Parameters
     ----------
     label_share : pandas.DataFrame
-        From `labels.label_share`.
+        From `labels.measure_label_share`.
     pools : pandas.DataFrame, optional
         From `labels.compare_pools`; None if a label has too few samples.
     """
     first = label_share[(label_share["test_lang"] == "all") & (label_share["sign"] == "positive")]
     row = first.iloc[0]
     text = (
-        f"{as_share(row)} of the helpful samples have the test sample's label; chance is "
+        f"{say_share(row)} of the helpful samples have the test sample's label; chance is "
         f"{percent(row['chance'])}."
     )
     if pools is None:
@@ -143,13 +141,13 @@ def same_label(label_share: pd.DataFrame, pools: pd.DataFrame | None) -> str:
     if whole["chance"] == 0:
         return text  # there is one language
     return (
-        f"{text} Of the helpful samples, {as_share(whole)} come from other languages, and "
-        f"{as_share(within)} if only samples with that label are ranked; chance is "
+        f"{text} Of the helpful samples, {say_share(whole)} come from other languages, and "
+        f"{say_share(within)} if only samples with that label are ranked; chance is "
         f"{percent(whole['chance'])} and {percent(within['chance'])}."
     )
 
 
-def without_language(table: pd.DataFrame) -> str:
+def say_without_language(table: pd.DataFrame) -> str:
     """Say what changes if the mean gradient of each language is taken out.
 
     `table` comes from `compare`, over the values of `remove_language`.
@@ -165,7 +163,7 @@ def without_language(table: pd.DataFrame) -> str:
     before, after = rows.loc[PAPER], rows.loc[name]
     text = (
         f"Without the languages' mean gradients, the share of other languages in the top "
-        f"{before['k']} goes from {as_share(before)} to {as_share(after)}; chance is "
+        f"{before['k']} goes from {say_share(before)} to {say_share(after)}; chance is "
         f"{percent(before['chance'])}"
     )
     own = table[table["measure"] == "own translation"].set_index("method")
@@ -178,10 +176,10 @@ def without_language(table: pd.DataFrame) -> str:
     )
 
 
-def nearest(table: pd.DataFrame) -> str:
+def say_nearest(table: pd.DataFrame) -> str:
     """Say what a search among the nearest samples finds, in the test language and in others.
 
-    `table` comes from `nearest_first`.
+    `table` comes from `measure_nearest`.
     """
     rows = table[(table["sign"] == "positive") & (table["fraction"] == SHOWN_FRACTION)]
     parts = []
@@ -190,18 +188,18 @@ def nearest(table: pd.DataFrame) -> str:
         own, other = (f"found, {source}" for source in ("own language", "other languages"))
         if {own, other} <= set(shares.index):
             parts.append(
-                f"by {name}, {as_share(shares.loc[own])} and {as_share(shares.loc[other])}"
+                f"by {name}, {say_share(shares.loc[own])} and {say_share(shares.loc[other])}"
             )
     if not parts:
         return "The helpful samples are all in the test language, or all in other languages."
     return (
         f"The nearest {percent(SHOWN_FRACTION)} of the training samples contain the following "
         f"shares of the helpful samples in the test language and in other languages: "
-        f"{_listed(parts)}. Chance is {percent(SHOWN_FRACTION)}."
+        f"{join_phrases(parts, '; ', '; and ')}. Chance is {percent(SHOWN_FRACTION)}."
     )
 
 
-def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
+def format_pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
     """Write the shares among all training samples and within the label.
 
     Keys: `cross_all`, `cross_label`, `repeat_all`, `repeat_label` for helpful samples, the same
@@ -220,20 +218,20 @@ def pool_numbers(pools: pd.DataFrame | None) -> dict[str, str]:
             for pool, end in (("all samples", "all"), ("same label", "label")):
                 key, place = f"{begin}{start}_{end}", (sign, what, pool)
                 row = rows.loc[place] if place in rows.index else None
-                found[key] = NONE if row is None else as_share(row)
+                found[key] = NONE if row is None else say_share(row)
                 found[f"{key}_chance"] = NONE if row is None else percent(row["chance"])
     return found
 
 
-def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
+def format_matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     """Write the correlations of matrices, by keys such as `matrix_first_token`.
 
     Parameters
     ----------
     correlations : pandas.DataFrame
-        From `side_by_side`.
+        From `correlate_matrices`.
     """
-    similar = [name for name in METHODS if kind_of(name) in ("representations", "words")]
+    similar = [name for name in METHODS if find_kind(name) in ("representations", "words")]
     found = {f"matrix_{_key(name)}": NONE for name in similar}
     for row in correlations.dropna().itertuples():
         text = f"{row.correlation:+.2f} (p = {row.p:.3f})".replace("-", "\u2212")
@@ -241,13 +239,13 @@ def matrix_numbers(correlations: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
+def format_leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     """Write what is at the top over all parameters: `leak_own`, `leak_language` and chances.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        From `leakage`; may be empty.
+        From `measure_leakage`; may be empty.
     """
     names = {TRANSLATION: "leak_own", LANGUAGE: "leak_language"}
     found = dict.fromkeys([*names.values(), *(f"{key}_chance" for key in names.values())], NONE)
@@ -257,7 +255,7 @@ def leakage_numbers(table: pd.DataFrame) -> dict[str, str]:
     where = (table["group"] == "all parameters") & (table["checkpoint"] == 0)
     rows = table[where & (table["k"] == SHOWN_K)].set_index("what")
     for what, key in names.items():
-        found[key] = as_share(rows.loc[what])
+        found[key] = say_share(rows.loc[what])
         found[f"{key}_chance"] = f"{100 * rows.loc[what, 'chance']:.1f}\u00a0%"
     found["leak_samples"] = str(int(rows["test_samples"].iloc[0]))
     return found
@@ -276,14 +274,6 @@ def _counted(methods: int, layers: int, kind: str = "") -> str:
     return f"{text} and {layers} {'single layer' if layers == 1 else 'single layers'}"
 
 
-def as_share(row: pd.Series) -> str:
-    """Write the share in a `row` with its interval, if it has one."""
-    value = row["share"] if "share" in row else row["value"]
-    if pd.isna(row["ci_low"]):
-        return percent(value)
-    return f"{percent(value)} (interval {interval(row['ci_low'], row['ci_high'])})"
-
-
 def _value(row: pd.Series, is_share: bool) -> str:
     """Write a value with its interval in brackets."""
     if is_share:
@@ -296,9 +286,3 @@ def _value(row: pd.Series, is_share: bool) -> str:
 def number(value: float) -> str:
     """Write a number, `value`, with two decimals and a real minus; zero has none."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """Join parts, the last one with 'and'."""
-    *first, last = parts
-    return f"{'; '.join(first)}; and {last}" if first else last

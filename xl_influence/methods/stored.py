@@ -75,7 +75,7 @@ def keep(config: Influence, name: str, compute: Callable[[], np.ndarray], **sett
     Path
         The folder: `influence` (test, train), float32.
     """
-    folder = runs.folder(config)
+    folder = runs.find_folder(config)
     target, wanted = folder / name, {"scores": _scores_of(folder)} | settings
     if target.exists():
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
@@ -97,7 +97,7 @@ def read_inputs(config: Influence) -> tuple[list[dict[str, Any]], list[dict[str,
     config : dict
         The parameters of a finished run that has its token ids.
     """
-    folder = runs.folder(config)
+    folder = runs.find_folder(config)
     train, test = (
         runs.read_inputs(folder, split, _read_uids(folder, split)).to_dict("records")
         for split in ("train", "test")

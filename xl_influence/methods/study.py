@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .. import params, runs, scores, workflow
 from ..manifest import is_at_chance
-from ..paper import reported
+from ..paper import read_paper
 from ..sections import Analysis, Influence, Parameters
 from .base import MethodInput
 from .five_questions import Runs
@@ -42,7 +42,7 @@ def as_given(found: scores.Scored, config: Analysis) -> MethodInput:
         found.cube,
         found.train,
         found.test,
-        folder=runs.folder(config),
+        folder=runs.find_folder(config),
         top_k=config["top_k"],
         device=config["device"],
     )
@@ -53,7 +53,7 @@ def read_runs(
 ) -> tuple[Runs, list[str]]:
     """Read the runs that the paper's questions are about, as far as they are finished.
 
-    Which they are is in `workflow.compared`. Where `config` is of a variant with fewer or more
+    Which they are is in `workflow.find_compared`. Where `config` is of a variant with fewer or more
     samples of a language, variants are compared with `base`, which has all languages.
 
     Parameters
@@ -70,7 +70,7 @@ def read_runs(
     at_chance : list of str
         The variants that were left out for that.
     """
-    other, *variants = workflow.compared(config, source)["14-methods"]
+    other, *variants = workflow.find_compared(config, source)["14-methods"]
     if other["left_out"] or other["extra_language"]:  # compare with the model of all languages
         other = params.with_variant(other, "base")
     if not _is_there(other):
@@ -103,5 +103,5 @@ def mostly_repeats(task: str) -> bool:
     task : str
         The task. For those that the paper does not say this of, True.
     """
-    against = [claim for claim in reported()["claims"] if claim["id"] == "complementary"]
+    against = [claim for claim in read_paper()["claims"] if claim["id"] == "complementary"]
     return not any(task in claim["tasks"] for claim in against)

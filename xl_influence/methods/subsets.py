@@ -72,7 +72,7 @@ def train_subsets(
     )
     found = []
     for seed, mask in bar:
-        confidence = trainer.confidence(seed, _find_removed(mask))
+        confidence = trainer.measure_confidence(seed, _find_removed(mask))
         found.append([confidence[uid] for uid in trainer.test["uid"]])
     odds = log_odds(np.array(found)).astype(np.float32)
     return odds.reshape(-1, len(masks), len(trainer.test))
@@ -80,8 +80,8 @@ def train_subsets(
 
 def make_trainer(config: Influence) -> Retrainer:
     """Return what trains the model of a finished run again, with parameters `config`."""
-    _, train, test, manifest = scores.read(config)
-    return Retrainer(config, train, test, manifest["chosen_epoch"])
+    run = scores.read(config)
+    return Retrainer(config, run.train, run.test, run.manifest["chosen_epoch"])
 
 
 def _find_removed(mask: np.ndarray) -> tuple[int, ...]:
@@ -152,7 +152,7 @@ def describe_trainings(trainer: Retrainer, *, n: int, seeds: Sequence[int]) -> d
     trainer, n, seeds
         As for `read_or_train`.
     """
-    about = {"finetuning": trainer.mark, "epochs": trainer.epochs}
+    about = {"finetuning": trainer.fingerprint, "epochs": trainer.epochs}
     return about | {"subsets": n, "seeds": list(seeds)}
 
 
@@ -225,7 +225,7 @@ def measure_own(
 
 def _compute_values(given: MethodInput) -> dict[str, np.ndarray]:
     """Compute every method that is available, and the control: name → values (test, train)."""
-    names = [name for name in catalogue.methods_of(given) if name not in catalogue.AVERAGED]
+    names = [name for name in catalogue.list_methods(given) if name not in catalogue.AVERAGED]
     values, _ = catalogue.compute_all(given, names)
     return values | {CONTROL: catalogue.compute(CONTROL, given)}
 

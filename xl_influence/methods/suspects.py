@@ -26,7 +26,7 @@ from ..sharing.languages import composition_by_sample
 from ..tasks import name_language
 from . import commands
 from .base import MethodInput, NotAvailableError
-from .detection import squared_lengths
+from .detection import sum_squared_lengths
 from .study import read_given
 from .suspicion import confidences, losses, train_probabilities
 
@@ -74,7 +74,7 @@ def find_suspects(
     table = train[["uid", "lang", "item"]].assign(
         label=[class_names[label] for label in train["label"]],
         **{LOSS: losses(confidence), CONFIDENCE: confidence},
-        **{NORM: squared_lengths(given.cube), INFLUENCE: given.cosine.sum(0)},
+        **{NORM: sum_squared_lengths(given.cube), INFLUENCE: given.cosine.sum(0)},
         **{
             f"{INFLUENCE}_on_{lang}": given.cosine[languages == lang].sum(0)
             for lang in dict.fromkeys(languages)
@@ -187,7 +187,7 @@ def report(config: Analysis, out: str | Path = "") -> tuple[Path, str]:
         raise NotAvailableError(f"{given.folder}: {error}") from None
     table = find_suspects(given, probabilities, tasks.find(config).class_names)
     by_language = find_harmful_languages(given, config["top_k"], Bootstrap.of(config))
-    path = Path(out).expanduser() if out else runs.folder(config) / "suspects.csv"
+    path = Path(out).expanduser() if out else runs.find_folder(config) / "suspects.csv"
     with runs.write_atomically(path) as partial:
         table.to_csv(partial, index=False)
     return path, describe(table, by_language, config["top_k"])

@@ -11,7 +11,7 @@ from .. import runs
 from ..influence import influence
 from .base import MethodInput
 from .controls import DRAWS
-from .detection import squared_lengths
+from .detection import sum_squared_lengths
 
 NORM, COSINE_SELF = "squared gradient norm", "self-influence (cosine)"
 COSINE, DOT = "negative influence (cosine)", "negative influence (dot product)"
@@ -111,7 +111,7 @@ def rarity(labels: pd.Series, lang: pd.Series) -> np.ndarray:
     return (1 - same / labels.groupby(lang.to_numpy()).transform("size")).to_numpy()
 
 
-def suspicion(
+def compute_suspicion(
     given: MethodInput, probabilities: np.ndarray, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Compute every score in `SCORES`.
@@ -141,7 +141,7 @@ def suspicion(
     labels = given.train["label"]
     confidence = confidences(probabilities, labels)
     scores = {
-        NORM: squared_lengths(given.cube),
+        NORM: sum_squared_lengths(given.cube),
         COSINE_SELF: _cosine_with_itself(given),
         COSINE: -given.cosine.sum(0),
         DOT: -influence(given.cube, normalize=False).to_numpy().sum(0),

@@ -36,7 +36,7 @@ from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of, with_all
 from . import commands, evidence
-from .base import MethodInput, range_of_items
+from .base import MethodInput, find_range_of_items
 from .evidence import BEYOND, OTHER, OWN, RANDOM, SAME_LABEL, TOP
 from .gradients import cosine
 from .study import read_given
@@ -130,7 +130,7 @@ def choose(
     ValueError
         A language has fewer than k samples of a test sample's label.
     """
-    most = largest_k(train, test)
+    most = find_largest_k(train, test)
     if not 1 <= k <= most:
         raise ValueError(
             f"k={k}: allowed are 1 to {most}, the samples of a language's rarest label in training"
@@ -149,7 +149,7 @@ def choose(
     return found
 
 
-def largest_k(train: pd.DataFrame, test: pd.DataFrame) -> int:
+def find_largest_k(train: pd.DataFrame, test: pd.DataFrame) -> int:
     """Return how many samples of one label each language has at least, of the test labels.
 
     Parameters
@@ -161,7 +161,7 @@ def largest_k(train: pd.DataFrame, test: pd.DataFrame) -> int:
     return int(counts.reindex(columns=sorted(set(test["label"])), fill_value=0).to_numpy().min())
 
 
-def changes_by_sample(
+def measure_changes(
     model: PreTrainedModel,
     choice: Choice,
     inputs: dict[str, list[dict[str, Any]]],
@@ -215,7 +215,7 @@ def average(each: pd.DataFrame, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFram
     Parameters
     ----------
     each : pandas.DataFrame
-        From `changes_by_sample`.
+        From `measure_changes`.
     bootstrap : Bootstrap
         How the intervals are computed.
 
@@ -233,7 +233,8 @@ def average(each: pd.DataFrame, bootstrap: Bootstrap = BOOTSTRAP) -> pd.DataFram
     both = with_all(pd.concat([grouped, each], ignore_index=True))
     table = summary(both, KEYS, bootstrap, value="change")
     ends = [
-        range_of_items(part["change"], part["item"]) for _, part in both.groupby(KEYS, sort=False)
+        find_range_of_items(part["change"], part["item"])
+        for _, part in both.groupby(KEYS, sort=False)
     ]
     return table.assign(**dict(zip(("least", "most"), zip(*ends, strict=True), strict=True)))
 
@@ -264,11 +265,11 @@ def measure(config: Analysis, *, k: int = 0, progress: bool = True) -> tuple[pd.
         There are not k samples of a test sample's label in every language.
     """
     given = read_given(config)
-    k = k or min(K, config["top_k"], largest_k(given.train, given.test))
+    k = k or min(K, config["top_k"], find_largest_k(given.train, given.test))
     choice = choose(cosine(given), given.train, given.test, k=k)
-    run = runs.folder(config)
+    run = runs.find_folder(config)
     model = head.load_model(head.find_checkpoints(run)[-1], pick_device(config["device"]))
-    each = changes_by_sample(
+    each = measure_changes(
         model,
         choice,
         _read_inputs(given),

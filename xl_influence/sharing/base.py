@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,14 @@ class Bootstrap:
 
 
 BOOTSTRAP = Bootstrap()  # the default of every analysis
+
+
+class WithInterval(NamedTuple):
+    """A statistic and the ends of its interval, which are NaN if it has none."""
+
+    value: float
+    low: float
+    high: float
 
 
 def top_samples(values: np.ndarray, k: int, sign: str) -> np.ndarray:

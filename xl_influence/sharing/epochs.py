@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..blocks import blocks
 from ..influence import influence
-from .base import BOOTSTRAP, SharingError, check, samples_of
+from ..slabs import read_slabs
+from .base import BOOTSTRAP, SharingError, WithInterval, check, samples_of
 
 COLUMNS = [
     "test_lang",
@@ -92,13 +92,13 @@ def _mean_changes(
     pairs = list(itertools.combinations(map(int, epochs), 2))
     keys = [(lang, *pair) for lang in test_lang.unique() for pair in pairs]
     changes = {key: np.zeros(scores.sizes["train"]) for key in keys}
-    for block in blocks(scores):
+    for slab in read_slabs(scores):
         values = {
-            int(epoch): influence(block.scores.sel(checkpoint=epoch)).to_numpy() for epoch in epochs
+            int(epoch): influence(slab.scores.sel(checkpoint=epoch)).to_numpy() for epoch in epochs
         }
         for (lang, a, b), change in changes.items():
-            rows = langs[block.test] == lang
-            change[block.train] += (values[b][rows] - values[a][rows]).sum(0)
+            rows = langs[slab.test] == lang
+            change[slab.train] += (values[b][rows] - values[a][rows]).sum(0)
     for (lang, _, _), change in changes.items():
         change /= (langs == lang).sum()
     return changes
@@ -114,7 +114,7 @@ def _signed_rank_test(change: np.ndarray) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def _effect(change: np.ndarray, confidence_level: float) -> tuple[float, float, float]:
+def _effect(change: np.ndarray, confidence_level: float) -> WithInterval:
     """Return the matched-pairs rank-biserial correlation of paired changes, and its interval.
 
     Zero changes are dropped, as in the test; all three numbers are 0 where nothing changes.
@@ -124,13 +124,13 @@ def _effect(change: np.ndarray, confidence_level: float) -> tuple[float, float, 
     change = change[change != 0]
     n, ranks = len(change), stats.rankdata(np.abs(change))
     if not n:
-        return 0.0, 0.0, 0.0
+        return WithInterval(0.0, 0.0, 0.0)
     effect = float(2 * ranks[change > 0].sum() / ranks.sum() - 1)
     # standard error under the null hypothesis: that of the signed-rank sum, over its maximum
     error = np.sqrt(n * (n + 1) * (2 * n + 1) / 6) / (n * (n + 1) / 2)
     middle = np.arctanh(np.clip(effect, -1 + 1e-12, 1 - 1e-12))
     half = stats.norm.isf((1 - confidence_level) / 2) * error
-    return effect, float(np.tanh(middle - half)), float(np.tanh(middle + half))
+    return WithInterval(effect, float(np.tanh(middle - half)), float(np.tanh(middle + half)))
 
 
 def adjust_by_holm(p: np.ndarray) -> np.ndarray:

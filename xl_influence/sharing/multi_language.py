@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .base import BOOTSTRAP, Bootstrap, interval_of
+from .base import BOOTSTRAP, Bootstrap, WithInterval, interval_of
 
 
 def by_language(
@@ -23,7 +23,7 @@ def by_language(
     *,
     value: str = "share",
     bootstrap: Bootstrap = BOOTSTRAP,
-) -> tuple[float, float, float]:
+) -> WithInterval:
     """Compute a statistic of the means by language, and its percentile bootstrap interval.
 
     If languages share no items, as in MARC, each language's items are resampled separately, so that
@@ -44,8 +44,8 @@ def by_language(
 
     Returns
     -------
-    tuple of float
-        The statistic, low and high; the last two NaN if it rests on fewer than `FEWEST` items.
+    WithInterval
+        `value`, `low` and `high`; the last two NaN if it rests on fewer than `FEWEST` items.
     """
     names = [name for name in ("test_lang", "train_lang") if name in each]
     columns = [each[name].to_numpy() for name in ("item", *names)]
@@ -68,7 +68,7 @@ def by_language(
 
     strata = _strata(each["test_lang"], codes[0])
     low, high = interval_of(of_drawn, [len(stratum) for stratum in strata], bootstrap)
-    return float(of(overall[None])[0]), low, high
+    return WithInterval(float(of(overall[None])[0]), low, high)
 
 
 def _strata(test_lang: pd.Series, item: np.ndarray) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from .base import BOOTSTRAP, Bootstrap, check, expand, languages_of, samples_of, summary
-from .top import values_by_block
+from .top import read_values
 
 
 def mean_influence(
@@ -61,7 +61,7 @@ def mean_influence_by_sample(
     languages, _ = languages_of(train)
     columns = [(train["lang"] == lang).to_numpy() for lang in languages]
     sums = np.zeros((len(test), len(languages)))  # (test, language)
-    for rows, samples, values in values_by_block(scores):
+    for rows, samples, values in read_values(scores):
         for number, column in enumerate(columns):
             sums[rows, number] += values[:, column[samples]].sum(1)
     means = sums / [column.sum() for column in columns]
@@ -111,11 +111,11 @@ def _count_in_bins(
     scores: xr.Dataset, train: pd.DataFrame, test: pd.DataFrame, bins: int
 ) -> tuple[dict[tuple[str, str], np.ndarray], np.ndarray]:
     """Return (test language, training language) → scores in each bin, and the bins' edges."""
-    ends = [(values.min(), values.max()) for _, _, values in values_by_block(scores)]
+    ends = [(values.min(), values.max()) for _, _, values in read_values(scores)]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     edges = np.linspace(low, high, bins + 1)
     counts = {pair: np.zeros(bins, int) for pair in product(set(test["lang"]), set(train["lang"]))}
-    for rows, samples, values in values_by_block(scores):
+    for rows, samples, values in read_values(scores):
         for (test_lang, train_lang), found in counts.items():
             of_test = (test["lang"].iloc[rows] == test_lang).to_numpy()
             of_train = (train["lang"].iloc[samples] == train_lang).to_numpy()

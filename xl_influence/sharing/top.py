@@ -1,6 +1,6 @@
-"""The most influential training samples of each test sample, found block by block.
+"""The most influential training samples of each test sample, found slab by slab.
 
-Memory grows with tests × k and with the size of a block, not with tests × training samples.
+Memory grows with tests × k and with the size of a slab, not with tests × training samples.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ..blocks import blocks
-from ..influence import influence, terms
+from ..influence import compute_terms, influence
+from ..slabs import read_slabs
 from .base import SIGNS, SharingError, top_samples
 
-# From the scores of a block to the influence by which its training samples are ranked
+# From the scores of a slab to the influence by which its training samples are ranked
 View = Callable[[xr.Dataset], Any]
 
 
@@ -69,7 +69,7 @@ def most_influential_by(
     scores, k
         As for `most_influential`.
     views : mapping
-        A name for each → the function that returns the influence (test, train) of a block's scores.
+        A name for each → the function that returns the influence (test, train) of a slab's scores.
 
     Returns
     -------
@@ -80,20 +80,20 @@ def most_influential_by(
     if not 1 <= k <= n_train:
         raise SharingError(f"top_k={k}: allowed are 1 to {n_train}, the number of training samples")
     found = {(name, sign): _Running(n_test, k, sign) for name in views for sign in SIGNS}
-    for block in blocks(scores):
+    for slab in read_slabs(scores):
         for name, view in views.items():
-            values = np.asarray(view(block.scores))  # (test, train) of the block
+            values = np.asarray(view(slab.scores))  # (test, train) of the slab
             if not np.isfinite(values).all():
                 raise SharingError(
                     "influence scores must be finite; the cube holds NaN or infinity"
                 )
             for sign in SIGNS:
-                found[name, sign].add(block.test, np.r_[block.train], values)
+                found[name, sign].add(slab.test, np.r_[slab.train], values)
     return {name: {sign: found[name, sign].top() for sign in SIGNS} for name in views}
 
 
 class _Running:
-    """The top k so far; the blocks of a test sample come in the order of training samples."""
+    """The top k so far; the slabs of a test sample come in the order of training samples."""
 
     def __init__(self, n_test: int, k: int, sign: str) -> None:
         self.k, self.sign = k, sign
@@ -115,7 +115,7 @@ class _Running:
             self.values[row] = both[top]
 
     def top(self) -> Top:
-        """The result, once every block has been added."""
+        """The result, once every slab has been added."""
         return Top(np.stack(self.rows), np.stack(self.values))
 
 
@@ -132,27 +132,27 @@ def terms_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]
     Returns
     -------
     list of numpy.ndarray
-        For each test sample (training sample, checkpoint, group), see `influence.terms`; without
-        the dimension `checkpoint` if the cube has none.
+        For each test sample (training sample, checkpoint, group), see `influence.compute_terms`;
+        without the dimension `checkpoint` if the cube has none.
     """
     dims = [dim for dim in ("checkpoint", "group") if dim in scores.dims]
     shape = [scores.sizes[dim] for dim in dims]
     found = [np.empty((len(part), *shape)) for part in rows]
-    for block in blocks(scores):
-        for place, row in enumerate(range(block.test.start, block.test.stop)):
-            there = (rows[row] >= block.train.start) & (rows[row] < block.train.stop)
+    for slab in read_slabs(scores):
+        for place, row in enumerate(range(slab.test.start, slab.test.stop)):
+            there = (rows[row] >= slab.train.start) & (rows[row] < slab.train.stop)
             if not there.any():
                 continue
-            wanted = rows[row][there] - block.train.start
-            part = terms(block.scores.isel(test=place, train=wanted))
+            wanted = rows[row][there] - slab.train.start
+            part = compute_terms(slab.scores.isel(test=place, train=wanted))
             found[row][there] = part.transpose("train", *dims).to_numpy()
     return found
 
 
-def values_by_block(scores: xr.Dataset) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def read_values(scores: xr.Dataset) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Yield ranges of test and training samples, and the influence (test, train) within them."""
-    for block in blocks(scores):
-        yield block.test, block.train, influence(block.scores).to_numpy()
+    for slab in read_slabs(scores):
+        yield slab.test, slab.train, influence(slab.scores).to_numpy()
 
 
 def values_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -169,7 +169,7 @@ def values_at(scores: xr.Dataset, rows: Sequence[np.ndarray]) -> list[np.ndarray
         For each test sample (training sample,).
     """
     found = [np.empty(len(part)) for part in rows]
-    for test, train, values in values_by_block(scores):
+    for test, train, values in read_values(scores):
         for row, of_test in zip(range(test.start, test.stop), values, strict=True):
             there = (rows[row] >= train.start) & (rows[row] < train.stop)
             found[row][there] = of_test[rows[row][there] - train.start]

@@ -20,7 +20,7 @@ from .base import (
     samples_of,
     summary,
 )
-from .top import most_influential, values_at, values_by_block
+from .top import most_influential, read_values, values_at
 
 
 def reinforcement(
@@ -166,7 +166,7 @@ def translation_rank_by_sample(
     best = {row: wanted[row].max() for row in found}
     above, tied = dict.fromkeys(found, 0), dict.fromkeys(found, 0)
     lang, test_lang = language_codes(train, test)
-    for tests, trains, values in values_by_block(scores) if found else []:
+    for tests, trains, values in read_values(scores) if found else []:
         for row in found.keys() & range(tests.start, tests.stop):
             scored = values[row - tests.start][lang[trains] != test_lang[row]]
             above[row] += int((scored > best[row]).sum())

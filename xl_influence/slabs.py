@@ -1,4 +1,7 @@
-"""Read a score cube block by block, for cubes that do not fit into memory."""
+"""Read a score cube slab by slab, for cubes that do not fit into memory.
+
+A slab is a range of test samples by a range of training samples: what an analysis reads at a time.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from typing import NamedTuple
 
 import xarray as xr
 
-# Bytes of the dot products of a block in float64; a chunk on disk is read as a whole, so a block
+# Bytes of the dot products of a slab in float64; a chunk on disk is read as a whole, so a slab
 # is larger where a chunk is.
-BLOCK = 2**27
-# Bytes of a cube up to which it is read into memory once; a larger one is read block by block.
+SLAB_BYTES = 2**27
+# Bytes of a cube up to which it is read into memory once; a larger one is read slab by slab.
 IN_MEMORY = 2**28
 # Raised by a lack of memory or a bug, never by a damaged file
 PROGRAM_ERRORS = (MemoryError, AttributeError, NameError, AssertionError)
 
 
-class Block(NamedTuple):
+class Slab(NamedTuple):
     """A part of a cube, in memory.
 
     Attributes
@@ -33,10 +36,10 @@ class Block(NamedTuple):
     scores: xr.Dataset
 
 
-def blocks(scores: xr.Dataset, size: int | None = None) -> Iterator[Block]:
-    """Read a score cube block by block.
+def read_slabs(scores: xr.Dataset, size: int | None = None) -> Iterator[Slab]:
+    """Read a score cube slab by slab.
 
-    The blocks of a range of test samples come one after the other, those of earlier training
+    The slabs of a range of test samples come one after the other, those of earlier training
     samples first. Each chunk of the file is read once.
 
     Parameters
@@ -44,13 +47,13 @@ def blocks(scores: xr.Dataset, size: int | None = None) -> Iterator[Block]:
     scores : xarray.Dataset
         Score cube, in memory or not, with dims ([checkpoint,] group, test, train).
     size : int, optional
-        Bytes of a block's dot products in float64; default: `BLOCK`.
+        Bytes of a slab's dot products in float64; default: `SLAB_BYTES`.
     """
     sizes = dict(scores["dot"].sizes)
     chunks = _find_chunks(scores["dot"])
     test = min(chunks.get("test", sizes["test"]), sizes["test"])
     pair = 8 * scores["dot"].size // max(1, sizes["test"] * sizes["train"])  # bytes
-    fit = (size or BLOCK) // max(1, pair * test)  # training samples
+    fit = (size or SLAB_BYTES) // max(1, pair * test)  # training samples
     step = chunks.get("train", 1)
     train = max(step, fit // step * step)
     for first in range(0, sizes["test"], max(1, test)):
@@ -59,7 +62,7 @@ def blocks(scores: xr.Dataset, size: int | None = None) -> Iterator[Block]:
                 "test": slice(first, min(first + test, sizes["test"])),
                 "train": slice(start, min(start + train, sizes["train"])),
             }
-            yield Block(place["test"], place["train"], scores.isel(place).load())
+            yield Slab(place["test"], place["train"], scores.isel(place).load())
 
 
 def _find_chunks(dot: xr.DataArray) -> dict[str, int]:

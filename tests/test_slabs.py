@@ -1,4 +1,4 @@
-"""A cube in blocks gives what the whole cube gives, from memory and from disk."""
+"""A cube in slabs gives what the whole cube gives, from memory and from disk."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from xl_influence import blocks, cube_contents, explorer, influence, publish, sharing
+from xl_influence import cube_contents, explorer, influence, publish, sharing, slabs
 from xl_influence.cube import Cube
 from xl_influence.sharing import top
 from xl_influence.tasks import TASKS
@@ -98,13 +98,15 @@ def run_all(cube):
     }
 
 
-def test_every_analysis_in_blocks_is_that_of_the_whole(path, monkeypatch):
+def test_every_analysis_in_slabs_is_that_of_the_whole(path, monkeypatch):
     loaded = xr.open_zarr(path).load().drop_encoding()
-    assert len(list(blocks.blocks(loaded))) == 1
+    assert len(list(slabs.read_slabs(loaded))) == 1
     whole = run_all(loaded)
-    lazy = blocks.open_lazily(path)
-    monkeypatch.setattr(blocks, "BLOCK", 1)
-    assert len(list(blocks.blocks(lazy))) == 3 * 8  # 12 test samples by 5, 120 training ones by 16
+    lazy = slabs.open_lazily(path)
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 1)
+    assert (
+        len(list(slabs.read_slabs(lazy))) == 3 * 8
+    )  # 12 test samples by 5, 120 training ones by 16
     for name, found in run_all(lazy).items():
         if isinstance(found, pd.DataFrame):
             pd.testing.assert_frame_equal(found, whole[name], rtol=1e-12, atol=1e-15)
@@ -114,30 +116,30 @@ def test_every_analysis_in_blocks_is_that_of_the_whole(path, monkeypatch):
             assert json.dumps(found) == json.dumps(whole[name])
 
 
-def test_blocks_cover_every_pair_once_and_hold_it(path):
-    lazy, whole = blocks.open_lazily(path), xr.open_zarr(path).load()
+def test_slabs_cover_every_pair_once_and_hold_it(path):
+    lazy, whole = slabs.open_lazily(path), xr.open_zarr(path).load()
     times = np.zeros((len(TEST), len(TRAIN)))
-    for block in blocks.blocks(lazy, size=8 * 2 * 3 * 5 * 40):  # 40 training samples: 2 chunks
-        times[block.test, block.train] += 1
-        assert block.train.start % 32 == 0
-        there = whole.isel(test=block.test, train=block.train)
-        assert np.array_equal(block.scores["dot"], there["dot"])
+    for slab in slabs.read_slabs(lazy, size=8 * 2 * 3 * 5 * 40):  # 40 training samples: 2 chunks
+        times[slab.test, slab.train] += 1
+        assert slab.train.start % 32 == 0
+        there = whole.isel(test=slab.test, train=slab.train)
+        assert np.array_equal(slab.scores["dot"], there["dot"])
     assert (times == 1).all()
 
 
 def test_a_small_cube_is_read_once_and_a_large_one_stays_on_disk(path, monkeypatch):
     assert isinstance(
-        blocks.load_if_small(blocks.open_lazily(path))["dot"].variable._data, np.ndarray
+        slabs.load_if_small(slabs.open_lazily(path))["dot"].variable._data, np.ndarray
     )
-    monkeypatch.setattr(blocks, "IN_MEMORY", 0)
-    large = blocks.load_if_small(blocks.open_lazily(path))
+    monkeypatch.setattr(slabs, "IN_MEMORY", 0)
+    large = slabs.load_if_small(slabs.open_lazily(path))
     assert not isinstance(large["dot"].variable._data, np.ndarray)
     assert isinstance(large["train_sqnorm"].variable._data, np.ndarray)
 
 
 def test_the_strongest_are_those_of_a_sort(path, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 1)
-    lazy = blocks.open_lazily(path)
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 1)
+    lazy = slabs.open_lazily(path)
     values = influence.influence(lazy).to_numpy()
     for k in (1, 7, 120):
         tops = top.most_influential(lazy, k)
@@ -150,7 +152,7 @@ def test_the_strongest_are_those_of_a_sort(path, monkeypatch):
 
 
 def test_values_by_hand(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 1)  # a block for every training sample
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 1)  # a slab for every training sample
     cube = influence.from_values([[0.5, 0.9, 0.5, -1.0]], TRAIN[:4], TEST[:1])
     assert top.values_at(cube, [np.array([3, 1])])[0].tolist() == [-1.0, 0.9]
 
@@ -172,7 +174,7 @@ def test_a_cube_by_checkpoint_or_summed_gives_the_same_influence(path, tmp_path)
 def test_what_a_cube_takes_is_told():
     sizes = {"checkpoint": 3, "group": 14, "test": 125, "train": 10_000}
     groups, by_checkpoint, summed = (
-        cube_contents.cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
+        cube_contents.count_cube_bytes(keep, **sizes) for keep in ("groups", "checkpoints", "sum")
     )
     pairs = 4 * 125 * 10_000  # bytes
     assert groups == (3 * 14 * pairs,) * 2 and by_checkpoint == (3 * pairs,) * 2
