@@ -8,6 +8,7 @@ from xl_influence import methods
 from xl_influence.corruption import flip_labels
 from xl_influence.methods import datamodels as lds
 from xl_influence.methods import detection, subsets
+from xl_influence.retrainer import Retrainer
 from xl_influence.sharing import Bootstrap
 
 FEW = Bootstrap(100)
@@ -172,7 +173,7 @@ def test_self_influence_of_the_cosine_finds_nothing():
 
 @pytest.mark.slow
 def test_subsets_are_trained_once(smoke, monkeypatch):
-    from xl_influence import params, retraining
+    from xl_influence import params
 
     merged = params.merge({"study": "smoke", "task": "marc", "runs_root": str(smoke)})
     masks = lds.draw_subsets(5 * merged["train_size"], 3)
@@ -186,7 +187,7 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     methods_of_each = [set(part["method"]) for _, part in table.groupby("kind")]
     assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}
     assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == [3, 2]).all().all()
-    monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     own = subsets.measure_own(merged, {"mine": methods.compute("BM25", given)}, n=3)
     bm25 = table.set_index("method").loc[["BM25"], "lds"].tolist()
     assert own["lds"].tolist() == pytest.approx(bm25) and set(own["method"]) == {"mine"}

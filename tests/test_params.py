@@ -90,7 +90,10 @@ def test_what_is_trained_again_has_its_own_scale_and_takes_what_is_given():
         ({"task": "squad"}, ["task='squad'", "marc, own, pawsx, xnli"]),
         (
             {"study": "huge"},
-            ["study='huge'", "cpu, cpu-small, demo, demo-small, demo-subsets, paper, real, smoke"],
+            [
+                "study='huge'",
+                "cpu, cpu-small, demo, demo-small, demo-subsets, paper, real, real-subsets, smoke",
+            ],
         ),
         ({"top_k": 501}, ["top_k=501", "1 to 500", "train_size 100"]),
         ({"top_k": 0}, ["top_k=0", "from 1"]),

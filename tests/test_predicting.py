@@ -22,6 +22,7 @@ from xl_influence.methods import (
     tail_patch,
 )
 from xl_influence.methods import retraining_sentences as sentences
+from xl_influence.retrainer import Retrainer
 from xl_influence.sharing import Bootstrap
 
 FEW = Bootstrap(200)
@@ -447,7 +448,7 @@ def test_the_lead_names_the_best_method_with_interval_ceiling_and_luck():
 def test_the_lead_also_gives_the_number_of_ek_fac():
     row = BETTER[BETTER["method"] == "cosine"].assign(method="EK-FAC", lds=0.15)
     table = pd.concat([BETTER, row], ignore_index=True)
-    lead = plain(sentences.lds_lead(table, evidence.HALVES))
+    lead = plain(sentences.say_lds(table, evidence.HALVES))
     assert f"{COSINE} EK-FAC has 0.15 (−0.05 to 0.20); luck gives it −0.13 to 0.12" in lead
 
 
@@ -666,7 +667,6 @@ def test_what_is_not_computed_is_said_to_be(results):
 def test_a_second_call_trains_nothing_and_gives_the_same_files(
     smoke, tmp_path, monkeypatch, capsys
 ):
-    from xl_influence import retraining
 
     root, out = tmp_path / "runs", tmp_path / "out"
     shutil.copytree(smoke / "smoke" / "marc" / "base", root / "smoke" / "marc" / "base")
@@ -691,6 +691,6 @@ def test_a_second_call_trains_nothing_and_gives_the_same_files(
     assert found["brittleness"].about["trained"] == found["brittleness"].about["trainings"] <= 12
     for part, results in found.items():
         assert "not computed" not in sentences.say(part, results)
-    monkeypatch.setattr(retraining.Retrainer, "_predict", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(Retrainer, "_predict", lambda *_: pytest.fail("trained again"))
     assert run_all() == first
     assert "0 of 16 trainings were done now" in capsys.readouterr().out

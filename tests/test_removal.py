@@ -8,6 +8,7 @@ import pytest
 from small_cube import TEST, TRAIN, VALUES, cube
 
 from xl_influence import params, removal, retraining, runs, scores, sharing
+from xl_influence.retrainer import Retrainer
 
 
 def test_plan_removes_the_top_and_matches_its_controls():
@@ -111,7 +112,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
     scores.make(merged, progress=False)
     run = scores.read(merged)
     test = run.test
-    again = retraining.Retrainer(merged, run.train, test, run.manifest["chosen_epoch"])
+    again = Retrainer(merged, run.train, test, run.manifest["chosen_epoch"])
     assert again._train(merged["seed"], ()) == pytest.approx(
         test["confidence"].to_numpy(), abs=1e-6
     )
@@ -128,7 +129,7 @@ def test_a_retraining_of_all_samples_is_the_run_and_results_are_kept(tmp_path, m
         len(kept) == 7
     )  # one test sample: of two signs the top, labels and languages; the random draw is shared
     assert set(json.loads(kept[0].read_text())) == set(test["uid"])
-    monkeypatch.setattr(retraining.Retrainer, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     pd.testing.assert_frame_equal(retraining.retrain(merged, progress=False), found)
     kept[0].unlink()
     with pytest.raises(pytest.fail.Exception, match="trained again"):

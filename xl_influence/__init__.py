@@ -57,6 +57,7 @@ scores     the score cube of a run, made or read
 overlap    what sets have in common, such as the tokens of two samples
 sharing    the analyses: from (scores, train, test) to tidy tables
 tokens     the tokens that samples have in common
+retrainer  training again on a part of the samples
 retraining retraining without influential samples (section 6)
 steps      the steps of a study as jobs, and the files that say which are done
 removal    how confidence changes when influential samples are removed (section 6)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..retraining import Retrainer
+from ..retrainer import Retrainer
 from ..sections import Analysis
 from ..sharing import BOOTSTRAP, Bootstrap, summary, top_samples
 from ..sharing.base import samples_of

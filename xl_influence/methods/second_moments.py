@@ -11,7 +11,7 @@ Checkpoints hold weights only. We repeat the fine-tuning and read v from the opt
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,14 @@ from ..engine.batches import find_pad_token_id, pad_batch
 from ..engine.losses import compute_losses
 from ..finetune import pick_device
 from ..head import load_model
-from ..retraining import Retrainer
+from ..retrainer import Retrainer
 from ..sections import Influence
 from . import stored
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+TILE = 16  # training samples whose gradients are in memory at the same time
 CLOSE = 1e-2  # relative difference of weights up to which a repeated training is the same
 
 
@@ -99,21 +100,26 @@ def scaled_cosine(
     numpy.ndarray
         (test, train), float64; 0 for a gradient of zeros.
     """
-    rows = torch.stack(list(_iterate_directions(model, test, scales)))  # (test, entry)
-    columns = [rows @ direction for direction in _iterate_directions(model, train, scales)]
-    return torch.stack(columns, dim=1).double().cpu().numpy()
+    tests = _find_directions(model, test, scales)  # (test, entry)
+    parts = [
+        tests @ _find_directions(model, train[start : start + TILE], scales).T  # (test, tile)
+        for start in range(0, len(train), TILE)
+    ]
+    return torch.cat(parts, dim=1).double().cpu().numpy()
 
 
-def _iterate_directions(
+def _find_directions(
     model: PreTrainedModel, samples: Sequence[dict[str, Any]], scales: Sequence[torch.Tensor]
-) -> Iterator[torch.Tensor]:
-    """Yield each sample's scaled gradient over all parameters, of length 1: (entry,)."""
+) -> torch.Tensor:
+    """Return each sample's scaled gradient over all parameters, of length 1: (sample, entry)."""
     pad, parameters = find_pad_token_id(model), list(model.parameters())
-    for sample in samples:
+    found = parameters[0].new_empty(len(samples), sum(scale.numel() for scale in scales))
+    for row, sample in zip(found.detach(), samples, strict=True):
         loss = compute_losses(model, pad_batch([sample], pad, model.device)).sum()
         grads = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         scaled = [(grad * scale).flatten() for grad, scale in zip(grads, scales, strict=True)]
-        yield torch.nn.functional.normalize(torch.cat(scaled), dim=0)
+        row.copy_(torch.nn.functional.normalize(torch.cat(scaled), dim=0))
+    return found
 
 
 class Moments(TrainerCallback):

@@ -20,7 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import scores
-from ..retraining import Retrainer
+from ..retrainer import Retrainer
 from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
 from . import catalogue, commands, evidence, outcomes
