@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT, random_samples, run_python, tiny
 from torch.nn import functional
 
-from xl_influence import fingerprints, params, runs, tasks
+from xl_influence import fingerprints, params, runs
 from xl_influence.methods import (
     brittleness,
     commands,
@@ -396,24 +396,20 @@ def test_a_file_that_is_damaged_or_of_something_else_is_an_error(written, tmp_pa
 
 def test_the_files_of_the_book_belong_to_its_runs():
     """A changed study needs new results; no file is left over that no page reads."""
-    named = {
-        evidence.find_path(part, evidence.STUDY, task): (part, task)
-        for part in evidence.PARTS
-        for task in tasks.TASKS
-    }
-    for task in tasks.TASKS:
-        path = outcomes.find_path(evidence.STUDY, task)
-        about = pd.read_parquet(path).attrs
-        config = params.merge({"study": evidence.STUDY, "task": task})
-        assert about["finetuning"] == fingerprints.finetuned(config), path
-    files = set((ROOT / evidence.FOLDER).glob("*.json"))
-    assert len(list((ROOT / evidence.FOLDER).iterdir())) == len(files) + len(tasks.TASKS)
-    for path in files:
-        part, task = named[path]
-        found = evidence.read(part, task)
-        config = params.merge({"study": evidence.STUDY, "task": task})
-        assert found.about["run"]["finetuning"] == fingerprints.hash_finetuning(config), path
-        assert sentences.say(part, found) and retraining_tables.write_table(part, found)
+    used = set()
+    for study, task in evidence.SHOWN.values():
+        config = params.merge({"study": study, "task": task})
+        fingerprint = fingerprints.hash_finetuning(config)
+        path = outcomes.find_path(study, task)
+        assert pd.read_parquet(path).attrs["finetuning"] == fingerprint, path
+        used.add(path)
+        for part in evidence.PARTS:
+            found, path = evidence.read(part, task, study), evidence.find_path(part, study, task)
+            if found:
+                assert found.about["run"]["finetuning"] == fingerprint, path
+                assert sentences.say(part, found) and retraining_tables.write_table(part, found)
+                used.add(path)
+    assert set((ROOT / evidence.FOLDER).iterdir()) == used
 
 
 def test_a_wrong_command_line_is_an_error_in_one_line():
@@ -652,12 +648,18 @@ def test_what_is_not_computed_is_said_to_be(results):
     assert values["marc_subsets_table"] == "*Not computed yet.*"
     assert "60 of 500" in plain(values["xnli_brittleness_lead"])
     assert len(values) == 2 * 3 * 2
-    titles = {"xnli": "demo-NLI", "marc": "demo-reviews"}
+    titles = {"xnli": "demo-NLI (synthetic)", "marc": "MARC (real data)"}
     shown = retraining_tables.show("subsets", found, titles).data
-    assert "**demo-NLI** (synthetic): For random halves" in shown
-    assert "**demo-reviews** (synthetic): not computed yet." in shown
+    assert "**demo-NLI (synthetic)**: For random halves" in shown
+    assert "**MARC (real data)**: not computed yet." in shown
     leads = retraining_tables.show_leads(found, titles).data
     assert leads.count("not computed yet.") == 3 and "- tail patch: One step" in leads
+
+
+def test_titles_say_which_data_are_synthetic():
+    titles = evidence.find_titles()
+    assert titles["xnli"] == "demo-NLI (synthetic)" and titles["real_marc"] == "MARC (real data)"
+    assert list(titles) == list(evidence.SHOWN) == list(evidence.read_shown())
 
 
 # --------------------------------------------------------------------- a whole run

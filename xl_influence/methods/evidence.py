@@ -27,7 +27,9 @@ from ..sections import FineTuning, Parameters
 from . import commands, outcomes
 from .outcomes import FOLDER, Outcomes
 
-STUDY = "demo-subsets"  # the study that the book shows: its models train in seconds
+STUDY = "demo-subsets"  # of the demo corpora: its models train in seconds
+# what page 16 shows: name in the page's keys → study and task
+SHOWN = {task: (STUDY, task) for task in tasks.TASKS} | {"real_marc": ("real-subsets", "marc")}
 # part → the command, a module of this package, and the tables of its file
 PARTS = {
     "subsets": ("subsets", ["lds"]),
@@ -130,6 +132,24 @@ def read(
     if named != [part, study, task]:
         raise runs.RunError(f"{path} holds {named}; allowed are {[part, study, task]}")
     return Evidence({key: value for key, value in about.items() if key != "tables"}, found)
+
+
+def read_shown() -> dict[str, dict[str, Evidence | None]]:
+    """Read what page 16 shows: key of `SHOWN` → part → results, None where there are none."""
+    return {
+        key: {part: read(part, task, study) for part in PARTS}
+        for key, (study, task) in SHOWN.items()
+    }
+
+
+def find_titles() -> dict[str, str]:
+    """Return what the data of each key of `SHOWN` are called, and whether they are synthetic."""
+    titles = {}
+    for key, (study, task) in SHOWN.items():
+        config = params.merge({"study": study, "task": task})
+        kind = "synthetic" if config["data"] == "demo" else "real data"
+        titles[key] = f"{tasks.find_title(config)} ({kind})"
+    return titles
 
 
 def find_command(part: str) -> str:

@@ -85,19 +85,19 @@ def say_source(about: Mapping[str, Any]) -> str:
 def show(
     part: str, found: Mapping[str, Mapping[str, Evidence | None]], titles: Mapping[str, str]
 ) -> Markdown:
-    """Show the results of a part, corpus by corpus, each marked as synthetic.
+    """Show the results of a part, one data set after another.
 
     Parameters
     ----------
     part : str
         One of `evidence.PARTS`.
     found : mapping
-        Task → part → results.
+        Key of `evidence.SHOWN` → part → results.
     titles : mapping
-        Task → what its corpus is called.
+        From `evidence.find_titles`.
     """
     texts = [
-        f"**{titles[task]}** (synthetic): {say(part, parts[part])}\n\n"
+        f"**{titles[task]}**: {say(part, parts[part])}\n\n"
         f"{write_table(part, parts[part]) if parts[part] else ''}"
         for task, parts in found.items()
     ]
@@ -107,10 +107,10 @@ def show(
 def show_leads(
     found: Mapping[str, Mapping[str, Evidence | None]], titles: Mapping[str, str]
 ) -> Markdown:
-    """Show what every part says, corpus by corpus; arguments `found`, `titles` as for `show`."""
+    """Show what every part says, one data set after another; arguments as for `show`."""
     lines = []
     for task, parts in found.items():
-        lines.append(f"**{titles[task]}** (synthetic)\n")
+        lines.append(f"**{titles[task]}**\n")
         lines += [f"- {NAMES[part]}: {say(part, results)}" for part, results in parts.items()]
         lines.append("")
     return Markdown("\n".join(lines))
@@ -122,7 +122,7 @@ def glue_values(found: Mapping[str, Mapping[str, Evidence | None]]) -> dict[str,
     Parameters
     ----------
     found : mapping
-        Task → part → results.
+        Key of `evidence.SHOWN` → part → results.
     """
     texts = {}
     for task, parts in found.items():
