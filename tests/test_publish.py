@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import run_python
+from conftest import ROOT, run_python
 
 from xl_influence import data, pages, params, prepare, publish, runs, scores, sharing, tables, texts
 from xl_influence.manifest import read_manifest
@@ -250,3 +250,11 @@ def test_a_variant_keeps_both_ends_of_each_row_exactly_and_their_order():
     assert len(np.unique(found)) < 3 * (100 + 20)  # of 1,200
     short = values[:, :100]
     assert publish.coarsen_middle(short, tail=50) is short  # all values are in an end
+
+
+def test_a_study_without_the_variants_that_are_needed_says_so():
+    base = params.merge({"study": "real", "task": "marc", "runs_root": str(ROOT / "results")})
+    variants = [params.with_variant(base, name) for name in ("plus-7-en", "plus-9-de")]
+    assert scores.make_all(variants) == {}, "nothing is computed in a folder of published runs"
+    with pytest.raises(scores.ScoreError, match="marc: none of plus-7-en, plus-9-de is published"):
+        scores.make_all(variants, needed=True)

@@ -96,7 +96,9 @@ def make(params: Analysis, progress: bool = True) -> Path:
     return run
 
 
-def make_all(variants: Iterable[Analysis], progress: bool = True) -> dict[str, Scored]:
+def make_all(
+    variants: Iterable[Analysis], progress: bool = True, *, needed: bool = False
+) -> dict[str, Scored]:
     """Compute the score cubes that are missing, and read all.
 
     A published study has only the runs that were published: the others are left out.
@@ -107,13 +109,27 @@ def make_all(variants: Iterable[Analysis], progress: bool = True) -> dict[str, S
         The parameters of each run.
     progress : bool
         Whether to show progress bars.
+    needed : bool
+        Whether there must be one run at least.
 
     Returns
     -------
     dict
         Name of the variant → the run.
+
+    Raises
+    ------
+    ScoreError
+        None of the runs was published, and one is needed.
     """
+    variants = list(variants)
     found = [variant for variant in variants if runs.can_load(variant)]
+    if needed and variants and not found:
+        folder, names = runs.find_folder(variants[0]).parent, [each["variant"] for each in variants]
+        raise ScoreError(
+            f"{folder}: none of {', '.join(names)} is published there; set runs_root to a folder "
+            "where they are computed or may be"
+        )
     for variant in found:
         make(variant, progress)
     return {variant["variant"]: read(variant) for variant in found}
