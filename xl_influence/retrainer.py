@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Retrainer:
     """Trains the model of a run again, on a part of its samples.
 
+    There is no evaluation between epochs, as there is in the run, so from the second epoch on
+    dropout draws other masks than in the run.
+
     Parameters
     ----------
     params : dict
