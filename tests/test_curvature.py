@@ -1,4 +1,4 @@
-"""Methods that weigh gradients: EK-FAC by kronfluence, and the cosine in Adam's metric."""
+"""Methods that weigh gradients: EK-FAC by kronfluence, and the Adam-weighted cosine."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def gradients(model, samples, parameters):
     return torch.stack(rows).double().numpy()
 
 
-# -------------------------------------------------------------------- Adam's metric
+# ------------------------------------------------------------- Adam-weighted cosine
 
 
 def test_with_equal_scales_the_cosine_is_the_papers():

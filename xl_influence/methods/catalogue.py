@@ -58,9 +58,9 @@ METHODS = {
     "all but embeddings": Method(
         "gradients", "the cosine over all other parameters", CUBE, gradients.without_embeddings
     ),
-    "Adam's metric": Method(
+    "Adam-weighted cosine": Method(
         "gradients",
-        "the cosine, with each parameter weighed as the optimizer does",
+        "the cosine, each parameter weighed as the optimizer does",
         "one more training, and a pass by plain autograd",
         partial(stored.read, name=stored.ADAM, how=f"{CURVATURE}, one more training"),
     ),

@@ -1,4 +1,4 @@
-"""Compute the methods that weigh gradients: EK-FAC, and the cosine in Adam's metric.
+"""Compute the methods that weigh gradients: EK-FAC, and the Adam-weighted cosine.
 
     python -m xl_influence.methods.curvature study=demo-subsets task=pawsx
 

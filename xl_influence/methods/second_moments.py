@@ -1,4 +1,4 @@
-"""The cosine of gradients in the metric of Adam, the optimizer that the model was trained with.
+"""The Adam-weighted cosine: gradients in the metric of the optimizer that trained the model.
 
 Adam divides each parameter's step by the root of the mean square of its recent gradients, the
 second moment v. So a plain dot product of gradients is not what a step on one sample changes in the
@@ -36,7 +36,7 @@ CLOSE = 1e-3  # relative difference of weights up to which a repeated training i
 
 
 def compute_adam_cosine(config: Influence) -> Path:
-    """Compute the cosine in Adam's metric, summed over the run's checkpoints.
+    """Compute the Adam-weighted cosine, summed over the run's checkpoints.
 
     Parameters
     ----------
