@@ -84,6 +84,12 @@ def make_methods(measures):
     return table.assign(k=100), dict(zip(names, kinds, strict=True)), measures
 
 
+def make_lds():
+    table, kinds, _ = make_methods(["random halves", "by language"])
+    names = {"share": "lds", "value": "lds", "measure": "kind", "chance": "null_high"}
+    return table.rename(columns=names), kinds
+
+
 def make_zero_shot():
     table = make_shares(train_lang=LANGS, sign=SIGNS, model=list(MODELS))
     return table.assign(language="es", test_lang="es")
@@ -111,6 +117,7 @@ CHARTS = {  # chart → what it draws, as arguments
             ).assign(checkpoint=0),
         )
     ],
+    "plot_lds": [make_lds()],
     "plot_methods": [make_methods(list(methods.MEASURES)[:1]), make_methods(methods.MEASURES)],
     "plot_nearest": [
         (

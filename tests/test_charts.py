@@ -417,3 +417,25 @@ def test_the_rows_of_single_samples_say_that_they_are_training_languages():
     svg = vl_convert.vegalite_to_svg(spec)
     assert re.search(r">from</tspan><tspan[^>]*>German<", svg)
     assert ">each test sample, by language<" in svg
+
+
+def test_methods_are_sorted_by_their_lds_on_random_halves_and_show_what_luck_gives():
+    rows = [
+        ["random halves", "BM25", 0.1, 0.3],
+        ["random halves", "cosine", 0.4, 0.2],
+        ["by language", "BM25", 0.6, 0.5],
+        ["by language", "cosine", 0.0, 0.1],
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "method", "lds", "null_high"])
+    table = table.assign(ci_low=table["lds"] - 0.1, ci_high=table["lds"] + 0.1)
+    table = table.assign(test_samples=100, items=20)
+    drawn = charts.plot_lds(table, {"BM25": "words", "cosine": "gradients"}).to_dict()
+    tick, _, points = drawn["spec"]["layer"]
+    assert tick["encoding"]["y"]["sort"] == ["cosine", "BM25"]
+    assert (tick["encoding"]["x"]["field"], points["encoding"]["x"]["field"]) == (
+        "null_high",
+        "lds",
+    )
+    titles = [line["title"] for line in points["encoding"]["tooltip"]]
+    assert "LDS" in titles and "at most by luck" in titles
+    assert points["encoding"]["color"]["scale"]["domain"][-1] == "at most by luck"

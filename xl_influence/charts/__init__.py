@@ -16,7 +16,7 @@ from .lines import (
     plot_own_share,
     plot_share_by_k,
 )
-from .methods import plot_leakage, plot_methods, plot_nearest, plot_pools
+from .methods import plot_lds, plot_leakage, plot_methods, plot_nearest, plot_pools
 from .scale import plot_scale
 from .scoreboard import show_scoreboards
 from .tables import (
@@ -45,6 +45,7 @@ __all__ = [
     "plot_groups",
     "plot_growth",
     "plot_imbalance",
+    "plot_lds",
     "plot_leakage",
     "plot_methods",
     "plot_nearest",

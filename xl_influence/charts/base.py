@@ -76,6 +76,8 @@ TITLES = {
     "n_train": "training samples",
     "test_uid": "test sample",
     "way": "method",
+    "lds": "LDS",
+    "null_high": "at most by luck",
 }
 
 

@@ -70,6 +70,8 @@ class Series:
         Name → colour and shape; names are in the order of the legend.
     chance
         The shape of chance in the legend, `DASH` or `TICK`; None if the chart does not show it.
+    chance_name
+        What the legend calls it.
     hollow
         Series that are drawn as outlines.
     title
@@ -86,10 +88,11 @@ class Series:
         looks: Mapping[str, tuple[str, str]],
         *,
         chance: str | None = DASH,
+        chance_name: str = CHANCE,
         hollow: Sequence[str] = (),
         title: str | None = None,
     ) -> None:
-        looks = dict(looks) | ({} if chance is None else {CHANCE: (GRAY, chance)})
+        looks = dict(looks) | ({} if chance is None else {chance_name: (GRAY, chance)})
         self.column, self.field, names = field, f"{field}:N", list(looks)
         self.focus = alt.selection_point(
             name=f"focus_{field}", fields=[field], bind="legend", toggle="true"
@@ -242,7 +245,7 @@ def make_tooltip(*columns: str, suffix: str = "", **options: Any) -> list[alt.To
 
 
 def make_share_tooltip(
-    *columns: str, value: str = "share", format: str = ".1%"
+    *columns: str, value: str = "share", chance: str = CHANCE, format: str = ".1%"
 ) -> list[alt.Tooltip]:
     """A tooltip of these columns and of a share: its interval, chance, and how many test samples.
 
@@ -252,6 +255,8 @@ def make_share_tooltip(
         Names of columns of a table of `describe_rows`.
     value
         The column of the shares, or of another value that has chance.
+    chance
+        The column of chance.
     format
         How they are written.
     """
@@ -259,7 +264,7 @@ def make_share_tooltip(
         *make_tooltip(*columns, suffix=":N"),
         *make_tooltip(value, suffix=":Q", format=format),
         *make_tooltip("_interval", suffix=":N"),
-        *make_tooltip(CHANCE, suffix=":Q", format=format),
+        *make_tooltip(chance, suffix=":Q", format=format),
         *make_tooltip("_samples", suffix=":N"),
     ]
 

@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 from IPython.display import Markdown
 
+from .base import TITLES
 from .layout import describe_panels, lay_out, wrap_labels
 from .marks import (
     CHANCE,
@@ -76,6 +77,35 @@ def plot_methods(
         row="method",
         panels=list(dict.fromkeys(part["panel"])),
         description="Every method's value with its interval and chance: " + ", ".join(measures),
+        legend=1,
+    )
+
+
+def plot_lds(table: pd.DataFrame, kinds: dict[str, str]) -> alt.FacetChart:
+    """How well every method predicts retraining; gray ticks are the most that luck gives it.
+
+    Parameters
+    ----------
+    table
+        From `methods.subsets.measure`.
+    kinds
+        Method → its kind.
+    """
+    part = table.rename(columns={"kind": "panel"})
+    part["kind"] = part["method"].map(kinds)
+    panels = list(dict.fromkeys(part["panel"]))
+    first = part[part["panel"] == panels[0]].set_index("method")["lds"]
+    part = part.sort_values("method", key=lambda names: -names.map(first), kind="stable")
+    present = {kind: look for kind, look in KINDS.items() if kind in set(part["kind"])}
+    return _plot_dots(
+        part,
+        Series("kind", present, chance=TICK, chance_name=TITLES["null_high"]),
+        row="method",
+        value="lds",
+        chance="null_high",
+        panels=panels,
+        description="LDS of every method, with interval and the most that luck gives it, for "
+        + " and ".join(panels),
         legend=1,
     )
 
@@ -159,6 +189,8 @@ def _plot_dots(
     row: str,
     panels: Sequence[str],
     description: str,
+    value: str = "value",
+    chance: str = CHANCE,
     offsets: Sequence[str] = (),
     percent: bool = False,
     legend: int = 3,
@@ -168,8 +200,8 @@ def _plot_dots(
     Parameters
     ----------
     table
-        `value`, `ci_low`, `ci_high`, `chance`, `test_samples`, `items`, `panel`, and the columns
-        of the other arguments.
+        `ci_low`, `ci_high`, `test_samples`, `items`, `panel`, and the columns that the other
+        arguments name.
     series
         The looks of the points.
     row
@@ -178,6 +210,8 @@ def _plot_dots(
         The panels in their order.
     description
         What a screen reader says.
+    value, chance
+        The columns of the points and of the ticks.
     offsets
         The series in the order in which they share a row; none if each row has one point.
     percent
@@ -195,21 +229,21 @@ def _plot_dots(
     base = alt.Chart(table).encode(
         y=alt.Y(f"{row}:N", sort=rows, title=None, axis=axis),
         opacity=series.fade(1),
-        tooltip=make_share_tooltip(*names, value="value", format=written),
+        tooltip=make_share_tooltip(*names, value=value, chance=chance, format=written),
     )
     if offsets:
         base = base.encode(yOffset=alt.YOffset(series.field, sort=list(offsets)))
     ticks = make_ticks("%" if percent else "", 4)
     x = {
         name: alt.X(f"{name}:Q", title=None, axis=ticks, scale=INSET)
-        for name in ("value", "ci_low", CHANCE)
+        for name in (value, "ci_low", chance)
     }
     layers = [
         base.mark_tick(color=GRAY, thickness=3, size=12, aria=False).encode(
-            x=x[CHANCE], opacity=alt.value(1)
+            x=x[chance], opacity=alt.value(1)
         ),
         plot_intervals(base, x=x["ci_low"], x2="ci_high:Q", color=series.color),
-        mark_points(base).encode(x=x["value"], **series.point).add_params(series.focus),
+        mark_points(base).encode(x=x[value], **series.point).add_params(series.focus),
     ]
     step = 30 if longest > LETTERS else 12 if offsets else 18
     sized = alt.LayerChart(layer=layers).properties(
