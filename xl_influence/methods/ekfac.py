@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install --no-deps -r requirements-optional.txt"
 PARTS = ("input_ids", "attention_mask", "labels")  # of a batch
-BATCH = 8  # samples; all are padded to the longest
+BATCH = 8  # training samples; all are padded to the longest
+TESTS = 32  # test samples at once: kronfluence passes all training samples for each such batch
 
 
 def compute_ekfac(config: Influence) -> Path:
@@ -115,7 +116,7 @@ def compute_scores(
         )
         options = FactorArguments(strategy=strategy)
         analyzer.fit_all_factors("factors", rows, BATCH, factor_args=options)
-        analyzer.compute_pairwise_scores("pairs", "factors", queries, rows, BATCH, BATCH)
+        analyzer.compute_pairwise_scores("pairs", "factors", queries, rows, TESTS, BATCH)
         return analyzer.load_pairwise_scores("pairs")["all_modules"].double().numpy()
 
 
