@@ -135,7 +135,7 @@ def list_methods(given: MethodInput) -> dict[str, Method]:
 
 
 def find_kind(name: str) -> str:
-    """Return a method's kind; what is not in `METHODS`, such as a single layer, uses gradients.
+    """Return a method's kind; what is not known, such as a single layer, uses gradients.
 
     Parameters
     ----------
@@ -147,6 +147,8 @@ def find_kind(name: str) -> str:
     >>> find_kind("BM25"), find_kind("layer-05")
     ('words', 'gradients')
     """
+    if name in controls.SAME:
+        return "control"
     return METHODS[name].kind if name in METHODS else "gradients"
 
 

@@ -18,6 +18,9 @@ from . import stored
 from .base import MethodInput
 from .gradients import cosine
 
+# Scores that know one property of a sample only, for retraining: what the mix of labels or of
+# languages in a subset explains alone
+SAME = {"same label": "label", "same language": "lang"}  # control → column
 DRAWS = 20  # of the random controls; their values are averaged
 FILE = "random-weights.zarr"  # in the run's folder
 # parameters of the influence pass that say how it computes
@@ -51,6 +54,25 @@ def shuffled(given: MethodInput, seed: int = 0) -> np.ndarray:
         Seed of the shuffle.
     """
     return np.random.default_rng(seed).permuted(cosine(given), axis=1)
+
+
+def same(given: MethodInput, name: str) -> np.ndarray:
+    """Return 1 where a training sample has the test sample's label or language, else 0.
+
+    Parameters
+    ----------
+    given : MethodInput
+        The run.
+    name : str
+        One of `SAME`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test, train), float64.
+    """
+    test, train = (side[SAME[name]].to_numpy() for side in (given.test, given.train))
+    return (test[:, None] == train).astype(np.float64)
 
 
 def random_weights(given: MethodInput) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..prose import interval, percent
 from .catalogue import EKFAC, PAPER, find_kind
+from .controls import SAME
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
@@ -92,6 +93,9 @@ def say_lds(table: pd.DataFrame, kind: str) -> str:
         if name in rows.index and name != best:
             text += f" {title} has {format_lds(rows.loc[name])}; "
             text += f"luck gives it {format_luck(rows.loc[name])}."
+    known = [f"{format_lds(rows.loc[name])} ({name})" for name in SAME if name in rows.index]
+    if known:
+        text += f" Scores that know one thing of a sample have {' and '.join(known)}."
     if highest["ceiling"] <= NOISE:
         text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
     if pd.isna(highest["ci_low"]):

@@ -23,7 +23,7 @@ from .. import scores
 from ..retrainer import Retrainer
 from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
-from . import catalogue, commands, evidence, outcomes
+from . import catalogue, commands, controls, evidence, outcomes
 from .base import MethodInput
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
 from .evidence import BY_LANGUAGE, HALVES
@@ -224,10 +224,11 @@ def measure_own(
 
 
 def _compute_values(given: MethodInput) -> dict[str, np.ndarray]:
-    """Compute every method that is available, and the control: name → values (test, train)."""
+    """Compute every method that is available, and the controls: name → values (test, train)."""
     names = [name for name in catalogue.list_methods(given) if name not in catalogue.AVERAGED]
     values, _ = catalogue.compute_all(given, names)
-    return values | {CONTROL: catalogue.compute(CONTROL, given)}
+    known = {name: controls.same(given, name) for name in controls.SAME}
+    return values | {CONTROL: catalogue.compute(CONTROL, given)} | known
 
 
 def find_lost(masks: np.ndarray, lang: pd.Series) -> np.ndarray:
