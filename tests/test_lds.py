@@ -193,3 +193,29 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     assert own["lds"].tolist() == pytest.approx(bm25) and set(own["method"]) == {"mine"}
     again = subsets.train_subsets(merged, masks, seeds=[0, 1], progress=False)
     assert (first == again).all()
+
+
+def test_what_the_number_of_samples_of_each_label_explains_is_taken_out():
+    labels = np.array([0, 1, 2] * 20)
+    masks = lds.draw_subsets(60, 50)
+    counts = np.stack([masks[:, labels == label].sum(1) for label in range(3)])  # (label, subset)
+    rest = np.random.default_rng(1).normal(size=(2, 50))
+    explained = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]]) @ counts
+    left = lds.take_out_labels(explained + rest, masks, labels)
+    assert np.allclose(left, lds.take_out_labels(rest, masks, labels))
+    assert (lds.take_out_labels(explained, masks, labels) == 0).all(), "only rounding is left"
+    assert np.allclose(left @ counts.T, 0) and np.allclose(left.mean(1), 0)
+
+
+def test_scores_that_know_only_the_label_predict_nothing_once_labels_are_taken_out():
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 2, 60), rng.integers(0, 2, 8)
+    same = (test[:, None] == train).astype(float)
+    own = rng.normal(size=(8, 60))
+    masks = lds.draw_subsets(60, 100)
+    outcomes = np.stack([masks @ (3 * same + own).T] * 2)  # (seed, subset, test)
+    values, items = {"same": same, "own": own}, pd.Series(np.arange(8).astype(str))
+    plain = lds.lds(values, masks, outcomes, items, shuffles=50, bootstrap=FEW)
+    left = lds.lds(values, masks, outcomes, items, labels=train, shuffles=50, bootstrap=FEW)
+    assert plain["lds"][0] > plain["lds"][1] and left["lds"][0] == 0
+    assert left["lds"][1] > 0.99

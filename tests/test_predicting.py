@@ -335,6 +335,7 @@ BETTER = both_kinds(
         ["cosine", 0.1, -0.05, 0.2],
         ["BM25", 0.2, 0.1, 0.3],
         ["random scores", 0.0, -0.01, 0.01],
+        ["same label", 0.3, 0.25, 0.35],
     ]
 )
 
@@ -430,12 +431,13 @@ HIGHEST = (
     "best of 2 methods"
 )
 COSINE = "The paper's cosine has 0.10 (−0.05 to 0.20); luck gives it −0.13 to 0.12 (p = 0.067)."
+KNOWN = "Controls that know nothing else of a sample: same label 0.30 (0.25 to 0.35)."
 
 
 def test_the_lead_names_the_best_method_with_interval_ceiling_and_luck():
     assert plain(sentences.say_lds(BETTER, evidence.BY_LANGUAGE)) == (
         "For subsets that lack a part of one language, 1 of 2 methods predicts retraining better "
-        f"than luck. {HIGHEST} −0.04 to 0.15 (p = 0.012). {COSINE}"
+        f"than luck. {HIGHEST} −0.04 to 0.15 (p = 0.012). {COSINE} {KNOWN}"
     )
     low = sentences.say_lds(BETTER.assign(null_high=0.05, p_best=0.0004), evidence.HALVES)
     assert "2 of 2 methods predict retraining" in low and "−0.04 to 0.15 (p < 0.001)." in low
@@ -453,7 +455,7 @@ def test_the_lead_says_so_if_no_method_is_better_than_luck():
     assert plain(sentences.say_lds(best_by_luck, evidence.HALVES)) == (
         "For random halves, no method clearly predicts retraining: 1 of 2 has a higher LDS than "
         "luck gives it, but none a higher one than luck gives the best of 2. "
-        f"{HIGHEST} −0.04 to 0.21 (p = 0.030). {COSINE}"
+        f"{HIGHEST} −0.04 to 0.21 (p = 0.030). {COSINE} {KNOWN}"
     )
     both = sentences.say_lds(best_by_luck.assign(null_high=0.05), evidence.HALVES)
     assert "2 of 2 have a higher LDS than luck gives them, but none" in both
@@ -611,7 +613,7 @@ def test_every_table_has_equally_long_rows_and_its_source(results):
 
 def test_the_tables_of_methods_have_controls_luck_and_ceiling(results):
     text = plain(retraining_tables.write_table("subsets", results["subsets"]))
-    assert text.count("| BM25 | 0.20 (0.10 to 0.30) | −0.13 to 0.12 | < 0.001 | 40 % |") == 2
+    assert text.count("| BM25 | 0.20 (0.10 to 0.30) | −0.13 to 0.12 | < 0.001 | 40 % |") == 4
     assert "| control: random scores | 0.00 (−0.01 to 0.01) | −0.13 to 0.12 | 0.067 | 0 % |" in text
     assert "| **best of 2** | 0.20 | −0.04 to 0.15 | 0.012 |  |" in text
     assert "| **ceiling** | 0.50 |" in text and "1,000 shuffles" in text
@@ -650,7 +652,7 @@ def test_what_is_not_computed_is_said_to_be(results):
     assert len(values) == 2 * 3 * 2
     titles = {"xnli": "demo-NLI (synthetic)", "marc": "MARC (real data)"}
     shown = retraining_tables.show("subsets", found, titles).data
-    assert "**demo-NLI (synthetic)**: For random halves" in shown
+    assert "**demo-NLI (synthetic)**: On random halves" in shown
     assert "**MARC (real data)**: not computed yet." in shown
     leads = retraining_tables.show_leads(found, titles).data
     assert leads.count("not computed yet.") == 3 and "- tail patch: One step" in leads

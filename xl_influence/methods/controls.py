@@ -20,7 +20,8 @@ from .gradients import cosine
 
 # Scores that know one property of a sample only, for retraining: what the mix of labels or of
 # languages in a subset explains alone
-SAME = {"same label": "label", "same language": "lang"}  # control → column
+LABEL = "same label"
+SAME = {LABEL: "label", "same language": "lang"}  # control → column
 DRAWS = 20  # of the random controls; their values are averaged
 FILE = "random-weights.zarr"  # in the run's folder
 # parameters of the influence pass that say how it computes

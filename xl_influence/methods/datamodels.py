@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from ..sharing import BOOTSTRAP, Bootstrap, interval_of_mean
 from .base import find_range_of_items
 from .catalogue import find_kind
 from .equal_sizes import (
+    ROUNDING,
     SHUFFLES,
     compare_with_luck,
     correlate_by_size,
@@ -147,13 +149,53 @@ def lds_by_sample(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -
     ValueError
         The shapes do not match.
     """
+    predicted = _predict(_check(values, masks, outcomes), masks)
+    return correlate_by_size(predicted, outcomes.T, masks.sum(1))
+
+
+def _check(values: np.ndarray, masks: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """Return the values, if the shapes match."""
     allowed = values.ndim == 2 and masks.shape[1:] == values.shape[1:]
     if not allowed or outcomes.shape != (len(masks), len(values)):
         raise ValueError(
             f"values {values.shape}, masks {masks.shape}, outcomes {outcomes.shape}: allowed are "
             "(test, train), (subset, train) and (subset, test)"
         )
-    return correlate_by_size(_predict(values, masks), outcomes.T, masks.sum(1))
+    return values
+
+
+def take_out_labels(
+    values: np.ndarray, masks: np.ndarray, labels: Sequence[Any] | np.ndarray
+) -> np.ndarray:
+    """Take out of values what the number of samples of each label in a subset explains.
+
+    Among subsets of equal size, we regress the values on these numbers and keep the residuals.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (…, subset).
+    masks : numpy.ndarray
+        (subset, train), bool.
+    labels : sequence or numpy.ndarray
+        The label of each training sample.
+
+    Returns
+    -------
+    numpy.ndarray
+        (…, subset), float64; 0 where nothing is left but rounding.
+    """
+    kinds, sizes = np.unique(np.asarray(labels)), masks.sum(1)
+    counts = np.stack([masks[:, np.asarray(labels) == kind].sum(1) for kind in kinds], axis=1)
+    left = np.zeros(values.shape)
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        some = values[..., rows].reshape(-1, len(rows)).astype(np.float64).T  # (subset, …)
+        design = counts[rows].astype(np.float64)  # (subset, label); its sum is the size
+        residual = some - design @ np.linalg.lstsq(design, some, rcond=None)[0]
+        residual[:, np.abs(residual).max(0) <= ROUNDING * np.abs(some).max(0)] = 0
+        left[..., rows] = residual.T.reshape(*values.shape[:-1], len(rows))
+    return left
 
 
 def _predict(values: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -219,6 +261,7 @@ def lds(
     items: pd.Series,
     *,
     groups: Sequence[str] | np.ndarray | None = None,
+    labels: Sequence[Any] | np.ndarray | None = None,
     shuffles: int = SHUFFLES,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> pd.DataFrame:
@@ -236,6 +279,9 @@ def lds(
         The item of each test sample; they are resampled together.
     groups : sequence of str or numpy.ndarray, optional
         The group of each subset, see `draw_orders`; default: all are one group.
+    labels : sequence or numpy.ndarray, optional
+        The label of each training sample. If given, what the number of samples of each label in a
+        subset explains linearly is taken out of predictions and outcomes, among subsets of a size.
     shuffles : int
         How often the outcomes are shuffled, with the same orders for all methods.
     bootstrap : Bootstrap
@@ -250,16 +296,24 @@ def lds(
         `of_ceiling` (NaN where the ceiling is 0), `subsets`, `shuffles`, `seeds`, `test_samples`,
         `items`.
     """
-    sizes, mean, rows = masks.sum(1), outcomes.mean(0), []
+    sizes, rows = masks.sum(1), []
+    predicted = {
+        name: _predict(_check(found, masks, outcomes[0]), masks) for name, found in values.items()
+    }
+    if labels is not None:
+        outcomes = take_out_labels(outcomes.swapaxes(1, 2), masks, labels).swapaxes(1, 2)
+        predicted = {name: take_out_labels(each, masks, labels) for name, each in predicted.items()}
+    mean = outcomes.mean(0)  # (subset, test)
     ceiling = float(split_half_ceiling(outcomes, sizes).mean())
     orders = draw_orders(sizes, groups, n=shuffles)
-    for name, found in values.items():
-        each = lds_by_sample(found, masks, mean)
+    for name, found in predicted.items():
+        each = correlate_by_size(found, mean.T, sizes)  # (test,)
         ends = [*interval_of_mean(each, bootstrap, items), *find_range_of_items(each, items)]
         rows.append([name, each.mean(), *ends])
     table = pd.DataFrame(rows, columns=["method", "lds", "ci_low", "ci_high", "least", "most"])
-    predicted = [_predict(found, masks) for found in values.values()]
-    lucky = np.stack([correlate_shuffled(each, mean.T, sizes, orders) for each in predicted])
+    lucky = np.stack(
+        [correlate_shuffled(each, mean.T, sizes, orders) for each in predicted.values()]
+    )
     tested = np.array([find_kind(name) != "control" for name in values])
     luck = compare_with_luck(table["lds"].to_numpy(), lucky, tested)
     return pd.concat([table, luck], axis=1).assign(

@@ -39,6 +39,7 @@ PARTS = {
 DIGITS = 6  # of numbers in a file
 # names in the tables: kinds of subsets; samples of a step; what stands for several languages
 HALVES, BY_LANGUAGE = "random halves", "by language"
+LABELS_OUT = {kind: f"{kind}, labels taken out" for kind in (HALVES, BY_LANGUAGE)}
 TOP, RANDOM, SAME_LABEL, BEYOND = "most helpful", "random", "random, same label", "difference"
 OWN, OTHER = "the test language", "other languages"
 

@@ -10,12 +10,13 @@ import pandas as pd
 
 from ..prose import interval, percent
 from .catalogue import EKFAC, PAPER, find_kind
-from .controls import SAME
+from .controls import LABEL, SAME
 from .datamodels import NOISE
 from .evidence import (
     BEYOND,
     BY_LANGUAGE,
     HALVES,
+    LABELS_OUT,
     OTHER,
     OWN,
     TOP,
@@ -25,7 +26,12 @@ from .sentences import NONE, number
 
 MISSING = "not computed yet."
 FEW = "too few for an interval, so brackets show their range"
-SUBSETS = {HALVES: "For random halves", BY_LANGUAGE: "For subsets that lack a part of one language"}
+SUBSETS = {
+    HALVES: "For random halves",
+    BY_LANGUAGE: "For subsets that lack a part of one language",
+    LABELS_OUT[HALVES]: "For random halves, labels taken out",
+    LABELS_OUT[BY_LANGUAGE]: "For subsets that lack a part of one language, labels taken out",
+}
 
 
 def say(part: str, found: Evidence | None) -> str:
@@ -47,7 +53,7 @@ def say(part: str, found: Evidence | None) -> str:
             "says nothing about methods."
         )
     if part == "subsets":
-        return " ".join(say_lds(found.tables["lds"], kind) for kind in SUBSETS)
+        return say_subsets(found.tables["lds"])
     if part == "tail-patch":
         return say_tail_patch(found.tables["change"], found.about["settings"]["k"])
     return say_flipped(found.tables["flipped"], found.about["samples"]["train"])
@@ -61,6 +67,25 @@ def say_accuracy(model: Mapping[str, Any]) -> str:
     """
     accuracy, majority = percent(model["accuracy"]), percent(model["majority"])
     return f"development accuracy {accuracy}, most frequent class {majority}"
+
+
+def say_subsets(table: pd.DataFrame) -> str:
+    """Say how far labels alone predict random halves, and what methods predict beyond labels.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `subsets.measure`.
+    """
+    rows = table[table["kind"] == HALVES].set_index("method")
+    compared = rows[[find_kind(name) != "control" for name in rows.index]]
+    best = compared["lds"].idxmax()
+    text = (
+        "On random halves, scores that know nothing of a sample but whether it has the test "
+        f"sample's label have an LDS of {format_lds(rows.loc[LABEL])}; the best method, {best}, "
+        f"has {format_lds(compared.loc[best])}. So we take the labels out. "
+    )
+    return text + " ".join(say_lds(table, kind) for kind in LABELS_OUT.values())
 
 
 def say_lds(table: pd.DataFrame, kind: str) -> str:
@@ -93,9 +118,9 @@ def say_lds(table: pd.DataFrame, kind: str) -> str:
         if name in rows.index and name != best:
             text += f" {title} has {format_lds(rows.loc[name])}; "
             text += f"luck gives it {format_luck(rows.loc[name])}."
-    known = [f"{format_lds(rows.loc[name])} ({name})" for name in SAME if name in rows.index]
+    known = [f"{name} {format_lds(rows.loc[name])}" for name in SAME if name in rows.index]
     if known:
-        text += f" Scores that know one thing of a sample have {' and '.join(known)}."
+        text += f" Controls that know nothing else of a sample: {', '.join(known)}."
     if highest["ceiling"] <= NOISE:
         text += f" Noise alone gives a ceiling of {number(NOISE)}, so this shows next to nothing."
     if pd.isna(highest["ci_low"]):

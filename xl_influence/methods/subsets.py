@@ -25,8 +25,9 @@ from ..sections import Analysis, Influence
 from ..sharing import Bootstrap
 from . import catalogue, commands, controls, evidence, outcomes
 from .base import MethodInput
+from .controls import LABEL
 from .datamodels import draw_language_subsets, draw_subsets, lds, log_odds
-from .evidence import BY_LANGUAGE, HALVES
+from .evidence import BY_LANGUAGE, HALVES, LABELS_OUT
 from .study import read_given
 
 SUBSETS, SEEDS = 100, 2  # of each kind of subset
@@ -182,15 +183,26 @@ def measure(
     Returns
     -------
     pandas.DataFrame
-        The columns of `lds`, after `kind`: 'random halves' or 'by language'.
+        The columns of `lds`, after `kind`: 'random halves' or 'by language', and each with the
+        numbers of samples of each label taken out.
     """
     values = _compute_values(given) if values is None else values
     lang, items, tables = given.train["lang"], given.test["item"].astype(str), []
     for kind, masks in draw_all(given.train, n).items():
         groups = find_lost(masks, lang) if kind == BY_LANGUAGE else None
-        table = lds(values, masks, found[kind], items, groups=groups, bootstrap=bootstrap)
-        table.insert(0, "kind", kind)
-        tables.append(table)
+        for name, labels in ((kind, None), (LABELS_OUT[kind], given.train["label"])):
+            tried = {key: each for key, each in values.items() if labels is None or key != LABEL}
+            table = lds(
+                tried,
+                masks,
+                found[kind],
+                items,
+                groups=groups,
+                labels=labels,
+                bootstrap=bootstrap,
+            )
+            table.insert(0, "kind", name)
+            tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
