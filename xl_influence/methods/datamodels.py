@@ -7,7 +7,8 @@ rank correlation of prediction and outcome over subsets (Park et al. 2023, TRAK)
 Random halves hardly vary the mix of languages. Subsets that lack a part of one language do, so only
 these speak to a claim about languages. They differ in size, and with less data a model is less
 sure; so we correlate among subsets of equal size, else any positive scores would predict something.
-Training is noisy; the ceiling is what even a perfect method could reach. And there are few subsets;
+Subsets also differ in how many samples of each label they have, which alone moves a model; `lds`
+can take that out (`labels`). Training is noisy; the ceiling is what even a perfect method could reach. And there are few subsets;
 `equal_sizes` shows what luck gives.
 """
 
