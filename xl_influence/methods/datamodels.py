@@ -8,8 +8,8 @@ Random halves hardly vary the mix of languages. Subsets that lack a part of one 
 these speak to a claim about languages. They differ in size, and with less data a model is less
 sure; so we correlate among subsets of equal size, else any positive scores would predict something.
 Subsets also differ in how many samples of each label they have, which alone moves a model; `lds`
-can take that out (`labels`). Training is noisy; the ceiling is what even a perfect method could reach. And there are few subsets;
-`equal_sizes` shows what luck gives.
+can take that out (`labels`). Training is noisy; the ceiling is what even a perfect method could
+reach. And there are few subsets; `equal_sizes` shows what luck gives.
 """
 
 from __future__ import annotations
