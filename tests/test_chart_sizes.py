@@ -85,9 +85,10 @@ def make_methods(measures):
 
 
 def make_lds():
-    table, kinds, _ = make_methods(["random halves", "by language"])
+    panels = ["random halves", "random halves, labels taken out", "by language, labels taken out"]
+    table, kinds, _ = make_methods(panels)
     names = {"share": "lds", "value": "lds", "measure": "kind", "chance": "null_high"}
-    return table.rename(columns=names), kinds
+    return table.rename(columns=names), kinds, panels, panels[1]
 
 
 def make_zero_shot():

@@ -81,7 +81,9 @@ def plot_methods(
     )
 
 
-def plot_lds(table: pd.DataFrame, kinds: dict[str, str]) -> alt.FacetChart:
+def plot_lds(
+    table: pd.DataFrame, kinds: dict[str, str], panels: Sequence[str], by: str
+) -> alt.FacetChart:
     """How well every method predicts retraining; gray ticks are the most that luck gives it.
 
     Parameters
@@ -90,11 +92,14 @@ def plot_lds(table: pd.DataFrame, kinds: dict[str, str]) -> alt.FacetChart:
         From `methods.subsets.measure`.
     kinds
         Method → its kind.
+    panels
+        The kinds of subsets to draw.
+    by
+        The one whose LDS sorts the methods; those that it lacks come last.
     """
-    part = table.rename(columns={"kind": "panel"})
+    part = table[table["kind"].isin(panels)].rename(columns={"kind": "panel"})
     part["kind"] = part["method"].map(kinds)
-    panels = list(dict.fromkeys(part["panel"]))
-    first = part[part["panel"] == panels[0]].set_index("method")["lds"]
+    first = part[part["panel"] == by].set_index("method")["lds"]
     part = part.sort_values("method", key=lambda names: -names.map(first), kind="stable")
     present = {kind: look for kind, look in KINDS.items() if kind in set(part["kind"])}
     return _plot_dots(
@@ -104,8 +109,9 @@ def plot_lds(table: pd.DataFrame, kinds: dict[str, str]) -> alt.FacetChart:
         value="lds",
         chance="null_high",
         panels=panels,
-        description="LDS of every method, with interval and the most that luck gives it, for "
-        + " and ".join(panels),
+        description="LDS of every method, with interval and the most that luck gives it: "
+        + "; ".join(panels),
+        title="split(datum.label, ', ')",  # the second part on a line of its own
         legend=1,
     )
 
@@ -193,6 +199,7 @@ def _plot_dots(
     chance: str = CHANCE,
     offsets: Sequence[str] = (),
     percent: bool = False,
+    title: str = "datum.label",
     legend: int = 3,
 ) -> alt.FacetChart:
     """A point with its interval for each row, chance as a tick, one panel after another.
@@ -216,6 +223,8 @@ def _plot_dots(
         The series in the order in which they share a row; none if each row has one point.
     percent
         Whether values are shares.
+    title
+        The Vega expression of a panel's title.
     legend
         As in `lay_out`.
     """
@@ -251,7 +260,10 @@ def _plot_dots(
     )
     columns = 2 if len(panels) == 4 else min(3, len(panels))
     facet = alt.Facet(
-        "panel:N", title=None, sort=list(panels), header=alt.Header(labelAnchor="end")
+        "panel:N",
+        title=None,
+        sort=list(panels),
+        header=alt.Header(labelAnchor="end", labelExpr=title),
     )
     chart = sized.facet(facet, columns=columns).resolve_scale(x="independent")
     rule = describe_panels(
