@@ -183,9 +183,14 @@ def test_subsets_are_trained_once(smoke, monkeypatch):
     found = subsets.read_or_train(merged, trainer, n=3, seeds=[0, 1], progress=False)
     given = methods.read_given(merged)
     table = subsets.measure(given, found, n=3, bootstrap=Bootstrap.of(merged))
-    assert list(dict.fromkeys(table["kind"])) == ["random halves", "by language"]
-    methods_of_each = [set(part["method"]) for _, part in table.groupby("kind")]
-    assert methods_of_each[0] == methods_of_each[1] > {"cosine", "BM25", "random scores"}
+    kinds = ("random halves", "by language")
+    assert list(dict.fromkeys(table["kind"])) == [
+        name for kind in kinds for name in (kind, f"{kind}, labels taken out")
+    ]
+    methods_of = {kind: set(part["method"]) for kind, part in table.groupby("kind")}
+    for kind in kinds:
+        assert methods_of[kind] > {"cosine", "BM25", "random scores", "same language"}
+        assert methods_of[kind] - methods_of[f"{kind}, labels taken out"] == {"same label"}
     assert table["lds"].between(-1, 1).all() and (table[["subsets", "seeds"]] == [3, 2]).all().all()
     monkeypatch.setattr(Retrainer, "_train", lambda *_: pytest.fail("trained again"))
     own = subsets.measure_own(merged, {"mine": methods.compute("BM25", given)}, n=3)
