@@ -689,7 +689,8 @@ def test_a_second_call_trains_nothing_and_gives_the_same_files(
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
     first = run_all()
-    assert sorted(first) == sorted(f"smoke-marc-{part}.json" for part in evidence.PARTS)
+    names = [f"smoke-marc-{part}.json" for part in evidence.PARTS]
+    assert sorted(first) == sorted([*names, "smoke-marc-outcomes.parquet"])
     found = {part: evidence.read(part, "marc", "smoke", out) for part in evidence.PARTS}
     assert found["subsets"].about["trained"] == found["subsets"].about["trainings"] == 16
     # 2 test samples, 2 values of k, 3 methods; equal sets are trained once
